@@ -1,0 +1,41 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace tessera {
+
+/// What the process tells the shell (docs/architecture.md#exit-codes).
+enum class ExitCode : int {
+  done = 0,
+  wrong_job = 2,       ///< the job file or the command is wrong
+  cluster_failed = 3,  ///< a rank, a host, a device or the network failed
+  bad_data = 4,        ///< a data set, a model directory or a checkpoint cannot be used
+  asked_to_stop = 75,  ///< a signal asked to stop; the state is saved, running again goes on
+};
+
+/// Every error of the program: its text says what happened, where, and what to do next.  Only main turns one into an
+/// exit code.
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+template <ExitCode code>
+class ErrorOf : public Error {
+ public:
+  template <typename... Args>
+  explicit ErrorOf(fmt::format_string<Args...> format, Args&&... args)
+      : Error(code, fmt::format(format, std::forward<Args>(args)...)) {}
+};
+using JobError = ErrorOf<ExitCode::wrong_job>;
+using ClusterError = ErrorOf<ExitCode::cluster_failed>;
+using DataError = ErrorOf<ExitCode::bad_data>;
+
+}  // namespace tessera

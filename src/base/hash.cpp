@@ -1,0 +1,49 @@
+#include "base/hash.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <fstream>
+#include <vector>
+
+#include "base/error.h"
+
+namespace tessera {
+
+uint64_t xxh3(const void* data, size_t bytes) { return XXH3_64bits(data, bytes); }
+
+struct Hasher::State {
+  XXH3_state_t* xxh = XXH3_createState();
+  State() { XXH3_64bits_reset(xxh); }
+  ~State() { XXH3_freeState(xxh); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+};
+
+Hasher::Hasher() : state_(std::make_unique<State>()) {}
+Hasher::~Hasher() = default;
+
+void Hasher::update(const void* data, size_t bytes) { XXH3_64bits_update(state_->xxh, data, bytes); }
+
+void Hasher::update_field(std::string_view text) {
+  const uint64_t length = text.size();
+  update(&length, sizeof length);
+  update(text.data(), text.size());
+}
+
+void Hasher::update_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw DataError("{}: cannot be opened for reading", path.string());
+  std::vector<char> block(1 << 20);
+  while (file) {
+    file.read(block.data(), static_cast<std::streamsize>(block.size()));
+    update(block.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (file.bad()) throw DataError("{}: reading failed", path.string());
+}
+
+uint64_t Hasher::digest() const { return XXH3_64bits_digest(state_->xxh); }
+
+std::string Hasher::hex() const { return fmt::format("{:016x}", digest()); }
+
+}  // namespace tessera

@@ -1,0 +1,99 @@
+#pragma once
+#include <hdf5.h>
+
+#include <cstdint>
+#include <filesystem>
+
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// RAII over the HDF5 C API.  The usual build of the library is not thread-safe, so every call of this file takes the one
+/// process-wide lock; nothing else in the program includes hdf5.h.  Every failure is a DataError that names the file,
+/// the object, and HDF5's own reason.
+namespace tessera::hdf5 {
+
+/// An hid_t that is closed with `close` when it goes out of scope.
+class Handle {
+ public:
+  Handle() = default;
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  Handle(Handle&& other) noexcept;
+  Handle& operator=(Handle&& other) noexcept;
+  ~Handle();
+  hid_t get() const { return id_; }
+
+ private:
+  hid_t id_ = -1;
+  herr_t (*close_)(hid_t) = nullptr;
+};
+
+enum class Type { int32, int64, uint32, uint64, float32, float64 };
+template <typename T>
+constexpr Type type_of();
+template <> constexpr Type type_of<int32_t>() { return Type::int32; }
+template <> constexpr Type type_of<int64_t>() { return Type::int64; }
+template <> constexpr Type type_of<uint32_t>() { return Type::uint32; }
+template <> constexpr Type type_of<uint64_t>() { return Type::uint64; }
+template <> constexpr Type type_of<float>() { return Type::float32; }
+template <> constexpr Type type_of<double>() { return Type::float64; }
+
+/// One HDF5 file, open for reading or for writing.  Object names are paths inside the file: "/tensors/model.norm.weight".
+class File {
+ public:
+  static File create(const std::filesystem::path& path);  ///< truncates; the metadata cache is flushed at close()
+  static File open_read(const std::filesystem::path& path);
+  ~File();
+  File(File&&) noexcept = default;
+  File& operator=(File&&) noexcept = default;
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Flushes and closes; throws where the disk is full.  The destructor closes without reporting.
+  void close();
+
+  bool exists(const std::string& object) const;
+  std::vector<std::string> names(const std::string& group) const;  ///< the members of a group, in name order
+  void create_group(const std::string& group);                     ///< with the groups above it
+
+  // Attributes of the object ("/" is the root).  write_* creates, read_* throws where it is missing or of another type.
+  void write_attribute(const std::string& object, const std::string& name, int64_t value);
+  void write_attribute(const std::string& object, const std::string& name, uint64_t value);
+  void write_attribute(const std::string& object, const std::string& name, std::string_view value);
+  void write_attribute(const std::string& object, const std::string& name, const std::vector<int64_t>& value);
+  int64_t read_int(const std::string& object, const std::string& name) const;
+  uint64_t read_uint(const std::string& object, const std::string& name) const;
+  std::string read_string(const std::string& object, const std::string& name) const;
+  std::vector<int64_t> read_ints(const std::string& object, const std::string& name) const;
+
+  /// A contiguous 1-D data set of `count` elements, written whole.
+  template <typename T>
+  void write(const std::string& dataset, const T* data, int64_t count) {
+    write_raw(dataset, type_of<T>(), data, count);
+  }
+  /// Elements [offset, offset + count) of a 1-D data set.
+  template <typename T>
+  void read(const std::string& dataset, int64_t offset, int64_t count, T* out) const {
+    read_raw(dataset, type_of<T>(), offset, count, out);
+  }
+  int64_t size(const std::string& dataset) const;  ///< elements of a 1-D data set
+
+  /// A 1-D data set that grows: append() adds a piece at its end.  chunk is in elements.
+  void create_growing(const std::string& dataset, Type type, int64_t chunk);
+  template <typename T>
+  void append(const std::string& dataset, const T* data, int64_t count) {
+    append_raw(dataset, type_of<T>(), data, count);
+  }
+
+ private:
+  File(std::filesystem::path path, Handle file) : path_(std::move(path)), file_(std::move(file)) {}
+  void write_raw(const std::string& dataset, Type type, const void* data, int64_t count);
+  void read_raw(const std::string& dataset, Type type, int64_t offset, int64_t count, void* out) const;
+  void append_raw(const std::string& dataset, Type type, const void* data, int64_t count);
+
+  std::filesystem::path path_;
+  Handle file_;
+};
+
+}  // namespace tessera::hdf5

@@ -1,0 +1,96 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/slice.h"
+
+/// The checkpoint room: HDF5 shards, their manifest, reading them on any number of ranks, and Hugging Face directories in
+/// and out.  Nothing here talks to other ranks.  The format is docs/checkpoints.md.
+namespace tessera {
+
+struct CheckpointInfo {
+  int64_t step = 0;
+  int64_t epoch = 0;         ///< epoch of the next sample
+  int64_t samples_seen = 0;
+  int64_t tokens_seen = 0;
+  int world_size = 1;
+  std::string job;           ///< resolved text
+  std::string model_config;  ///< config.json's text
+};
+
+/// What the manifest says of one shard file.
+struct ShardFile {
+  std::string name;  ///< shard-00000-of-00004.h5
+  int64_t bytes = 0;
+  uint64_t xxh3 = 0;  ///< of the whole file
+};
+
+std::filesystem::path step_directory(const std::filesystem::path& output_dir, int64_t step);  ///< checkpoints/step-000100
+std::string shard_name(int rank, int world_size);
+
+/// Writes one rank's shard file and syncs it.  Throws DataError (disk full: names path and bytes).
+ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
+                      const std::vector<TensorSlice>& slices);
+
+/// Rank 0, after every shard is there: manifest.json durably, then `latest`, then removes complete checkpoints beyond
+/// save_total_limit (0: none), oldest first; never a directory without a manifest, never `step`'s own.
+void commit_checkpoint(const std::filesystem::path& output_dir, const CheckpointInfo& info,
+                       const std::vector<ShardFile>& shards, int64_t save_total_limit);
+
+/// The newest complete checkpoint of output_dir (by `latest`; when that points nowhere, by step); nothing if there is none.
+std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& output_dir);
+
+/// A complete checkpoint, open for reading on any rank.
+class CheckpointReader {
+ public:
+  /// Reads manifest.json, checks that every shard is there with its size, and that the shards cover every tensor whole.
+  explicit CheckpointReader(const std::filesystem::path& step_directory);
+  ~CheckpointReader();
+
+  const CheckpointInfo& info() const;
+  struct Tensor {
+    std::string name;
+    std::vector<int64_t> shape;
+  };
+  const std::vector<Tensor>& tensors() const;
+
+  /// Fills the slices (master, and the moments where the pointers are set) from whichever shards hold them; checks each
+  /// data set's xxh3 the first time it is touched.  Throws DataError: tensor missing, other shape, checksum.
+  void read(const std::vector<TensorSlice>& slices) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Saves without stopping the step for longer than a copy: begin() copies the slices into a host snapshot and returns, a
+/// thread writes the shard.  At most one save runs; begin() waits for the one before.
+class CheckpointWriter {
+ public:
+  CheckpointWriter();
+  ~CheckpointWriter();  ///< waits for the writer thread
+
+  /// Copies, then writes on the thread (`async`) or before returning.
+  void begin(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
+             const std::vector<TensorSlice>& slices, bool async);
+  enum class Status { idle, writing, written, failed };
+  Status status() const;            ///< never blocks
+  void wait();                      ///< until it is written or failed
+  const ShardFile& result() const;  ///< when written
+  std::string error() const;        ///< when failed: what to tell the user
+  void acknowledge();               ///< written or failed → idle
+  int64_t step() const;             ///< of the save that runs or has just ended
+  double pause_seconds() const;     ///< what the last begin() cost the step
+  double save_seconds() const;      ///< from begin() to synced
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tessera

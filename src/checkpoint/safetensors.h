@@ -1,0 +1,29 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// The safetensors of a Hugging Face directory: model.safetensors, or the files of model.safetensors.index.json.  Reads
+/// slices (pread), so a rank touches only its own bytes.  F32, BF16, F16 become float.
+class SafetensorsReader {
+ public:
+  /// Checks every header: lengths, overlaps, truncated files, index entries without a tensor.  Throws DataError.
+  explicit SafetensorsReader(const std::filesystem::path& directory);
+  ~SafetensorsReader();
+
+  bool contains(const std::string& name) const;
+  std::vector<std::string> names() const;
+  const std::vector<int64_t>& shape(const std::string& name) const;  ///< throws DataError where it is missing
+  /// Elements [offset, offset + count) of the flattened tensor.
+  void read(const std::string& name, int64_t offset, int64_t count, float* out) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tessera

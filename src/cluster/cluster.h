@@ -1,0 +1,53 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/communicator.h"
+
+/// The cluster room: who we are, whom we talk to, and what happens when somebody does not answer.  The only room that
+/// includes mpi.h (and, with GPUs, nccl.h).
+namespace tessera {
+
+struct ClusterSettings {
+  double timeout_seconds = 300;  ///< how long a rank may be late before the job names it and stops
+  std::string interface;         ///< network interface; empty: the one that reaches the other hosts
+};
+
+/// MPI from init to finalise.  One object a process, made by main before anything else.
+class Cluster {
+ public:
+  /// MPI_Init_thread (unless the process was not started by mpirun and needs none: one rank works without mpirun too).
+  Cluster(int* argc, char*** argv);
+  ~Cluster();  ///< MPI_Finalize
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  int rank() const;
+  int size() const;
+  int local_rank() const;  ///< among the ranks of this host
+  int local_size() const;
+  const std::string& host() const;
+  const std::vector<std::string>& hosts() const;  ///< host name of each rank
+  /// "rank 3 (node4): ", empty where there is one rank.
+  std::string prefix() const;
+
+  void configure(const ClusterSettings& settings);
+  Communicator& world();
+
+  /// Ends every rank at once with this exit code; for errors that only this rank knows.
+  [[noreturn]] void abort(int exit_code);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second SIGINT ends the process at once.
+namespace signals {
+void install();
+bool stop_requested();
+std::string stop_reason();  ///< "SIGTERM"
+}  // namespace signals
+
+}  // namespace tessera

@@ -1,0 +1,44 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+
+namespace tessera {
+
+/// A collective's name for error messages: "all_gather(layer 12) of step 481".
+using CollectiveName = std::string;
+
+/// Collectives among a group of ranks, on a stream: every rank of the group enqueues the same calls in the same order.
+/// Sums are made in the order of ranks, so that every run of the same ranks gives the same bits.  A rank that is later
+/// than the timeout is a ClusterError that names it, the host, the collective, and who waits.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  /// recv[r * bytes, (r+1) * bytes) = rank r's send.  send may be the rank's own place in recv.
+  virtual void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) = 0;
+  /// recv[i] += Σ_r (rank r's send)[rank() * count + i], i < count.  send: size() * count floats; free to overwrite when
+  /// the stream has passed.  fp32 sums in rank order.
+  virtual void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) = 0;
+  /// data[i] = Σ_r (rank r's data)[i], the same bits on every rank.
+  virtual void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) = 0;
+  virtual void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) = 0;
+
+  /// Host-side and blocking, for small control messages: the concatenation in rank order; `bytes` from every rank.
+  virtual void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) = 0;
+  virtual void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) = 0;
+  virtual void barrier(CollectiveName name) = 0;
+
+  /// The ranks of this group with the same color, ordered by rank.
+  virtual std::unique_ptr<Communicator> split(int color, const std::string& name) = 0;
+
+  /// Seconds that this rank's streams have spent inside collectives since the start (transfer and waiting).
+  virtual double busy_seconds() const = 0;
+};
+
+}  // namespace tessera

@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/batch.h"
+#include "job/job.h"
+#include "text/tokenizer.h"
+
+namespace tessera {
+
+/// Tokenised, masked samples on disk (prepared.h5): read-only, any number of processes.  All metadata is in memory (a few
+/// bytes a sample), tokens are read when a batch wants them.
+class PreparedSet {
+ public:
+  /// Throws DataError where the file is missing, damaged, or of another version.  `split`: "train" or "eval".
+  PreparedSet(const std::filesystem::path& file, const std::string& split);
+  ~PreparedSet();
+  PreparedSet(PreparedSet&&) noexcept;
+  PreparedSet& operator=(PreparedSet&&) noexcept;
+
+  int64_t size() const;                            ///< samples
+  const std::vector<int32_t>& lengths() const;     ///< tokens of each sample
+  const std::vector<int32_t>& supervised() const;  ///< targets of each sample that carry loss (labels != -100 at 1…)
+  int64_t total_tokens() const;
+  int64_t total_supervised() const;
+
+  /// Appends sample i to the batch as one document.
+  void append(int64_t i, Batch& batch) const;
+  /// Sample i as it is stored: ids and unshifted labels.
+  void read(int64_t i, std::vector<int32_t>& ids, std::vector<int32_t>& labels) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct PreparedFile {
+  std::filesystem::path path;
+  bool reused = false;     ///< it was there already, made from exactly the same things
+  std::string summary;     ///< what it holds, a few lines for people
+};
+
+/// Makes the prepared file for a job, or finds the one that an earlier run made from the same things: its name carries
+/// a hash of everything that shapes it.  One process makes it, others that ask meanwhile wait for the lock, saying so.
+/// `tokenizer` may be null when every data set is of type tokenized.  vocab_size: of the model; a token id beyond it is a
+/// DataError (file:line).  Warns about samples without a supervised token, and about what was dropped or cut.
+PreparedFile prepare(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size);
+
+}  // namespace tessera

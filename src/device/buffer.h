@@ -1,0 +1,57 @@
+#pragma once
+#include <string>
+#include <utility>
+
+#include "device/device.h"
+#include "device/view.h"
+
+namespace tessera {
+
+/// Owns a piece of a device's memory.  Streams may still use it when it goes out of scope only if they were synchronised.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device& device, int64_t bytes, const std::string& what)
+      : device_(&device), bytes_(bytes), data_(bytes > 0 ? device.allocate(bytes, what) : nullptr) {}
+  /// Elements of `dtype`: [rows, cols].
+  Buffer(Device& device, DType dtype, int64_t rows, int64_t cols, const std::string& what)
+      : Buffer(device, rows * cols * size_of(dtype), what) {
+    dtype_ = dtype, rows_ = rows, cols_ = cols;
+  }
+  ~Buffer() { reset(); }
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    if (this == &other) return *this;
+    reset();
+    device_ = other.device_, dtype_ = other.dtype_, rows_ = other.rows_, cols_ = other.cols_;
+    bytes_ = std::exchange(other.bytes_, 0);
+    data_ = std::exchange(other.data_, nullptr);
+    return *this;
+  }
+
+  void reset() noexcept {
+    if (data_ != nullptr) device_->release(data_, bytes_);
+    data_ = nullptr;
+    bytes_ = 0;
+  }
+
+  void* data() const { return data_; }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  int64_t bytes() const { return bytes_; }
+  View view() const { return {data_, dtype_, rows_, cols_}; }
+  /// The first `rows` rows, where fewer are in use than there is room for.
+  View view(int64_t rows) const { return {data_, dtype_, rows, cols_}; }
+
+ private:
+  Device* device_ = nullptr;
+  DType dtype_ = DType::f32;
+  int64_t rows_ = 0;
+  int64_t cols_ = 0;
+  int64_t bytes_ = 0;
+  void* data_ = nullptr;
+};
+
+}  // namespace tessera

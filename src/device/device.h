@@ -1,0 +1,71 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+/// The device room: memory, streams and events, for the CPU here and for CUDA beside it.  A stream is a queue of work
+/// that runs in order; two streams run at the same time and are ordered by events only.
+namespace tessera {
+
+enum class DeviceKind { cpu, cuda };
+
+class Device;
+
+/// Work runs in the order in which it was enqueued.  The first exception of a piece of work is kept, what follows is
+/// dropped, and synchronize() throws it.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual Device& device() = 0;
+  virtual const std::string& name() const = 0;
+
+  /// Host code that runs in stream order, on the stream's own thread.  What it touches stays alive until it has run.
+  virtual void enqueue(std::function<void()> work) = 0;
+
+  /// Returns when everything enqueued so far has run; throws the first exception of it.
+  virtual void synchronize() = 0;
+};
+
+/// A point in a stream.  record() again moves it.
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual void record(Stream& stream) = 0;  ///< passes when `stream` gets here
+  virtual void wait(Stream& stream) = 0;    ///< `stream` goes on from here only after the recorded point has passed
+  virtual void synchronize() = 0;           ///< the calling thread waits; at once where nothing was recorded
+};
+
+/// Memory of one device.  Counts what is allocated, so that peaks can be reported and tested.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceKind kind() const = 0;
+  virtual std::string description() const = 0;
+
+  virtual std::unique_ptr<Stream> make_stream(std::string name) = 0;
+  virtual std::unique_ptr<Event> make_event() = 0;
+
+  /// Aligned to 64 bytes, not initialised.  Throws ClusterError naming `what` where there is no memory.
+  virtual void* allocate(int64_t bytes, const std::string& what) = 0;
+  virtual void release(void* memory, int64_t bytes) noexcept = 0;
+
+  int64_t bytes_in_use() const { return in_use_; }
+  int64_t peak_bytes() const { return peak_; }
+
+ protected:
+  void count(int64_t bytes);
+
+ private:
+  std::atomic<int64_t> in_use_ = 0;
+  std::atomic<int64_t> peak_ = 0;
+};
+
+/// `threads`: how many threads a kernel may use.
+std::unique_ptr<Device> make_cpu_device(int threads);
+
+/// The threads of a CPU device's kernels.
+int cpu_threads(const Device& device);
+
+}  // namespace tessera

@@ -1,0 +1,42 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+struct Message {
+  std::string role;  ///< system, user, assistant (names such as "human", "gpt" are mapped before)
+  std::string content;
+};
+
+/// One piece of a rendered conversation.  The pieces concatenated are exactly what the Hugging Face template renders.
+struct ChatPiece {
+  enum class Kind { scaffold, content, end_of_turn };
+  Kind kind;
+  int message;  ///< index into the conversation; -1 for scaffold that belongs to none
+  std::string text;
+};
+
+/// The chat templates that are built in, chosen by name: chatml, llama3, llama2, mistral.
+class ChatTemplate {
+ public:
+  /// Throws JobError for an unknown name (naming the nearest).
+  static ChatTemplate by_name(std::string_view name);
+  /// The built-in template that renders as this Jinja text does, recognised by its marks (with its default system prompt
+  /// taken from it, as SmolLM2's and Qwen2's have one).  Throws JobError where none is: name one with chat_template.
+  static ChatTemplate recognise(std::string_view jinja);
+
+  const std::string& name() const { return name_; }
+  /// Throws DataError where the roles do not fit the template (llama2: user and assistant in turn).
+  std::vector<ChatPiece> render(const std::vector<Message>& messages, bool add_generation_prompt) const;
+  /// The token text that ends an assistant's turn: "<|im_end|>".
+  const std::string& end_of_turn() const { return end_of_turn_; }
+
+ private:
+  std::string name_;
+  std::string end_of_turn_;
+  std::string default_system_;
+};
+
+}  // namespace tessera
