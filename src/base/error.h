@@ -27,12 +27,12 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-template <ExitCode code>
+template <ExitCode exit_code>
 class ErrorOf : public Error {
  public:
   template <typename... Args>
   explicit ErrorOf(fmt::format_string<Args...> format, Args&&... args)
-      : Error(code, fmt::format(format, std::forward<Args>(args)...)) {}
+      : Error(exit_code, fmt::format(format, std::forward<Args>(args)...)) {}
 };
 using JobError = ErrorOf<ExitCode::wrong_job>;
 using ClusterError = ErrorOf<ExitCode::cluster_failed>;
