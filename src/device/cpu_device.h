@@ -1,0 +1,23 @@
+#pragma once
+#include "device/device.h"
+
+namespace tessera {
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(int threads);
+
+  DeviceKind kind() const override { return DeviceKind::cpu; }
+  std::string description() const override;
+  std::unique_ptr<Stream> make_stream(std::string name) override;
+  std::unique_ptr<Event> make_event() override;
+  void* allocate(int64_t bytes, const std::string& what) override;
+  void release(void* memory, int64_t bytes) noexcept override;
+
+  int threads() const { return threads_; }
+
+ private:
+  int threads_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,77 @@
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "device/device.h"
+
+namespace tessera {
+
+/// A stream of the CPU: a worker thread with a queue.  It sleeps where there is nothing to do, because a rank's compute
+/// and communication threads may share one core.
+class CpuStream final : public Stream {
+ public:
+  CpuStream(Device& device, std::string name, int threads);
+  /// Runs what is still in the queue.
+  ~CpuStream() override;
+
+  Device& device() override { return device_; }
+  const std::string& name() const override { return name_; }
+  void enqueue(std::function<void()> work) override { push({std::move(work), OnFailure::drop}); }
+  void synchronize() override;
+
+  /// Work that runs even where earlier work failed, and does not throw: events pass in any case, or another stream that
+  /// waits for one would wait for ever.
+  void enqueue_always(std::function<void()> work) { push({std::move(work), OnFailure::run}); }
+
+ private:
+  enum class OnFailure { drop, run };
+  struct Item {
+    std::function<void()> work;
+    OnFailure on_failure;
+  };
+
+  void push(Item item);
+  void run_queue(int threads);
+  void run(Item item) noexcept;
+
+  Device& device_;
+  const std::string name_;
+
+  std::mutex mutex_;  // guards everything below
+  std::condition_variable work_arrived_;
+  std::condition_variable work_finished_;
+  std::deque<Item> queue_;
+  int64_t pushed_ = 0;
+  int64_t finished_ = 0;
+  int synchronizing_ = 0;  // threads inside synchronize()
+  bool idle_ = false;      // the worker sleeps
+  bool stop_ = false;
+  std::exception_ptr failure_;
+
+  std::thread worker_;  // last: it uses the rest from its first moment
+};
+
+/// An event of the CPU.  Each record() makes a point of its own, so that a wait keeps to the record it was issued after
+/// even if the event is recorded again, on whichever stream.
+class CpuEvent final : public Event {
+ public:
+  void record(Stream& stream) override;
+  void wait(Stream& stream) override;
+  void synchronize() override;
+
+ private:
+  class Point;
+  std::shared_ptr<Point> last() const;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<Point> last_;
+};
+
+}  // namespace tessera

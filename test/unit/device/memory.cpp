@@ -1,0 +1,88 @@
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <cstring>
+
+#include "base/error.h"
+#include "device/buffer.h"
+#include "device/device.h"
+#include "device/parallel.h"
+
+namespace tessera {
+namespace {
+
+TEST_CASE("memory is aligned and usable to its last byte", "[device]") {
+  const auto device = make_cpu_device(1);
+  for (const int64_t bytes : {1L, 63L, 4097L, 2L << 20, (2L << 20) + 1, (5L << 20) + 4095}) {
+    const Buffer buffer(*device, bytes, "a test");
+    INFO(bytes);
+    REQUIRE(reinterpret_cast<uintptr_t>(buffer.data()) % 64 == 0);
+    std::memset(buffer.data(), 0xa5, static_cast<size_t>(bytes));
+    REQUIRE(buffer.as<uint8_t>()[bytes - 1] == 0xa5);
+  }
+}
+
+TEST_CASE("large memory begins at a huge page", "[device]") {
+  const auto device = make_cpu_device(1);
+  for (int i = 0; i < 4; ++i) {
+    const Buffer buffer(*device, 3 << 20, "a test");
+    REQUIRE(reinterpret_cast<uintptr_t>(buffer.data()) % (2 << 20) == 0);
+  }
+}
+
+TEST_CASE("a device counts the bytes in use and their peak", "[device]") {
+  const auto device = make_cpu_device(1);
+  {
+    const Buffer a(*device, 1000, "a");
+    { const Buffer b(*device, 3 << 20, "b"); }
+    const Buffer c(*device, 24, "c");
+    REQUIRE(device->bytes_in_use() == 1024);
+  }
+  REQUIRE(device->bytes_in_use() == 0);
+  REQUIRE(device->peak_bytes() == 1000 + (3 << 20));
+}
+
+TEST_CASE("a buffer of nothing has no memory", "[device]") {
+  const auto device = make_cpu_device(1);
+  const Buffer buffer(*device, 0, "nothing");
+  REQUIRE(buffer.data() == nullptr);
+}
+
+TEST_CASE("a moved buffer is released once", "[device]") {
+  const auto device = make_cpu_device(1);
+  {
+    Buffer a(*device, 512, "a");
+    Buffer b = std::move(a);
+    a = std::move(b);
+    REQUIRE(device->bytes_in_use() == 512);
+  }
+  REQUIRE(device->bytes_in_use() == 0);
+}
+
+TEST_CASE("memory that does not exist is refused with its purpose and size", "[device]") {
+  const auto device = make_cpu_device(1);
+  REQUIRE_THROWS_WITH(device->allocate(int64_t{1} << 60, "the gathered units"),
+                      Catch::Contains("the gathered units") && Catch::Contains("1073741824.00 GiB"));
+}
+
+TEST_CASE("a device without threads is refused", "[device]") { REQUIRE_THROWS_AS(make_cpu_device(0), JobError); }
+
+TEST_CASE("a device tells its kind and its threads", "[device]") {
+  const auto device = make_cpu_device(2);
+  REQUIRE(device->kind() == DeviceKind::cpu);
+  REQUIRE(cpu_threads(*device) == 2);
+  REQUIRE_THAT(device->description(), Catch::Contains("2 threads"));
+}
+
+TEST_CASE("parallel_for visits every index once", "[device]") {
+  for (const int64_t n : {0, 1, 7, 1000}) {
+    std::vector<int> visits(static_cast<size_t>(n), 0);
+    parallel_for(3, n, 2, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+    });
+    INFO(n);
+    REQUIRE(std::all_of(visits.begin(), visits.end(), [](int count) { return count == 1; }));
+  }
+}
+
+}  // namespace
+}  // namespace tessera
