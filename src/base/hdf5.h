@@ -3,15 +3,15 @@
 
 #include <cstdint>
 #include <filesystem>
-
-#include <mutex>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-/// RAII over the HDF5 C API.  The usual build of the library is not thread-safe, so every call of this file takes the one
-/// process-wide lock; nothing else in the program includes hdf5.h.  Every failure is a DataError that names the file,
-/// the object, and HDF5's own reason.
+/// RAII over the HDF5 C API.  The usual build of the library is not thread-safe, so every call of this file takes the
+/// one process-wide lock; nothing else in the program includes hdf5.h.  Every failure is a DataError that names the
+/// file, the object, and HDF5's own reason.
 namespace tessera::hdf5 {
 
 /// An hid_t that is closed with `close` when it goes out of scope.
@@ -23,6 +23,7 @@ class Handle {
   Handle& operator=(Handle&& other) noexcept;
   ~Handle();
   hid_t get() const { return id_; }
+  hid_t release();  ///< without closing it
 
  private:
   hid_t id_ = -1;
@@ -32,14 +33,33 @@ class Handle {
 enum class Type { int32, int64, uint32, uint64, float32, float64 };
 template <typename T>
 constexpr Type type_of();
-template <> constexpr Type type_of<int32_t>() { return Type::int32; }
-template <> constexpr Type type_of<int64_t>() { return Type::int64; }
-template <> constexpr Type type_of<uint32_t>() { return Type::uint32; }
-template <> constexpr Type type_of<uint64_t>() { return Type::uint64; }
-template <> constexpr Type type_of<float>() { return Type::float32; }
-template <> constexpr Type type_of<double>() { return Type::float64; }
+template <>
+constexpr Type type_of<int32_t>() {
+  return Type::int32;
+}
+template <>
+constexpr Type type_of<int64_t>() {
+  return Type::int64;
+}
+template <>
+constexpr Type type_of<uint32_t>() {
+  return Type::uint32;
+}
+template <>
+constexpr Type type_of<uint64_t>() {
+  return Type::uint64;
+}
+template <>
+constexpr Type type_of<float>() {
+  return Type::float32;
+}
+template <>
+constexpr Type type_of<double>() {
+  return Type::float64;
+}
 
-/// One HDF5 file, open for reading or for writing.  Object names are paths inside the file: "/tensors/model.norm.weight".
+/// One HDF5 file, open for reading or for writing.  Object names are paths inside the file:
+/// "/tensors/model.norm.weight".
 class File {
  public:
   static File create(const std::filesystem::path& path);  ///< truncates; the metadata cache is flushed at close()
@@ -79,6 +99,12 @@ class File {
   }
   int64_t size(const std::string& dataset) const;  ///< elements of a 1-D data set
 
+  /// A contiguous 1-D data set (count > 0) whose bytes somebody else writes at byte_offset() once the file is closed:
+  /// large data then never hold the lock, and a full disk is an ordinary error of pwrite.
+  void create_contiguous(const std::string& dataset, Type type, int64_t count);
+  /// Where a contiguous data set's first byte lies in the file; throws where it is of another type or layout.
+  int64_t byte_offset(const std::string& dataset, Type type) const;
+
   /// A 1-D data set that grows: append() adds a piece at its end.  chunk is in elements.
   void create_growing(const std::string& dataset, Type type, int64_t chunk);
   template <typename T>
@@ -91,9 +117,12 @@ class File {
   void write_raw(const std::string& dataset, Type type, const void* data, int64_t count);
   void read_raw(const std::string& dataset, Type type, int64_t offset, int64_t count, void* out) const;
   void append_raw(const std::string& dataset, Type type, const void* data, int64_t count);
+  hid_t opened(const std::string& dataset) const;
 
   std::filesystem::path path_;
   Handle file_;
+  // Data sets read from or appended to stay open, so that a chunk is not written or decoded once for every small piece.
+  mutable std::map<std::string, Handle> datasets_;
 };
 
 }  // namespace tessera::hdf5
