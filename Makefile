@@ -1,0 +1,28 @@
+# A thin front: CMake builds, CTest tests, scripts/ do the rest.
+BUILD := build/release
+JOBS ?= 2
+
+.PHONY: build setup venv torch test demo bench clean
+build: setup
+	@[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja
+	@ninja -C $(BUILD) -j$(JOBS)
+	@ln -sfn $(BUILD)/train train
+
+setup:
+	@scripts/setup.sh
+venv: setup
+	@scripts/setup.sh --venv
+torch: setup
+	@scripts/setup.sh --torch || echo "tests that need PyTorch will be skipped"
+
+test: build torch
+	@cd $(BUILD) && ctest --output-on-failure $(CTEST_ARGS)
+
+demo: build venv
+	@scripts/demo.sh
+
+bench: build torch
+	@build/venv/bin/python scripts/bench.py
+
+clean:
+	rm -rf build train
