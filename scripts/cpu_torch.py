@@ -37,9 +37,21 @@ def version_files(library):
 
 
 def write_library(path, version, functions, scratch):
-    labels = "".join(f".globl {name}\n.type {name}, @function\n{name}:\n" for name in functions)
+    def labels(of_text):
+        return "".join(f".globl {name}\n.type {name}, @function\n{name}:\n" for name in functions
+                       if bool(re.search("Error(String|Name)", name)) == of_text)
     source, versions = scratch / "functions.s", scratch / "versions"
-    source.write_text(f'.text\n{labels}\tmov ${NO_DEVICE}, %eax\n\tret\n.section .note.GNU-stack,"",@progbits\n')
+    source.write_text(f'''.text
+{labels(False)}
+    mov ${NO_DEVICE}, %eax
+    ret
+{labels(True)}
+    lea text(%rip), %rax
+    ret
+.section .rodata
+text: .asciz "no CUDA here"
+.section .note.GNU-stack,"",@progbits
+''')
     versions.write_text(f"{version} {{ global: {' '.join(name + ';' for name in functions)} }};\n")
     script = [f"-Wl,--version-script={versions}"] if version else []
     subprocess.run(["g++", "-shared", "-nostdlib", f"-Wl,-soname,{path.name}", *script, "-o", path, source], check=True)

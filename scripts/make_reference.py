@@ -1,0 +1,226 @@
+"""Makes test/data/reference: small models, token data, and the numbers that training them has to give.
+
+    build/venv/bin/python scripts/make_reference.py [CASE …]        (scripts/setup.sh --torch comes first; one minute)
+
+The numbers are those of transformers' modelling code, torch.optim.AdamW, clip_grad_norm_ and transformers.get_scheduler, in
+float64 but for the rotary tables, and once more with forward and backward in bf16 (float32 master weights and gradient sums).
+A case is a folder: model/, train.jsonl (type tokenized), job.json (the settings), expected.json (one entry a step).  Sizes
+are odd on purpose: nothing divides by the number of ranks or by the width of a vector.
+"""
+import json
+import math
+import os
+import random
+import shutil
+import sys
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+import torch.nn.functional as F
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, get_scheduler
+
+OUT = Path(__file__).resolve().parent.parent / "test" / "data" / "reference"
+
+MODEL = dict(model_type="llama", vocab_size=131, hidden_size=30, intermediate_size=50, num_hidden_layers=2,
+             num_attention_heads=3, num_key_value_heads=1, head_dim=10, max_position_embeddings=128, rms_norm_eps=1e-5,
+             initializer_range=0.1, tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=1e4))
+JOB = dict(sequence_len=53, max_steps=12, global_batch_size=6, micro_batch_size=2, learning_rate=0.01, lr_scheduler="cosine",
+           lr_scheduler_kwargs={}, warmup_steps=3, adam_beta1=0.9, adam_beta2=0.999, adam_epsilon=1e-8, weight_decay=0.1,
+           max_grad_norm=1.0)
+
+# name: what differs from MODEL, what differs from JOB, how config.json spells the rotary embedding, label masks drawn from
+CASES = {
+    "llama": ({}, {}, "rope_theta", "prompt full"),
+    "llama-rope3-tied": (
+        dict(tie_word_embeddings=True, rope_parameters=dict(
+            rope_type="llama3", rope_theta=2e4, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+            original_max_position_embeddings=32)),
+        dict(lr_scheduler="linear", adam_beta2=0.95, micro_batch_size=1), "rope_theta", "prompt full"),
+    "llama-linear-bias": (
+        dict(attention_bias=True, mlp_bias=True, rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=4.0)),
+        dict(lr_scheduler="linear", warmup_steps=0, adam_beta1=0.8, weight_decay=1.0), "rope_scaling.type", "prompt full"),
+    "llama-yarn": (
+        dict(rope_parameters=dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=32)),
+        dict(lr_scheduler="inverse_sqrt", adam_epsilon=1e-5), "rope_parameters", "prompt full"),
+    "llama-uneven": (  # many micro-batches with few or no supervised tokens; a batch that most rank counts do not divide
+        dict(hidden_size=39, rms_norm_eps=1e-3),
+        dict(global_batch_size=7, micro_batch_size=1, max_grad_norm=1.4, lr_scheduler="warmup_stable_decay",
+             lr_scheduler_kwargs=dict(num_stable_steps=4, num_decay_steps=5, min_lr_ratio=0.1)), "rope_parameters",
+        "none last full last prompt"),
+    "mistral": (
+        dict(model_type="mistral", sliding_window=7),
+        dict(lr_scheduler="constant_with_warmup", adam_beta2=0.98), "rope_parameters", "full"),
+    "qwen2": (
+        dict(model_type="qwen2", tie_word_embeddings=True, rms_norm_eps=1e-6, use_sliding_window=False, sliding_window=7,
+             rope_parameters=dict(rope_type="default", rope_theta=1e6)),
+        dict(lr_scheduler="constant", max_grad_norm=0.0, weight_decay=0.5, learning_rate=0.005), "rope_theta", "prompt full"),
+    "qwen3": (
+        dict(model_type="qwen3", hidden_size=26, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-6),
+        dict(lr_scheduler="cosine_with_min_lr", lr_scheduler_kwargs=dict(min_lr_rate=0.1), warmup_steps=0), "rope_parameters",
+        "prompt full"),
+}
+
+
+def write_model(settings, spelling, seed, folder):
+    """Random weights, with norm weights off 1 and biases off 0 so that leaving one out shows."""
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(**settings)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    for name, weight in model.named_parameters():
+        if "norm" in name:
+            weight.data = 1 + 0.2 * torch.randn_like(weight)
+        elif name.endswith("bias"):
+            weight.data = 0.2 * torch.randn_like(weight)
+        else:  # attention well away from uniform
+            scale = 2.0 if "q_proj" in name or "k_proj" in name else 1.0
+            weight.data = scale * config.initializer_range * torch.randn_like(weight)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
+    if spelling != "rope_parameters":
+        spell_as_older_models_do(folder / "config.json", "type" if spelling.endswith("type") else "rope_type")
+
+
+def spell_as_older_models_do(path, type_key):
+    """rope_parameters is how transformers 5 writes it; most published models have rope_theta and rope_scaling."""
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"], kind = rope.pop("rope_theta"), rope.pop("rope_type")
+    config["rope_scaling"] = None if kind == "default" else {type_key: kind, **rope}
+    config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
+    path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def make_samples(vocab, job, masks, seed):
+    """Token chains that can be learnt: a token is mostly followed by one of its two favourites."""
+    rng = random.Random(seed)
+    favourites = [(rng.randrange(vocab), rng.randrange(vocab)) for _ in range(vocab)]
+    samples = []
+    for index in range(job["global_batch_size"] * job["max_steps"]):
+        length = {1: 4, 2: job["sequence_len"]}.get(index) or rng.randint(4, job["sequence_len"])
+        ids = [rng.randrange(vocab)]
+        while len(ids) < length:
+            ids.append(rng.randrange(vocab) if rng.random() < 0.1 else favourites[ids[-1]][rng.random() < 0.3])
+        start = {"full": 0, "prompt": rng.randint(1, length - 1), "last": length - 1, "none": length}[rng.choice(masks)]
+        samples.append({"input_ids": ids, "labels": [-100] * start + ids[start:]})
+    return samples
+
+
+def exact_norms(model):
+    """transformers' RMSNorm works in float32 whatever it is given; here it keeps the type of its input."""
+    def forward(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = forward.__get__(module)
+
+
+def load(folder, dtype):
+    attention = "sdpa" if dtype == torch.float64 else "eager"  # eager rounds its softmax to float32
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+    if dtype == torch.float64:
+        exact_norms(model.double())
+    elif dtype == torch.bfloat16:
+        for weight in model.parameters():  # not the rotary frequencies
+            weight.data = weight.data.bfloat16()
+    return model
+
+
+def sample_loss(model, sample):
+    """Sum of the cross-entropies over the labels from position 1 on, and their number; the logits."""
+    logits = model(torch.tensor([sample["input_ids"]]), use_cache=False).logits[0]
+    precise = logits if logits.dtype == torch.float64 else logits.float()
+    labels = torch.tensor(sample["labels"][1:])
+    count = int((labels != -100).sum())
+    loss = F.cross_entropy(precise[:-1], labels, ignore_index=-100, reduction="sum") if count else precise.sum() * 0
+    return loss, count, logits
+
+
+def train(folder, job, samples, dtype):
+    """The series of a run, and the weights that it ends with."""
+    model = load(folder, dtype)
+    names, weights = zip(*model.named_parameters())
+    master = [w.detach().clone().to(torch.float64 if dtype == torch.float64 else torch.float32) for w in weights]
+    if dtype == torch.bfloat16:  # master weights come from the file, not from their rounding
+        master = [w.detach().clone() for w in load(folder, torch.float32).parameters()]
+    decays = [not (name.endswith("bias") or "norm" in name) for name in names]
+    groups = [dict(params=[m for m, d in zip(master, decays) if d == flag], weight_decay=job["weight_decay"] * flag)
+              for flag in (True, False)]
+    optimizer = torch.optim.AdamW(groups, lr=job["learning_rate"], betas=(job["adam_beta1"], job["adam_beta2"]),
+                                  eps=job["adam_epsilon"])
+    scheduler = get_scheduler(job["lr_scheduler"], optimizer, num_warmup_steps=job["warmup_steps"],
+                              num_training_steps=job["max_steps"], scheduler_specific_kwargs=job["lr_scheduler_kwargs"])
+    series = {key: [] for key in ("loss", "grad_norm", "learning_rate", "tokens", "supervised_tokens")}
+    for step in range(job["max_steps"]):
+        batch = samples[step * job["global_batch_size"]:][:job["global_batch_size"]]
+        supervised = sum(label != -100 for sample in batch for label in sample["labels"][1:])
+        for m in master:
+            m.grad = torch.zeros_like(m)
+        total = 0.0
+        for sample in batch:
+            loss, _, _ = sample_loss(model, sample)
+            (loss / supervised).backward()
+            total += loss.item()
+            for m, w in zip(master, weights):
+                m.grad += w.grad.to(m.dtype)
+                w.grad = None
+        norm = torch.nn.utils.clip_grad_norm_(master, job["max_grad_norm"] or math.inf)
+        values = (total / supervised, norm.item(), scheduler.get_last_lr()[0], sum(len(s["input_ids"]) for s in batch), supervised)
+        for key, value in zip(series, values):
+            series[key].append(value)
+        optimizer.step()
+        scheduler.step()
+        for m, w in zip(master, weights):
+            w.data.copy_(m)
+    return series, dict(zip(names, master))
+
+
+def make_case(name, number):
+    model_changes, job_changes, spelling, masks = CASES[name]
+    folder, job = OUT / name, {**JOB, **job_changes}
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_model({**MODEL, **model_changes}, spelling, 1000 + number, folder / "model")
+    samples = make_samples(MODEL["vocab_size"], job, masks.split(), 2000 + number)
+    (folder / "train.jsonl").write_text("".join(json.dumps(s, separators=(",", ":")) + "\n" for s in samples))
+    (folder / "job.json").write_text(json.dumps(job, indent=1) + "\n")
+
+    exact, final = train(folder / "model", job, samples, torch.float64)
+    half, _ = train(folder / "model", job, samples, torch.bfloat16)
+    first = load(folder / "model", torch.float64)
+    with torch.no_grad():
+        evaluation = [sample_loss(first, sample)[:2] for sample in samples[:4]]
+    expected = {
+        "case": name,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "step": list(range(1, job["max_steps"] + 1)),
+        **exact,
+        "bf16": half["loss"],
+        "grad_norm_bf16": half["grad_norm"],
+        "eval_loss": sum(loss.item() for loss, _ in evaluation) / sum(count for _, count in evaluation),  # first 4 samples
+        "final_weights_l2": {weight: value.norm().item() for weight, value in final.items()},
+    }
+    rows = (f" {json.dumps(key)}: {json.dumps(value)}" for key, value in expected.items())
+    (folder / "expected.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
+    worst = max(abs(a - b) / b for a, b in zip(half["loss"], exact["loss"]))
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    print(f"{name:18s} loss {exact['loss'][0]:.4f} -> {exact['loss'][-1]:.4f}, bf16 within {worst:.1e}, "
+          f"grad norm {min(exact['grad_norm']):.2f} to {max(exact['grad_norm']):.2f}, {size / 1e3:.0f} kB", flush=True)
+
+
+def main():
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for number, name in enumerate(CASES):
+        if name in sys.argv[1:] or len(sys.argv) == 1:
+            make_case(name, number)
+
+
+if __name__ == "__main__":
+    main()
