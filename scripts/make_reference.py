@@ -50,7 +50,7 @@ CASES = {
         dict(hidden_size=39, rms_norm_eps=1e-3),
         dict(global_batch_size=7, micro_batch_size=1, max_grad_norm=1.4, lr_scheduler="warmup_stable_decay",
              lr_scheduler_kwargs=dict(num_stable_steps=4, num_decay_steps=5, min_lr_ratio=0.1)), "rope_parameters",
-        "none last full last prompt"),
+        "none last full full prompt"),
     "mistral": (
         dict(model_type="mistral", sliding_window=7),
         dict(lr_scheduler="constant_with_warmup", adam_beta2=0.98), "rope_parameters", "full"),
