@@ -1,0 +1,13 @@
+#include "kernels/cpu/cpu_kernels.h"
+
+#include "kernels/cpu/gemm.h"
+
+namespace tessera {
+
+CpuKernels::CpuKernels(Device& device) : threads_(cpu_threads(device)), gemm_(std::make_unique<CpuGemm>(device)) {}
+
+CpuKernels::~CpuKernels() = default;
+
+std::unique_ptr<Kernels> make_kernels(Device& device) { return std::make_unique<CpuKernels>(device); }
+
+}  // namespace tessera

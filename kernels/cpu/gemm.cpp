@@ -1,0 +1,138 @@
+#include "kernels/cpu/gemm.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <stdexcept>
+
+#include "kernels/cpu/cpu_kernels.h"
+
+namespace tessera {
+namespace {
+
+using dnnl::memory;
+
+/// Enough for every shape of a step, with a head in several chunks; a compiled product holds some 100 KiB of code.
+constexpr size_t products_kept = 192;
+
+memory::data_type type_of(DType dtype) {
+  return dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+memory::desc describe(int64_t rows, int64_t cols, int64_t stride, bool transposed, DType dtype) {
+  return {{rows, cols}, type_of(dtype), transposed ? memory::dims{1, stride} : memory::dims{stride, 1}};
+}
+
+/// oneDNN plans for as many threads as OpenMP offers where a product is made.
+class ThreadsWhilePlanning {
+ public:
+  explicit ThreadsWhilePlanning(bool one_thread) : before_(omp_get_max_threads()) {
+    if (one_thread) omp_set_num_threads(1);
+  }
+  ~ThreadsWhilePlanning() { omp_set_num_threads(before_); }
+  ThreadsWhilePlanning(const ThreadsWhilePlanning&) = delete;
+  ThreadsWhilePlanning& operator=(const ThreadsWhilePlanning&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace
+
+Product::Product(const dnnl::engine& engine, const ProductShape& s)
+    : a_(describe(s.M, s.K, s.a_stride, s.a_transposed, s.factors)),
+      b_(describe(s.K, s.N, s.b_stride, s.b_transposed, s.factors)),
+      c_(describe(s.M, s.N, s.c_stride, false, s.result)) {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (s.accumulate) {
+    dnnl::post_ops operations;
+    operations.append_sum(1.0f);
+    attributes.set_post_ops(operations);
+  }
+  if (s.with_bias) bias_ = memory::desc({1, s.N}, type_of(s.factors), memory::dims{s.N, 1});
+  const dnnl::matmul::desc desc = s.with_bias ? dnnl::matmul::desc(a_, b_, bias_, c_) : dnnl::matmul::desc(a_, b_, c_);
+
+  const ThreadsWhilePlanning threads(s.one_thread);
+  const dnnl::matmul::primitive_desc plan(desc, attributes, engine, true);
+  if (!plan) return;
+  implementation_ = plan.impl_info_str();
+  // What oneDNN offers for bf16 besides its brgemm kernels is several times slower than converting to fp32.
+  if (s.factors == DType::bf16 && !implementation_.starts_with("brg")) return;
+  scratch_ = plan.scratchpad_desc();
+  scratch_bytes_ = static_cast<int64_t>(scratch_.get_size());
+  primitive_ = dnnl::matmul(plan);
+}
+
+void Product::run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c,
+                  void* scratch) const {
+  const dnnl::engine engine = stream.get_engine();
+  // oneDNN takes no const addresses, and writes to none of the factors.
+  const auto at = [&](const memory::desc& desc, const void* data) {
+    return memory(desc, engine, const_cast<void*>(data));
+  };
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, at(a_, a)}, {DNNL_ARG_WEIGHTS, at(b_, b)}, {DNNL_ARG_DST, at(c_, c)}};
+  if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, at(bias_, bias));
+  if (scratch_bytes_ > 0) arguments.emplace(DNNL_ARG_SCRATCHPAD, at(scratch_, scratch));
+  primitive_.execute(stream, arguments);
+}
+
+CpuGemm::CpuGemm(Device& device) : device_(device), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
+  dnnl::set_primitive_cache_capacity(0);  // products_ is the one cache, so that what it drops is freed
+  fast_bf16_ = product({64, 64, 64, 64, 64, 64, false, false, DType::bf16, DType::f32, false, false, true})->exists();
+}
+
+std::shared_ptr<const Product> CpuGemm::product(const ProductShape& shape) {
+  const std::lock_guard lock(products_mutex_);
+  const auto found = by_shape_.find(shape);
+  if (found != by_shape_.end()) {
+    products_.splice(products_.begin(), products_, found->second);
+    return found->second->second;
+  }
+  products_.emplace_front(shape, std::make_shared<const Product>(engine_, shape));
+  by_shape_[shape] = products_.begin();
+  if (products_.size() > products_kept) {
+    by_shape_.erase(products_.back().first);
+    products_.pop_back();
+  }
+  return products_.front().second;
+}
+
+void CpuGemm::run(const Product& product, const void* a, const void* b, const void* bias, void* c) {
+  if (product.scratch_bytes() > scratch_.bytes()) {
+    scratch_.reset();
+    scratch_ = Buffer(device_, product.scratch_bytes(), "the scratch memory of matrix products");
+  }
+  product.run(stream_, a, b, bias, c, scratch_.data());
+}
+
+void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+  if (a.rows() != c.rows || b.cols() != c.cols || a.cols() != b.rows() || a.view.dtype != b.view.dtype) {
+    throw std::logic_error(fmt::format("a product of matrices that do not fit: [{}, {}] {} x [{}, {}] {} -> [{}, {}]",
+                                       a.rows(), a.cols(), name_of(a.view.dtype), b.rows(), b.cols(),
+                                       name_of(b.view.dtype), c.rows, c.cols));
+  }
+  if (c.rows == 0 || c.cols == 0 || a.cols() == 0) return;
+  const std::lock_guard lock(run_mutex_);
+  if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, mode);
+  const auto compiled =
+      product({c.rows, c.cols, a.cols(), a.view.row_stride, b.view.row_stride, c.row_stride, a.transposed, b.transposed,
+               a.view.dtype, c.dtype, static_cast<bool>(bias), mode == Write::accumulate, false});
+  if (!compiled->exists()) return multiply_converted(a, b, bias, c, mode);
+  run(*compiled, a.view.data, b.view.data, bias.data, c.data);
+}
+
+void CpuKernels::linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, View y, Write mode) {
+  stream.enqueue([=, this] { gemm_->multiply({x}, transpose(w), bias, y, mode); });
+}
+
+void CpuKernels::linear_backward_input(Stream& stream, ConstView dy, ConstView w, View dx, Write mode) {
+  stream.enqueue([=, this] { gemm_->multiply({dy}, {w}, {}, dx, mode); });
+}
+
+void CpuKernels::linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw) {
+  stream.enqueue([=, this] { gemm_->multiply(transpose(dy), {x}, {}, dw, Write::accumulate); });
+}
+
+}  // namespace tessera

@@ -1,0 +1,92 @@
+#pragma once
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <tuple>
+
+#include "device/buffer.h"
+#include "device/view.h"
+#include "kernels/kernels.h"
+
+namespace tessera {
+
+/// A factor of a product: the view, or its transpose.
+struct Factor {
+  ConstView view;
+  bool transposed = false;
+
+  int64_t rows() const { return transposed ? view.cols : view.rows; }
+  int64_t cols() const { return transposed ? view.rows : view.cols; }
+};
+inline Factor transpose(ConstView view) { return {view, true}; }
+
+/// A product of matrices as oneDNN compiles one: everything but the addresses.
+struct ProductShape {
+  int64_t M, N, K;
+  int64_t a_stride, b_stride, c_stride;  // of the rows of the views
+  bool a_transposed, b_transposed;
+  DType factors, result;
+  bool with_bias, accumulate;
+  bool one_thread;  // to be run inside a parallel region
+
+  auto operator<=>(const ProductShape&) const = default;
+};
+
+/// A compiled product; may be run by several threads at once.
+class Product {
+ public:
+  Product(const dnnl::engine& engine, const ProductShape& shape);
+
+  /// False where the processor has no fast way for these types: nothing was compiled then.
+  bool exists() const { return static_cast<bool>(primitive_); }
+  const std::string& implementation() const { return implementation_; }
+  int64_t scratch_bytes() const { return scratch_bytes_; }
+
+  /// c = (or +=) a · b + bias.  scratch: scratch_bytes() that no other thread uses.
+  void run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c, void* scratch) const;
+
+ private:
+  dnnl::memory::desc a_, b_, bias_, c_, scratch_;
+  dnnl::matmul primitive_;
+  std::string implementation_;
+  int64_t scratch_bytes_ = 0;
+};
+
+/// Matrix products by oneDNN, at once on the calling thread and the threads it may use.  Compiled products are kept,
+/// the longest unused dropped first: the token counts of batches vary without end.
+class CpuGemm {
+ public:
+  explicit CpuGemm(Device& device);
+
+  /// c = (or +=) a · b + bias; a, b and bias of one compute type, c of that or fp32; bias may be empty.
+  void multiply(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+
+  /// The compiled product, made where it is asked for the first time.
+  std::shared_ptr<const Product> product(const ProductShape& shape);
+
+  /// Whether products of bf16 are at least as fast as those of fp32; where not, multiply() converts.
+  bool fast_bf16() const { return fast_bf16_; }
+  const dnnl::engine& engine() const { return engine_; }
+
+ private:
+  void multiply_converted(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  void run(const Product& product, const void* a, const void* b, const void* bias, void* c);
+
+  Device& device_;
+  dnnl::engine engine_;
+  dnnl::stream stream_;
+  bool fast_bf16_ = false;
+
+  using Use = std::pair<ProductShape, std::shared_ptr<const Product>>;
+  std::mutex products_mutex_;  // guards products_ and by_shape_
+  std::list<Use> products_;    // the last used first
+  std::map<ProductShape, std::list<Use>::iterator> by_shape_;
+
+  std::mutex run_mutex_;  // guards the scratch memory and the stream while a product runs
+  Buffer scratch_;
+  Buffer converted_;
+};
+
+}  // namespace tessera
