@@ -6,8 +6,9 @@
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/gemm.h"
 
-/// Products of bf16 on processors that have no instructions for it: pieces of the factors, of a size that stays in the
-/// cache, become fp32 and are multiplied as such.
+/// Products that oneDNN has no fast way for as they stand: bf16 on processors without instructions for it, and bf16
+/// slices of columns.  Pieces of the factors, of a size that stays in the cache, are copied to dense matrices, which
+/// are bf16 where the processor multiplies that fast and fp32 elsewhere.
 namespace tessera {
 namespace {
 
@@ -23,16 +24,16 @@ void for_pieces(int64_t n, int64_t size, const F& f) {
   for (int64_t begin = 0; begin < n; begin += size) f(Range{begin, std::min(size, n - begin)});
 }
 
-/// Rows × cols of the factor in fp32, laid out as in the factor's view.
-Factor convert_piece(int threads, const Factor& from, Range rows, Range cols, float* to) {
+/// to = rows × cols of the factor as a dense matrix of `type`, transposed if the factor is.
+void convert_piece(int threads, const Factor& from, Range rows, Range cols, DType type, void* to) {
   const Range view_rows = from.transposed ? cols : rows, view_cols = from.transposed ? rows : cols;
   const ConstView piece =
       from.view.rows_from(view_rows.begin, view_rows.count).cols_from(view_cols.begin, view_cols.count);
+  const View dense(to, type, piece.rows, piece.cols);
   parallel_for(threads, piece.rows, 64, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      convert(piece.rows_from(r, 1).data, piece.dtype, to + r * piece.cols, DType::f32, piece.cols);
+      convert(piece.rows_from(r, 1).data, piece.dtype, dense.rows_from(r, 1).data, type, piece.cols);
   });
-  return {ConstView(to, DType::f32, piece.rows, piece.cols), from.transposed};
 }
 
 /// c = (or +=) sums + bias.
@@ -59,7 +60,7 @@ void CpuGemm::multiply_converted(const Factor& a, const Factor& b, ConstView bia
   const int64_t K = a.cols();
   const int64_t m = std::min(piece_m, c.rows), n = std::min(piece_n, c.cols), k = std::min(piece_k, K);
   constexpr int64_t floats = piece_m * piece_k + piece_k * piece_n + piece_m * piece_n;
-  if (!converted_.data()) converted_ = Buffer(device_, floats * 4, "the fp32 pieces of matrix products");
+  if (!converted_.data()) converted_ = Buffer(device_, floats * 4, "the pieces of matrix products");
   float* const a_piece = converted_.as<float>();
   float* const b_piece = a_piece + m * k;
   float* const sums = b_piece + k * n;
@@ -67,11 +68,26 @@ void CpuGemm::multiply_converted(const Factor& a, const Factor& b, ConstView bia
   for_pieces(c.cols, n, [&](Range cols) {
     for_pieces(c.rows, m, [&](Range rows) {
       for_pieces(K, k, [&](Range inner) {
-        const Factor fa = convert_piece(threads, a, rows, inner, a_piece);
-        const Factor fb = convert_piece(threads, b, inner, cols, b_piece);
-        const auto compiled =
-            product({rows.count, cols.count, inner.count, fa.view.row_stride, fb.view.row_stride, cols.count,
-                     fa.transposed, fb.transposed, DType::f32, DType::f32, false, inner.begin > 0, false});
+        ProductShape shape{.M = rows.count,
+                           .N = cols.count,
+                           .K = inner.count,
+                           .a_stride = a.transposed ? rows.count : inner.count,
+                           .b_stride = b.transposed ? inner.count : cols.count,
+                           .c_stride = cols.count,
+                           .a_transposed = a.transposed,
+                           .b_transposed = b.transposed,
+                           .factors = fast_bf16_ ? a.view.dtype : DType::f32,
+                           .result = DType::f32,
+                           .with_bias = false,
+                           .accumulate = inner.begin > 0,
+                           .one_thread = false};
+        auto compiled = product(shape);
+        if (!compiled->exists()) {
+          shape.factors = DType::f32;  // a shape that oneDNN has no brgemm kernel for
+          compiled = product(shape);
+        }
+        convert_piece(threads, a, rows, inner, shape.factors, a_piece);
+        convert_piece(threads, b, inner, cols, shape.factors, b_piece);
         run(*compiled, a_piece, b_piece, nullptr, sums);
       });
       const ConstView bias_piece = bias ? bias.cols_from(cols.begin, cols.count) : ConstView();
