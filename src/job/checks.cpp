@@ -1,0 +1,30 @@
+#include "job/checks.h"
+
+#include "base/error.h"
+#include "job/build_parts.h"
+
+namespace tessera {
+
+void check_together(const Job& job, const Locate& locate) {
+  if (job.data.val_set_size > 0 && !job.eval_datasets.empty())
+    throw JobError("{}: [eval_dataset.{}] is there too; with evaluation sets of its own a job leaves val_set_size at 0",
+                   locate("data", "val_set_size"), job.eval_datasets.front().name);
+  if (job.checkpoint.export_dir == job.model.base || job.checkpoint.export_dir == job.model.tokenizer)
+    throw JobError("{}: {} is the directory that the job reads its model or tokenizer from; give another one",
+                   locate("checkpoint", "export_dir"), job.checkpoint.export_dir.string());
+}
+
+void check_build(const Job& job, const Locate& locate) {
+  if (!build_parts.cuda && job.device.type == DeviceType::cuda)
+    throw JobError("{}: cuda is not in this build; give auto or cpu, or build with CUDA", locate("device", "type"));
+  if (!build_parts.offload && job.shard.offload != Offload::none)
+    throw JobError("{}: not in this build; give none, which keeps everything on the device",
+                   locate("shard", "offload"));
+  if (!build_parts.trace && !job.log.trace.empty())
+    throw JobError("{}: not in this build; log.profile gives seconds per phase", locate("log", "trace"));
+  if (!build_parts.network_interface && !job.network.interface.empty())
+    throw JobError("{}: not in this build: start with mpirun --mca btl_tcp_if_include {}",
+                   locate("network", "interface"), job.network.interface);
+}
+
+}  // namespace tessera

@@ -1,0 +1,87 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "job/fields.h"
+
+/// How fields.cpp and its neighbours write down a key: one expression, what is special about it after it.
+namespace tessera {
+
+/// A Field under construction: what is special about a key is said after it.
+struct Described : Field {
+  Described&& must_be_given() && {
+    required = true;
+    default_words.clear();
+    return std::move(*this);
+  }
+  Described&& off_at_zero() && {
+    zero_is_off = true;
+    return std::move(*this);
+  }
+  Described&& replaces(std::string other) && {
+    instead_of = std::move(other);
+    return std::move(*this).off_at_zero();
+  }
+  Described&& with(std::string other, std::vector<std::string> values) && {
+    only_with.push_back({std::move(other), std::move(values)});
+    return std::move(*this);
+  }
+  Described&& must_be_given_with(std::string other, std::vector<std::string> values) && {
+    needed_by = Condition{std::move(other), std::move(values)};
+    return std::move(*this);
+  }
+  Described&& by_default(std::string words) && {
+    default_words = std::move(words);
+    return std::move(*this);
+  }
+  Described&& filled(std::string words, std::function<std::string(const Target&)> from) && {
+    fill = std::move(from);
+    return std::move(*this).by_default(std::move(words));
+  }
+  Described&& filled(const std::string& text) && {
+    return std::move(*this).filled(text, [text](const Target&) { return text; });
+  }
+};
+
+template <typename T, typename Access>
+Described describe(std::string key, Access access, Value<T> value, std::string help) {
+  Described field;
+  field.key = std::move(key);
+  field.help = std::move(help);
+  field.expected = value.expected;
+  field.choices = value.choices;
+  field.read = [=](const Target& target, const std::string& text, const Path& folder) {
+    access(target) = value.read(text, folder);
+  };
+  field.write = [=](const Target& target) { return value.write(access(target)); };
+  Job untouched;
+  DatasetSettings untouched_dataset;
+  field.default_words = field.write({untouched, &untouched_dataset});
+  return field;
+}
+
+/// Makes the fields of one struct of the job: key(…) describes one of its members.
+template <typename Settings>
+struct Of {
+  Settings Job::*part;
+
+  template <typename T>
+  Described key(std::string name, T Settings::*member, Value<T> value, std::string help) const {
+    const auto access = [part = part, member](const Target& target) -> T& { return (target.job.*part).*member; };
+    return describe(std::move(name), access, std::move(value), std::move(help));
+  }
+};
+
+/// The same for a member of a data set.
+template <typename T>
+Described dataset_key(std::string name, T DatasetSettings::*member, Value<T> value, std::string help) {
+  const auto access = [member](const Target& target) -> T& { return target.dataset->*member; };
+  return describe(std::move(name), access, std::move(value), std::move(help));
+}
+
+// The longer sections have files of their own.
+Section dataset_section(const std::string& name, const std::string& help);  // dataset_fields.cpp
+Section train_section();                                                    // train_fields.cpp
+
+}  // namespace tessera

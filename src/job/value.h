@@ -1,0 +1,82 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "job/job.h"
+
+/// What the values of a key may look like: how text becomes a T, how a T becomes text that reads back to the same, and
+/// the words that say so to people.
+namespace tessera {
+
+/// "jobs/mine.ini:14: [train] learning_rate: " is put before it by whoever knows the key.
+struct WrongValue {
+  std::string message;
+};
+
+template <typename T>
+struct Value {
+  std::string expected;              // "a whole number, at least 1"
+  std::vector<std::string> choices;  // all the words that can stand here; empty where it is not a matter of choice
+  std::function<T(const std::string& text, const Path& folder)> read;  // relative paths start at folder; WrongValue
+  std::function<std::string(const T&)> write;                          // "": leave the key out
+};
+
+/// An interval of numbers, its ends open or closed.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_open = false;
+  bool high_open = false;
+
+  Range up_to(double value) const { return {low, value, low_open, false}; }
+  Range below(double value) const { return {low, value, low_open, true}; }
+  bool holds(double value) const;
+  std::string words() const;  // ", above 0 and at most 1"
+};
+Range at_least(double low);
+Range above(double low);
+
+Value<int64_t> whole_number(int64_t at_least);
+Value<double> number(Range range);
+Value<double> fraction_or_count();       // a fraction below 1, else a whole number
+Value<int64_t> byte_size();              // "5 GB", "300 MiB", or a plain number of bytes
+Value<bool> boolean();                   // true, false, yes, no, 1, 0
+Value<std::optional<bool>> maybe();      // the same, or left out
+Value<std::string> words();              // any text
+Value<std::string> word();               // any text but none
+Value<std::vector<std::string>> list();  // words with commas between them
+Value<Path> path();
+Value<std::string> path_or_glob();
+Value<std::string> text_or_file();                              // the path where such a file exists, else the text
+Value<std::string> word_or_path(std::vector<std::string> own);  // one of the words, else a path
+Value<std::string> one_of(std::vector<std::string> choices);
+
+/// Throws WrongValue "nonsense; expected a, b or c; did you mean b?".
+size_t index_of_choice(const std::string& text, const std::vector<std::string>& choices);
+
+/// "a, b or c"
+std::string enumerated(const std::vector<std::string>& names);
+
+template <typename Enum>
+Value<Enum> choice(std::vector<std::pair<Enum, std::string>> meanings) {
+  Value<Enum> value;
+  for (const auto& [meaning, name] : meanings) value.choices.push_back(name);
+  value.expected = enumerated(value.choices);
+  value.read = [meanings, choices = value.choices](const std::string& text, const Path&) {
+    return meanings[index_of_choice(text, choices)].first;
+  };
+  value.write = [meanings](const Enum& wanted) {
+    for (const auto& [meaning, name] : meanings)
+      if (meaning == wanted) return name;
+    return std::string();
+  };
+  return value;
+}
+
+}  // namespace tessera

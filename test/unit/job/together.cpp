@@ -1,0 +1,119 @@
+// Keys that others leave without use, keys that exclude each other, and what this build lacks.
+#include "job_files.h"
+
+using namespace tessera;
+
+namespace {
+
+std::string dataset_error(const std::string& type, const std::string& line) {
+  return error_of("[dataset.a]\npath = a.jsonl\ntype = " + type + "\n" + line + "\n");
+}
+
+std::string train_error(const std::string& lines) { return error_of("[train]\n" + lines + "\n"); }
+
+}  // namespace
+
+TEST_CASE("a key that the data set's type does not use is refused with the types that do", "[job]") {
+  CHECK(dataset_error("tokenized", "field_instruction = q") ==
+        "mine.ini:8: [dataset.a] field_instruction: only type = alpaca uses it, and type is tokenized");
+  CHECK(dataset_error("chat_template", "field = text") ==
+        "mine.ini:8: [dataset.a] field: only type = completion uses it, and type is chat_template");
+  CHECK(dataset_error("completion", "system_prompt = Hello") ==
+        "mine.ini:8: [dataset.a] system_prompt: only type = alpaca or chat_template uses it, and type is completion");
+  CHECK(dataset_error("alpaca", "train_on_eos = turn") ==
+        "mine.ini:8: [dataset.a] train_on_eos: only type = chat_template uses it, and type is alpaca");
+}
+
+TEST_CASE("every key with a format's names belongs to a type", "[job]") {
+  for (const std::string line :
+       {"field = x", "field_system = x", "field_instruction = x", "field_input = x", "field_output = x",
+        "field_messages = x", "message_field_role = x", "message_field_content = x", "chat_template = chatml",
+        "system_prompt = x", "roles_to_train = x", "train_on_eos = all"}) {
+    CAPTURE(line);
+    CHECK(dataset_error("input_output", line).find("uses it, and type is input_output") != std::string::npos);
+  }
+}
+
+TEST_CASE("an argument that the schedule does not have is refused with the schedules that do", "[job]") {
+  CHECK(train_error("lr_scheduler = linear\nmin_lr_rate = 0.1") ==
+        "mine.ini:7: [train] min_lr_rate: only lr_scheduler = cosine_with_min_lr or warmup_stable_decay uses it, and "
+        "lr_scheduler is linear");
+  CHECK(train_error("num_stable_steps = 10") ==
+        "mine.ini:6: [train] num_stable_steps: only lr_scheduler = warmup_stable_decay uses it, and lr_scheduler is "
+        "cosine");
+  CHECK(train_error("num_decay_steps = 10") ==
+        "mine.ini:6: [train] num_decay_steps: only lr_scheduler = warmup_stable_decay uses it, and lr_scheduler is "
+        "cosine");
+  CHECK(train_error("inverse_sqrt_timescale = 10") ==
+        "mine.ini:6: [train] inverse_sqrt_timescale: only lr_scheduler = inverse_sqrt uses it, and lr_scheduler is "
+        "cosine");
+  CHECK(
+      train_error("num_cycles = 1\nlr_scheduler = constant") ==
+      "mine.ini:6: [train] num_cycles: only lr_scheduler = cosine, cosine_with_min_lr or warmup_stable_decay uses it, "
+      "and lr_scheduler is constant");
+  CHECK(
+      train_error("warmup_steps = 10\nlr_scheduler = constant") ==
+      "mine.ini:6: [train] warmup_steps: only lr_scheduler = linear, cosine, constant_with_warmup, cosine_with_min_lr, "
+      "inverse_sqrt or warmup_stable_decay uses it, and lr_scheduler is constant");
+}
+
+TEST_CASE("0 where 0 means off may stand with any schedule", "[job]") {
+  CHECK(train_error("lr_scheduler = constant\nwarmup_steps = 0\nmin_lr_rate = 0") == "no error");
+}
+
+TEST_CASE("an argument that the schedule needs is missed", "[job]") {
+  CHECK(
+      train_error("lr_scheduler = cosine_with_min_lr") ==
+      "mine.ini:5: [train] min_lr_rate: missing; lr_scheduler = cosine_with_min_lr needs it: a number, at least 0 and "
+      "at most 1");
+  CHECK(train_error("lr_scheduler = warmup_stable_decay") ==
+        "mine.ini:5: [train] num_decay_steps: missing; lr_scheduler = warmup_stable_decay needs it: a whole number, at "
+        "least 0");
+}
+
+TEST_CASE("group_size belongs to hybrid_shard", "[job]") {
+  CHECK(error_of("[shard]\ngroup_size = 2\n") ==
+        "mine.ini:6: [shard] group_size: only strategy = hybrid_shard uses it, and strategy is full_shard");
+  CHECK(job_of("[shard]\ngroup_size = 2\nstrategy = hybrid_shard\n").shard.group_size == 2);
+}
+
+TEST_CASE("two keys that say the same thing differently exclude each other", "[job]") {
+  CHECK(train_error("num_epochs = 2\nmax_steps = 10") ==
+        "mine.ini:7: [train] max_steps: num_epochs is given too (mine.ini:6); only one of the two can count");
+  CHECK(train_error("global_batch_size = 8\ngradient_accumulation_steps = 2") ==
+        "mine.ini:6: [train] global_batch_size: gradient_accumulation_steps is given too (mine.ini:7); only one of the "
+        "two "
+        "can count");
+  CHECK(train_error("warmup_steps = 5\nwarmup_ratio = 0.1") ==
+        "mine.ini:7: [train] warmup_ratio: warmup_steps is given too (mine.ini:6); only one of the two can count");
+}
+
+TEST_CASE("an alternative that is 0 counts as not given", "[job]") {
+  CHECK(train_error("num_epochs = 2\nmax_steps = 0\nwarmup_steps = 0\nwarmup_ratio = 0.1") == "no error");
+}
+
+TEST_CASE("a split for validation and evaluation sets exclude each other", "[job]") {
+  CHECK(
+      error_of("[data]\nval_set_size = 10\n[eval_dataset.held]\npath = a\ntype = alpaca\n") ==
+      "mine.ini:6: [data] val_set_size: [eval_dataset.held] is there too; with evaluation sets of its own a job leaves "
+      "val_set_size at 0");
+}
+
+TEST_CASE("an export over the model that the job starts from is refused", "[job]") {
+  const JobFile file(required + "[checkpoint]\nexport_dir = model\n");
+  REQUIRE_THROWS_WITH(file.parse(),
+                      file.path().string() + ":6: [checkpoint] export_dir: " + (file.folder() / "model").string() +
+                          " is the directory that the job reads its model or tokenizer from; give another one");
+}
+
+TEST_CASE("what this build cannot do is refused", "[job]") {
+  CHECK(error_of("[device]\ntype = cuda\n") ==
+        "mine.ini:6: [device] type: cuda is not in this build; give auto or cpu, or build with CUDA");
+  for (const std::string what : {"optimizer", "params"})
+    CHECK(error_of("[shard]\noffload = " + what) ==
+          "mine.ini:6: [shard] offload: not in this build; give none, which keeps everything on the device");
+  CHECK(error_of("[log]\ntrace = trace.json\n") ==
+        "mine.ini:6: [log] trace: not in this build; log.profile gives seconds per phase");
+  CHECK(error_of("[network]\ninterface = eth0\n") ==
+        "mine.ini:6: [network] interface: not in this build: start with mpirun --mca btl_tcp_if_include eth0");
+}
