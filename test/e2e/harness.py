@@ -1,0 +1,168 @@
+"""What the end-to-end tests share: reference cases as jobs, runs of the real program under mpirun, claims, skips.
+
+A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest starts; it ends with status 0, 1 with what was wrong, or 77 where
+something that it needs is not there.  Nothing beyond Python's standard library is imported here.
+"""
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from compare_metrics import differences, read_steps  # noqa: E402
+
+OWN_CASES = ROOT / "test" / "data" / "reference"
+SKIP = 77
+TIMEOUT = 300  # seconds of one run; a run that hangs is ended and fails
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIP)
+
+
+def fail(claim, details=""):
+    print(f"FAILED: {claim}\n{details}")
+    sys.exit(1)
+
+
+def require(condition, claim, details=""):
+    if not condition:
+        fail(claim, details)
+    print(f"ok: {claim}", flush=True)
+
+
+@contextlib.contextmanager
+def workspace():
+    """A directory of this test alone, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="tessera-e2e-") as folder:
+        yield Path(folder)
+
+
+class Case:
+    """A folder of test/data/reference, or of another directory in the same form."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.name = self.folder.name
+        self.job = json.loads((self.folder / "job.json").read_text())
+        self.expected = json.loads((self.folder / "expected.json").read_text())
+        if "global_batch_size" not in self.job:
+            self.job["global_batch_size"] = (self.job["micro_batch_size"] * self.job["gradient_accumulation_steps"] *
+                                             self.job.pop("world"))
+
+    def settings(self):
+        """The job as {"section.key": value}; paths are absolute."""
+        train = {key: self.job[key] for key in ("max_steps", "micro_batch_size", "global_batch_size", "learning_rate",
+                                                "lr_scheduler", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay",
+                                                "max_grad_norm")}
+        if self.job["lr_scheduler"] != "constant":
+            train["warmup_steps"] = self.job["warmup_steps"]
+        for key, value in self.job["lr_scheduler_kwargs"].items():
+            train[{"min_lr_ratio": "min_lr_rate"}.get(key, key)] = value
+        return {
+            "model.base": self.folder / "model",
+            "model.precision": "fp32",
+            "data.sequence_len": self.job["sequence_len"],
+            "data.sample_packing": "false",
+            "data.shuffle": "false",
+            "dataset.reference.path": self.folder / "train.jsonl",
+            "dataset.reference.type": "tokenized",
+            "checkpoint.export": "never",
+            "log.tensorboard": "false",
+            "device.threads": 1,
+            **{f"train.{key}": value for key, value in train.items()},
+        }
+
+
+def write_job(path, settings):
+    """job.ini from {"section.key": value}; None leaves a key out."""
+    sections = {}
+    for name, value in settings.items():
+        section, key = name.rsplit(".", 1)
+        if value is not None:
+            sections.setdefault(section, []).append(f"{key} = {value}\n")
+    path.write_text("".join(f"[{section}]\n{''.join(lines)}\n" for section, lines in sections.items()))
+
+
+def environment():
+    """mpirun as root, more ranks than cores, and no thread pool of BLAS or OpenMP beside device.threads."""
+    return {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+            "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+
+
+class Program:
+    """The program under test, and mpirun where there is one."""
+
+    def __init__(self, train):
+        self.train = str(train)
+        if not shutil.which("mpirun"):
+            skip("no mpirun here; scripts/setup.sh installs it")
+
+    def start(self, ranks, arguments):
+        return subprocess.Popen(["mpirun", "-n", str(ranks), self.train, *map(str, arguments)], env=environment(),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, folder, settings, ranks=1, expect=0):
+        """Trains in `folder` (made if it is not there) and returns it; the exit status has to be `expect`."""
+        process = self.start(ranks, [self.job(folder, settings)])
+        self.finish(process, expect, f"{ranks} ranks, {folder.name}")
+        return folder
+
+    def job(self, folder, settings):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_job(folder / "job.ini", {**settings, "job.output_dir": folder})
+        return folder / "job.ini"
+
+    def finish(self, process, expect, what):
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            fail(f"{what}: ends within {TIMEOUT} s", process.communicate()[0])
+        if process.returncode != expect:
+            fail(f"{what}: exit status {expect}", f"it was {process.returncode}:\n{output}")
+        return output
+
+    def alone(self, *arguments, expect=0):
+        """A verb without mpirun; its standard output."""
+        done = subprocess.run([self.train, *map(str, arguments)], env=environment(), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=TIMEOUT)
+        if done.returncode != expect:
+            fail(f"train {' '.join(map(str, arguments))}: exit status {expect}",
+                 f"it was {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout + (done.stderr if expect else "")
+
+
+def metrics(folder):
+    with open(folder / "metrics.jsonl", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def steps(folder):
+    return read_steps(folder / "metrics.jsonl")
+
+
+def curve(folder):
+    """What has to be equal between equal runs: not the times."""
+    return [(row["step"], row["loss"], row["grad_norm"], row["learning_rate"]) for row in steps(folder)]
+
+
+def require_reference(case, folder, claim, precision="fp32", first=1):
+    """The steps from `first` on are those of the case."""
+    rows = steps(folder)
+    expected = {key: value[first - 1:] if isinstance(value, list) and len(value) == case.job["max_steps"] else value
+                for key, value in case.expected.items()}
+    found = differences([row for row in rows if row["step"] >= first], expected, precision)
+    require(not found, claim, "\n".join(found[:12]))
+
+
+def program():
+    """The program named by the first argument, and the other arguments."""
+    return Program(sys.argv[1]), sys.argv[2:]

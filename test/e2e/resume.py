@@ -1,0 +1,83 @@
+"""resume.py TRAIN: an interrupted run goes on bit for bit on the same ranks, and along the same curve on others."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from harness import OWN_CASES, Case, curve, program, require, require_reference, workspace
+
+STOPPED = 75
+STEPS = 400  # long enough to be interrupted in the middle
+
+
+def rank_processes(job):
+    """Process ids of the ranks that run this job file."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if str(job).encode() in words and b"mpirun" not in words[0]:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_for_step(process, folder, step):
+    """Returns once metrics.jsonl has `step` lines of steps; the run has to be still going."""
+    while True:
+        text = (folder / "metrics.jsonl").read_text() if (folder / "metrics.jsonl").exists() else ""
+        if text.count('"grad_norm"') >= step:
+            return
+        try:
+            output, _ = process.communicate(timeout=0.02)
+            require(False, f"the run is still going at step {step}", output)
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def interrupt(train, folder, settings, ranks, number):
+    """Runs until some steps are done and sends the signal to one rank alone."""
+    job = train.job(folder, settings)
+    process = train.start(ranks, [job])
+    wait_for_step(process, folder, 7)
+    os.kill(max(rank_processes(job)), number)
+    train.finish(process, STOPPED, f"a run that gets {signal.Signals(number).name}")
+    done = len(curve(folder))
+    require(7 <= done < STEPS, f"{signal.Signals(number).name} to one rank stops all of them, after {done} steps")
+
+
+def bit_for_bit(train, place, case):
+    settings = {**case.settings(), "train.max_steps": STEPS, "data.shuffle": "true", "checkpoint.export": "final",
+                "checkpoint.export_dtype": "fp32", "checkpoint.save_steps": 150}
+    whole = train.run(place / "whole", settings, 2)
+    parts = place / "parts"
+    interrupt(train, parts, settings, 2, signal.SIGUSR1)
+    interrupt(train, parts, settings, 2, signal.SIGTERM)
+    train.run(parts, settings, 2)
+    require(curve(parts) == curve(whole), "twice interrupted and resumed, every loss and gradient norm has the same bits")
+    require((parts / "final/model.safetensors").read_bytes() == (whole / "final/model.safetensors").read_bytes(),
+            "the final weights have the same bits")
+
+
+def other_ranks(train, place, case):
+    """Half of the reference curve on some ranks, the other half on others."""
+    settings = {**case.settings(), "checkpoint.save_steps": 6}
+    for before, after in ((2, 1), (2, 3), (3, 4)):
+        first = place / f"first-{before}"
+        if not first.exists():
+            train.run(first, settings, before)
+        second = train.run(place / f"second-{before}-{after}",
+                           {**settings, "checkpoint.resume": first / "checkpoints/step-000006"}, after)
+        require_reference(case, second, f"{before} ranks, then {after} from step 7 on: the same curve", first=7)
+
+
+def main():
+    train, _ = program()
+    case = Case(OWN_CASES / "qwen2")
+    with workspace() as place:
+        bit_for_bit(train, place, case)
+        other_ranks(train, place, case)
+
+
+main()

@@ -1,0 +1,21 @@
+"""strategies.py TRAIN: every strategy, recomputation and schedule of gathers gives the curve of the reference case."""
+from harness import OWN_CASES, Case, program, require_reference, workspace
+
+RUNS = [  # ranks, what differs from the defaults
+    (2, {"shard.strategy": "shard_grad_op"}),
+    (3, {"shard.strategy": "no_shard"}),
+    (4, {"shard.strategy": "hybrid_shard", "shard.group_size": 2}),
+    (2, {"model.gradient_checkpointing": "none"}),
+    (2, {"model.gradient_checkpointing": "selective"}),
+    (2, {"shard.backward_prefetch": "none", "shard.forward_prefetch": "false"}),
+    (2, {"shard.backward_prefetch": "backward_post", "shard.limit_all_gathers": "false"}),
+    (2, {"train.micro_batch_size": 3}),
+]
+
+train, _ = program()
+case = Case(OWN_CASES / "qwen2")  # tied embedding and biases
+with workspace() as place:
+    for number, (ranks, changes) in enumerate(RUNS):
+        run = train.run(place / f"run-{number}", {**case.settings(), **changes}, ranks)
+        words = ", ".join(f"{key.split('.')[1]} = {value}" for key, value in changes.items())
+        require_reference(case, run, f"{words} on {ranks} ranks gives the curve")
