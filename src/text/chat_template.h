@@ -23,8 +23,9 @@ class ChatTemplate {
  public:
   /// Throws JobError for an unknown name (naming the nearest).
   static ChatTemplate by_name(std::string_view name);
-  /// The built-in template that renders as this Jinja text does, recognised by its marks (with its default system prompt
-  /// taken from it, as SmolLM2's and Qwen2's have one).  Throws JobError where none is: name one with chat_template.
+  /// The built-in template that renders as this Jinja text does, recognised by its marks (with its default system
+  /// prompt taken from it, as SmolLM2's and Qwen2's have one).  Throws JobError where none is: name one with
+  /// chat_template.
   static ChatTemplate recognise(std::string_view jinja);
 
   const std::string& name() const { return name_; }

@@ -10,15 +10,15 @@
 
 namespace tessera {
 
-/// What a text became: ids, and for each the bytes [begin, end) of the text that it covers (Hugging Face's habits: tokens
-/// that share a character share its whole range).
+/// What a text became: ids, and for each the bytes [begin, end) of the text that it covers (Hugging Face's habits:
+/// tokens that share a character share its whole range).
 struct Encoding {
   std::vector<int32_t> ids;
   std::vector<std::pair<int64_t, int64_t>> offsets;
 };
 
-enum class SpecialTokens { leave_out, add };   ///< does the post-processor add its BOS and the like?
-enum class SpecialDecode { keep, skip };       ///< do special tokens appear in decoded text?
+enum class SpecialTokens { leave_out, add };  ///< does the post-processor add its BOS and the like?
+enum class SpecialDecode { keep, skip };      ///< do special tokens appear in decoded text?
 
 /// A tokenizer.json, exactly as the Hugging Face tokenizers library reads it.  Immutable after loading: any number of
 /// threads may encode at once.  What the file asks for and this class does not know is a DataError that names it.

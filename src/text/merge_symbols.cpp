@@ -1,0 +1,98 @@
+#include <algorithm>
+
+#include "text/byte_pair_model.h"
+
+namespace tessera {
+namespace {
+
+constexpr size_t kShort = 48;  // symbols up to which looking at every pair is faster than a heap
+
+/// Looks for the best pair again after every merge: quadratic, but nothing is faster for a word.
+void merge_short(const Merges& merges, BytePairScratch& scratch) {
+  auto& symbols = scratch.symbols;
+  auto& pairs = scratch.merges;
+  pairs.resize(symbols.size() - 1);
+  for (size_t i = 0; i + 1 < symbols.size(); ++i) pairs[i] = merges.find(symbols[i].id, symbols[i + 1].id);
+  while (!pairs.empty()) {
+    const auto best =
+        std::min_element(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
+    if (best->rank == Merges::kNoRank) return;
+    const auto at = best - pairs.begin();
+    symbols[at] = {best->id, symbols[at].length + symbols[at + 1].length};
+    symbols.erase(symbols.begin() + at + 1);
+    pairs.erase(best);
+    if (at > 0) pairs[at - 1] = merges.find(symbols[at - 1].id, symbols[at].id);
+    if (static_cast<size_t>(at) < pairs.size()) pairs[at] = merges.find(symbols[at].id, symbols[at + 1].id);
+  }
+}
+
+/// Keeps the pairs in a heap and the symbols in a linked list: n log n for any text.
+class LongMerge {
+ public:
+  LongMerge(const Merges& merges, BytePairScratch& scratch)
+      : merges_(merges), symbols_(scratch.symbols), links_(scratch.links), heap_(scratch.heap) {}
+
+  void run() {
+    const auto count = static_cast<int32_t>(symbols_.size());
+    links_.resize(symbols_.size());
+    heap_.clear();
+    for (int32_t i = 0; i < count; ++i) {
+      links_[i] = {i - 1, i + 1 < count ? i + 1 : kNone};
+      if (i + 1 < count) add(i, i + 1, false);
+    }
+    std::make_heap(heap_.begin(), heap_.end(), later);
+    while (!heap_.empty()) {
+      std::pop_heap(heap_.begin(), heap_.end(), later);
+      const Candidate best = heap_.back();
+      heap_.pop_back();
+      merge(best);
+    }
+    std::erase_if(symbols_, [](const Symbol& symbol) { return symbol.length == 0; });
+  }
+
+ private:
+  using Candidate = BytePairScratch::Candidate;
+  static constexpr int32_t kNone = -1;
+  static bool later(const Candidate& a, const Candidate& b) {
+    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+  }
+
+  void add(int32_t left, int32_t right, bool push) {
+    const Merges::Merge found = merges_.find(symbols_[left].id, symbols_[right].id);
+    if (found.rank == Merges::kNoRank) return;
+    heap_.push_back({found.rank, left, found.id});
+    if (push) std::push_heap(heap_.begin(), heap_.end(), later);
+  }
+
+  void merge(const Candidate& best) {
+    const int32_t left = best.position, right = links_[left].next;
+    if (symbols_[left].length == 0 || right == kNone) return;
+    // The pair may have changed since it was put into the heap.
+    if (merges_.find(symbols_[left].id, symbols_[right].id).rank != best.rank) return;
+    symbols_[left] = {best.id, symbols_[left].length + symbols_[right].length};
+    symbols_[right].length = 0;
+    const int32_t after = links_[right].next, before = links_[left].previous;
+    links_[left].next = after;
+    if (after != kNone) links_[after].previous = left;
+    if (before != kNone) add(before, left, true);
+    if (after != kNone) add(left, after, true);
+  }
+
+  const Merges& merges_;
+  std::vector<Symbol>& symbols_;
+  std::vector<BytePairScratch::Link>& links_;
+  std::vector<Candidate>& heap_;
+};
+
+}  // namespace
+
+void merge_symbols(const Merges& merges, BytePairScratch& scratch) {
+  if (scratch.symbols.size() < 2) return;
+  if (scratch.symbols.size() <= kShort) {
+    merge_short(merges, scratch);
+  } else {
+    LongMerge(merges, scratch).run();
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,19 @@
+#pragma once
+#include <string>
+
+#include "text/description.h"
+
+namespace tessera {
+
+/// SentencePiece's way with spaces: each becomes ▁, and one is put before the text.
+struct Metaspace {
+  enum class Prepend { always, first, never };
+  std::string replacement;
+  Prepend prepend = Prepend::always;
+  bool split = true;
+};
+
+/// From a pre-tokenizer or a decoder.  Throws DataError.
+Metaspace read_metaspace(const Description& description);
+
+}  // namespace tessera
