@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <random>
 #include <string>
@@ -73,6 +74,8 @@ class Matrix {
       : Matrix(rig, dtype, rows, cols, slack) {
     set(values);
   }
+  Matrix(Rig& rig, DType dtype, int64_t rows, int64_t cols, std::initializer_list<double> values)
+      : Matrix(rig, dtype, rows, cols, Values(values)) {}
   static Matrix random(Rig& rig, DType dtype, int64_t rows, int64_t cols, uint64_t seed, int64_t slack = 0) {
     return {rig, dtype, rows, cols, random_values(rows * cols, seed), slack};
   }
@@ -161,6 +164,7 @@ class Array {
         memory_(*rig.device, static_cast<int64_t>(count_ * sizeof(T)), "a test's array") {
     rig.upload(memory_.data(), values.data(), memory_.bytes());
   }
+  Array(Rig& rig, std::initializer_list<T> values) : Array(rig, std::vector<T>(values)) {}
   Array(Rig& rig, int64_t count) : Array(rig, std::vector<T>(static_cast<size_t>(count))) {}
 
   T* data() const { return memory_.as<T>(); }
@@ -193,6 +197,7 @@ class Near : public Catch::MatcherBase<Values> {
     rms_ = expected_.empty() ? 0 : std::sqrt(sum / static_cast<double>(expected_.size()));
   }
   bool match(const Values& actual) const override {
+    last_ = actual;
     return actual.size() == expected_.size() && first_difference(actual) == expected_.size();
   }
   std::string describe() const override {
@@ -206,7 +211,6 @@ class Near : public Catch::MatcherBase<Values> {
 
  private:
   size_t first_difference(const Values& actual) const {
-    last_ = actual;
     size_t i = 0;
     while (i < actual.size() && std::abs(actual[i] - expected_[i]) <= tolerance_ * (std::abs(expected_[i]) + rms_)) ++i;
     return i;

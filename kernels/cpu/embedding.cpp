@@ -1,0 +1,59 @@
+#include "device/parallel.h"
+#include "kernels/cpu/cpu_kernels.h"
+
+// clang-format off: Highway reads this file once for each target, and its headers in this order
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/embedding.cpp"
+#include "hwy/foreach_target.h"
+#include "kernels/cpu/vector-inl.h"
+// clang-format on
+
+#include <cstring>
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::HWY_NAMESPACE {
+
+/// Columns [begin, end) of every row.
+void embedding_backward_columns(const int32_t* tokens, ConstView dy_view, View dtable_view, int64_t begin,
+                                int64_t end) {
+  with_compute_type(dy_view.dtype, [&](auto type) {
+    using T = decltype(type);
+    for (int64_t t = 0; t < dy_view.rows; ++t) {
+      const T* dy = dy_view.as<T>() + t * dy_view.row_stride + begin;
+      float* dtable = dtable_view.as<float>() + tokens[t] * dtable_view.row_stride + begin;
+      for_each_vector(end - begin, [&](int64_t i, auto span) {
+        store(hn::Add(load(dtable + i, span), load(dy + i, span)), dtable + i, span);
+      });
+    }
+  });
+}
+
+}  // namespace tessera::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tessera {
+
+HWY_EXPORT(embedding_backward_columns);
+
+void CpuKernels::embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) {
+  stream.enqueue([=, threads = threads_] {
+    const auto row_bytes = static_cast<size_t>(y.cols * size_of(y.dtype));
+    parallel_for(threads, y.rows, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t)
+        std::memcpy(y.rows_from(t, 1).data, table.rows_from(tokens[t], 1).data, row_bytes);
+    });
+  });
+}
+
+/// The columns are divided among the threads: no two meet in a row, and each element is summed in the order of t.
+void CpuKernels::embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) {
+  stream.enqueue([=, threads = threads_] {
+    parallel_for(threads, dy.cols, 64, [&](int64_t begin, int64_t end) {
+      HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, dtable, begin, end);
+    });
+  });
+}
+
+}  // namespace tessera
+#endif

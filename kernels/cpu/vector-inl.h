@@ -1,0 +1,116 @@
+// Rows of floats and bf16 as vectors of float lanes.  Included once for each of Highway's targets.
+#if defined(TESSERA_KERNELS_CPU_VECTOR_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_KERNELS_CPU_VECTOR_INL_H
+#undef TESSERA_KERNELS_CPU_VECTOR_INL_H
+#else
+#define TESSERA_KERNELS_CPU_VECTOR_INL_H
+#endif
+
+#include <cstring>
+
+#include "device/view.h"
+
+// clang-format off: highway.h goes first
+#include "hwy/contrib/math/math-inl.h"
+#include "hwy/highway.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using BitsTag = hn::RebindToUnsigned<FloatTag>;
+using HalfBitsTag = hn::Rebind<uint16_t, FloatTag>;
+using Floats = hn::Vec<FloatTag>;
+
+HWY_INLINE int64_t lanes() { return static_cast<int64_t>(hn::Lanes(FloatTag())); }
+HWY_INLINE Floats all(float value) { return hn::Set(FloatTag(), value); }
+
+/// How much of a vector a load or store touches: all lanes, or, at the end of a row, the first few.
+struct Whole {};
+struct Part {
+  int64_t lanes;
+};
+
+HWY_INLINE Floats load(const float* from, Whole) { return hn::LoadU(FloatTag(), from); }
+HWY_INLINE Floats load(const bf16* from, Whole) {
+  const auto bits = hn::LoadU(HalfBitsTag(), reinterpret_cast<const uint16_t*>(from));
+  return hn::BitCast(FloatTag(), hn::ShiftLeft<16>(hn::PromoteTo(BitsTag(), bits)));
+}
+
+HWY_INLINE void store(Floats value, float* to, Whole) { hn::StoreU(value, FloatTag(), to); }
+/// Rounds as bf16's constructor does: to nearest, ties to even; NaN stays NaN.
+HWY_INLINE void store(Floats value, bf16* to, Whole) {
+  const auto bits = hn::BitCast(BitsTag(), value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(BitsTag(), 1));
+  const auto rounded = hn::Add(hn::Add(bits, hn::Set(BitsTag(), 0x7fff)), odd);
+  const auto quiet = hn::BitCast(FloatTag(), hn::Or(bits, hn::Set(BitsTag(), 0x400000)));
+  const auto chosen = hn::IfThenElse(hn::IsNaN(value), quiet, hn::BitCast(FloatTag(), rounded));
+  const auto upper = hn::TruncateTo(HalfBitsTag(), hn::ShiftRight<16>(hn::BitCast(BitsTag(), chosen)));
+  hn::StoreU(upper, HalfBitsTag(), reinterpret_cast<uint16_t*>(to));
+}
+
+/// The lanes beyond the part are 0.
+template <typename T>
+HWY_INLINE Floats load(const T* from, Part part) {
+  T row[hn::MaxLanes(FloatTag())] = {};
+  std::memcpy(row, from, static_cast<size_t>(part.lanes) * sizeof(T));
+  return load(row, Whole());
+}
+template <typename T>
+HWY_INLINE void store(Floats value, T* to, Part part) {
+  T row[hn::MaxLanes(FloatTag())];
+  store(value, row, Whole());
+  std::memcpy(to, row, static_cast<size_t>(part.lanes) * sizeof(T));
+}
+
+/// `value` with `rest` in the lanes beyond the part.
+HWY_INLINE Floats keep(Floats value, Floats /*rest*/, Whole) { return value; }
+HWY_INLINE Floats keep(Floats value, Floats rest, Part part) {
+  return hn::IfThenElse(hn::FirstN(FloatTag(), static_cast<size_t>(part.lanes)), value, rest);
+}
+
+/// body(i, span) for the vectors of a row of n: element i and those after it that the span says.
+template <typename Body>
+HWY_INLINE void for_each_vector(int64_t n, const Body& body) {
+  int64_t i = 0;
+  for (; i + lanes() <= n; i += lanes()) body(i, Whole());
+  if (i < n) body(i, Part{n - i});
+}
+
+/// Combines value(i, span) over a row of n lane by lane, in four chains so that their latencies overlap.  The lanes
+/// beyond a part count too: value() makes them neutral.
+template <typename Combine, typename Value>
+HWY_INLINE Floats fold(int64_t n, Floats neutral, const Combine& combine, const Value& value) {
+  const int64_t step = lanes();
+  Floats a = neutral, b = neutral, c = neutral, d = neutral;
+  int64_t i = 0;
+  for (; i + 4 * step <= n; i += 4 * step) {
+    a = combine(a, value(i, Whole()));
+    b = combine(b, value(i + step, Whole()));
+    c = combine(c, value(i + 2 * step, Whole()));
+    d = combine(d, value(i + 3 * step, Whole()));
+  }
+  for (; i + step <= n; i += step) a = combine(a, value(i, Whole()));
+  if (i < n) b = combine(b, value(i, Part{n - i}));
+  return combine(combine(a, b), combine(c, d));
+}
+
+template <typename Value>
+HWY_INLINE float sum_of(int64_t n, const Value& value) {
+  const Floats sums = fold(
+      n, all(0), [](Floats a, Floats b) { return hn::Add(a, b); }, value);
+  return hn::GetLane(hn::SumOfLanes(FloatTag(), sums));
+}
+
+/// e^x for x <= 0, within one unit in the last place; NaN stays NaN.
+HWY_INLINE Floats exp_of_negative(Floats x) {
+  const Floats clamped = hn::Max(x, all(-105));  // e^-105 is 0 already; keeps -inf from the conversion to integers
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(FloatTag(), clamped));
+}
+
+}  // namespace tessera::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

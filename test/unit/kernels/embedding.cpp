@@ -1,0 +1,54 @@
+#include <catch2/catch.hpp>
+
+#include "support/kernel_test.h"
+
+namespace tessera::test {
+namespace {
+
+constexpr int64_t V = 11, T = 40;
+
+std::vector<int32_t> some_tokens() {
+  std::vector<int32_t> tokens;
+  for (int32_t t = 0; t < T; ++t) tokens.push_back(t * t % static_cast<int32_t>(V));
+  return tokens;
+}
+
+TEMPLATE_TEST_CASE("embedding_forward copies the row of each token", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    for (const int64_t C : {1, 67, 128}) {
+      const Matrix table = Matrix::random(rig, dtype_of<TestType>(), V, C, 1, 3);
+      const Matrix y = Matrix::zeros(rig, dtype_of<TestType>(), T, C, 2);
+      const Array<int32_t> tokens(rig, some_tokens());
+      rig.kernels->embedding_forward(*rig.stream, tokens.data(), table, y);
+      const auto rows = table.bits(), actual = y.bits();
+      for (size_t i = 0; i < actual.size(); ++i) {
+        const auto width = static_cast<size_t>(C), token = static_cast<size_t>(some_tokens()[i / width]);
+        REQUIRE(actual[i] == rows[token * width + i % width]);
+      }
+      REQUIRE(y.intact());
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("embedding_backward adds each token's gradient to its row in the order of the tokens", "[kernels]",
+                   float, bf16) {
+  on_every_device([](Rig& rig) {
+    for (const int64_t C : {1, 67, 256}) {
+      const Matrix dy = Matrix::random(rig, dtype_of<TestType>(), T, C, 1, 3);
+      const Matrix dtable = Matrix::random(rig, DType::f32, V, C, 2, 5);
+      const auto width = static_cast<size_t>(C);
+      std::vector<float> expected;
+      for (const double value : dtable.values()) expected.push_back(static_cast<float>(value));
+      const Values dy_values = dy.values();
+      for (size_t i = 0; i < dy_values.size(); ++i)
+        expected[static_cast<size_t>(some_tokens()[i / width]) * width + i % width] += static_cast<float>(dy_values[i]);
+      const Array<int32_t> tokens(rig, some_tokens());
+      rig.kernels->embedding_backward(*rig.stream, tokens.data(), dy, dtable);
+      REQUIRE(dtable.values() == Values(expected.begin(), expected.end()));
+      REQUIRE(dtable.intact());
+    }
+  });
+}
+
+}  // namespace
+}  // namespace tessera::test
