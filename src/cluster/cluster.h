@@ -7,6 +7,13 @@
 
 /// The cluster room: who we are, whom we talk to, and what happens when somebody does not answer.  The only room that
 /// includes mpi.h (and, with GPUs, nccl.h).
+///
+///   cluster.h                who and where; signals           agree.h        one error, one message, every rank stops
+///   communicator.h           the collectives' interface       launch.h       around MPI_Init: environment, binding
+///   message_communicator.h   collectives over messages        exchange.h     one collective: pieces, waiting, timeout
+///   transport.h              messages, of whatever kind       mpi_transport.h   messages by MPI
+///
+/// What a collective does is written once, over Transport; MPI only carries bytes.  A test puts threads in its place.
 namespace tessera {
 
 struct ClusterSettings {
@@ -17,8 +24,9 @@ struct ClusterSettings {
 /// MPI from init to finalise.  One object a process, made by main before anything else.
 class Cluster {
  public:
-  /// MPI_Init_thread (unless the process was not started by mpirun and needs none: one rank works without mpirun too).
-  Cluster(int* argc, char*** argv);
+  /// MPI_Init_thread, unless the process was not started by mpirun or srun: then there is one rank and no MPI.  The
+  /// interface in `settings` reaches MPI only from here; the rest is configure()'s.
+  Cluster(int* argc, char*** argv, const ClusterSettings& settings = {});
   ~Cluster();  ///< MPI_Finalize
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -32,10 +40,12 @@ class Cluster {
   /// "rank 3 (node4): ", empty where there is one rank.
   std::string prefix() const;
 
+  /// The timeout, for world() and the groups split from it.  Throws JobError where this host has no such interface.
   void configure(const ClusterSettings& settings);
   Communicator& world();
 
-  /// Ends every rank at once with this exit code; for errors that only this rank knows.
+  /// Ends every rank at once with this exit code, which mpirun passes on; for errors that only this rank knows.  The
+  /// message is printed before: mpirun adds some lines of its own (`mpirun -q` does not).
   [[noreturn]] void abort(int exit_code);
 
  private:

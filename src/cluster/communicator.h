@@ -20,16 +20,18 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
+  /// One stream at a time; the host-side collectives below have messages of their own and may run beside it.
   /// recv[r * bytes, (r+1) * bytes) = rank r's send.  send may be the rank's own place in recv.
   virtual void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) = 0;
-  /// recv[i] += Σ_r (rank r's send)[rank() * count + i], i < count.  send: size() * count floats; free to overwrite when
-  /// the stream has passed.  fp32 sums in rank order.
+  /// recv[i] += Σ_r (rank r's send)[rank() * count + i], i < count.  send: size() * count floats; free to overwrite
+  /// when the stream has passed.  fp32 sums in rank order.
   virtual void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) = 0;
   /// data[i] = Σ_r (rank r's data)[i], the same bits on every rank.
   virtual void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) = 0;
   virtual void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) = 0;
 
-  /// Host-side and blocking, for small control messages: the concatenation in rank order; `bytes` from every rank.
+  /// Host-side and blocking, one at a time, for small control messages: the concatenation in rank order; `bytes` from
+  /// every rank.
   virtual void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) = 0;
   virtual void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) = 0;
   virtual void barrier(CollectiveName name) = 0;
@@ -39,6 +41,11 @@ class Communicator {
 
   /// Seconds that this rank's streams have spent inside collectives since the start (transfer and waiting).
   virtual double busy_seconds() const = 0;
+
+  /// How long a rank may be late, without any byte of it arriving, before a collective throws; 0: for ever.  Holds for
+  /// this rank's side of this group and of the groups split from it.
+  virtual double timeout() const = 0;
+  virtual void set_timeout(double seconds) = 0;
 };
 
 }  // namespace tessera

@@ -1,0 +1,180 @@
+#include "cluster/exchange.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "base/error.h"
+#include "base/number.h"
+
+namespace tessera {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kPiecesInFlight = 4;
+/// A ticket is the flow's number and the piece's slot.
+constexpr int64_t kTicketsAFlow = 64;
+
+/// Looks again at once, then after the other threads of the core had a turn, then after growing sleeps.
+class Backoff {
+ public:
+  void reset() { tries_ = 0, sleep_ = std::chrono::microseconds(20); }
+  void wait() {
+    ++tries_;
+    if (tries_ <= 16) return;
+    if (tries_ <= 32) {
+      sched_yield();
+      return;
+    }
+    std::this_thread::sleep_for(sleep_);
+    sleep_ = std::min(sleep_ * 2, std::chrono::microseconds(200));
+  }
+
+ private:
+  int tries_ = 0;
+  std::chrono::microseconds sleep_{20};
+};
+
+std::string joined(const std::set<int>& ranks) { return fmt::format("{}", fmt::join(ranks, ", ")); }
+
+}  // namespace
+
+Exchange::Exchange(Transport& transport, Lane lane, std::string name, double timeout_seconds)
+    : transport_(transport),
+      messages_(transport.open(lane)),
+      name_(std::move(name)),
+      timeout_seconds_(timeout_seconds) {}
+
+int Exchange::add(Flow flow) {
+  if (flow.slots > kTicketsAFlow) throw std::logic_error("more pieces in flight than a flow has tickets");
+  flows_.push_back(std::move(flow));
+  return narrow<int>(flows_.size()) - 1;
+}
+
+void Exchange::send(int peer, const void* data, int64_t bytes, int64_t piece_bytes) {
+  auto* source = static_cast<char*>(const_cast<void*>(data));  // only read: a flow out is never written to
+  add({Direction::out, peer, source, bytes, piece_bytes, kPiecesInFlight, false, ceil_div(bytes, piece_bytes)});
+}
+
+void Exchange::receive(int peer, void* data, int64_t bytes) {
+  auto* target = static_cast<char*>(data);
+  add({Direction::in, peer, target, bytes, kPieceBytes, kPiecesInFlight, false, ceil_div(bytes, kPieceBytes)});
+}
+
+int Exchange::receive_in_ring(int peer, void* ring, int slots, int64_t bytes, int64_t piece_bytes) {
+  auto* target = static_cast<char*>(ring);
+  return add({Direction::in, peer, target, bytes, piece_bytes, slots, true, ceil_div(bytes, piece_bytes)});
+}
+
+void Exchange::post(int index) {
+  Flow& flow = flows_[static_cast<size_t>(index)];
+  while (flow.posted < flow.pieces && flow.posted - flow.released < flow.slots) {
+    const int64_t slot = flow.posted % flow.slots;
+    char* data = flow.data + (flow.ring ? slot : flow.posted) * flow.piece_bytes;
+    const int64_t bytes = std::min(flow.piece_bytes, flow.bytes - flow.posted * flow.piece_bytes);
+    const int64_t ticket = index * kTicketsAFlow + slot;
+    if (flow.direction == Direction::out) {
+      messages_->send(flow.peer, data, bytes, ticket);
+    } else {
+      messages_->receive(flow.peer, data, bytes, ticket);
+    }
+    ++flow.posted;
+  }
+}
+
+void Exchange::start() {
+  for (int i = 0; i < narrow<int>(flows_.size()); ++i) post(i);
+}
+
+void Exchange::mark_through(int64_t ticket) {
+  const auto index = static_cast<int>(ticket / kTicketsAFlow);
+  Flow& flow = flows_[static_cast<size_t>(index)];
+  flow.through[static_cast<size_t>(ticket % kTicketsAFlow)] = true;
+  while (flow.arrived < flow.posted && flow.through[static_cast<size_t>(flow.arrived % flow.slots)]) {
+    flow.through[static_cast<size_t>(flow.arrived % flow.slots)] = false;
+    ++flow.arrived;
+  }
+  if (!flow.ring) flow.released = flow.arrived;
+  post(index);
+}
+
+void Exchange::wait_until(const std::function<bool()>& done) {
+  Backoff backoff;
+  auto last_progress = Clock::now();
+  start();
+  while (!done()) {
+    finished_.clear();
+    const auto looked_at = Clock::now();  // before looking: if this process itself was stopped, it looks once more
+    messages_->poll(finished_);
+    if (finished_.empty()) {
+      check_timeout(looked_at - last_progress);
+      backoff.wait();
+      continue;
+    }
+    for (const int64_t ticket : finished_) mark_through(ticket);
+    last_progress = Clock::now();
+    backoff.reset();
+  }
+}
+
+const void* Exchange::wait_piece(int flow, int64_t piece) {
+  const Flow& f = flows_[static_cast<size_t>(flow)];
+  wait_until([&] { return f.arrived > piece; });
+  return f.data + piece % f.slots * f.piece_bytes;
+}
+
+void Exchange::release_piece(int flow) {
+  ++flows_[static_cast<size_t>(flow)].released;
+  post(flow);
+}
+
+void Exchange::finish() {
+  wait_until([this] {
+    return std::all_of(flows_.begin(), flows_.end(), [](const Flow& flow) { return flow.arrived == flow.pieces; });
+  });
+}
+
+/// The waiting ranks' clocks run out together; a rank lets those before it speak first, so that one of them does.
+void Exchange::check_timeout(std::chrono::duration<double> waited) const {
+  if (timeout_seconds_ <= 0) return;
+  const double turn = std::min(0.5, timeout_seconds_ / 10) * std::min(transport_.rank(), 10);
+  if (waited.count() >= timeout_seconds_ + turn) throw_late();
+}
+
+void Exchange::throw_late() const {
+  std::set<int> late;   // nothing came from them, or they take nothing
+  std::set<int> stuck;  // began and stopped
+  std::set<int> waiting{transport_.rank()};
+  for (const Flow& flow : flows_) {
+    // A short message may be sent before the peer looks for it: only what came from a peer shows that it is there.
+    if (flow.direction == Direction::in && flow.arrived > 0) waiting.insert(flow.peer);
+    if (flow.arrived < flow.pieces && flow.posted > flow.arrived) (flow.arrived > 0 ? stuck : late).insert(flow.peer);
+  }
+  for (const int peer : waiting) late.erase(peer);
+  for (const int peer : late) stuck.erase(peer);
+  const std::set<int>& missing = late.empty() ? stuck : late;
+  for (const int peer : missing) waiting.erase(peer);
+
+  std::vector<std::string> names;
+  for (const int peer : missing) {
+    const Peer& who = transport_.peers()[static_cast<size_t>(peer)];
+    names.push_back(fmt::format("{} ({})", who.world_rank, who.host));
+  }
+  std::set<int> waiting_in_world;
+  for (const int peer : waiting) waiting_in_world.insert(transport_.peers()[static_cast<size_t>(peer)].world_rank);
+  const bool many = names.size() > 1, many_wait = waiting.size() > 1;
+  throw ClusterError(
+      "rank{} {} {} {} {} for {} s; rank{} {} wait{} there. Stopping; look at {}, then run the job again: it goes on "
+      "from "
+      "its last checkpoint. ([network] timeout_seconds says how long a rank may be late.)",
+      many ? "s" : "", fmt::join(names, ", "), many ? "have" : "has",
+      late.empty() ? "stopped in the middle of" : "not reached", name_, timeout_seconds_, many_wait ? "s" : "",
+      joined(waiting_in_world), many_wait ? "" : "s", many ? "these hosts" : "this host");
+}
+
+}  // namespace tessera

@@ -1,0 +1,17 @@
+#pragma once
+#include <string>
+
+namespace tessera {
+
+/// Was this process started by mpirun or srun, so that MPI_Init finds the others?
+bool started_by_launcher();
+
+/// Settings for Open MPI that must be in the environment before MPI_Init.  What the user or the cluster's administrator
+/// set there stays.  `interface`: the network interface for MPI's TCP messages; empty: Open MPI chooses.
+void prepare_environment(const std::string& interface);
+
+/// mpirun binds each of one or two ranks to a single core unless it is told otherwise, which leaves a rank's threads
+/// one core of the host.  Gives the process back the cores of mpirun itself, where nobody asked for a binding.
+void undo_default_binding();
+
+}  // namespace tessera

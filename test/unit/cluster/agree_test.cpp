@@ -1,0 +1,81 @@
+#include "cluster/agree.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "support/local_communicator.h"
+
+using namespace tessera;
+using namespace tessera::test;
+
+namespace {
+
+/// What each rank ends with: "" (no error), "elsewhere CODE", or its error's text.
+std::string outcome_of(const std::exception_ptr& error) {
+  if (!error) return "";
+  try {
+    std::rethrow_exception(error);
+  } catch (const FailedElsewhere& elsewhere) {
+    return "elsewhere " + std::to_string(static_cast<int>(elsewhere.code()));
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+std::vector<std::string> outcomes(int ranks, const std::function<void(Communicator&)>& work) {
+  std::vector<std::string> texts;
+  for (const auto& error : try_on_ranks(ranks, work)) texts.push_back(outcome_of(error));
+  return texts;
+}
+
+void fail_on(Communicator& group, const std::set<int>& ranks) {
+  agree(group, "reading the data", [&] {
+    if (ranks.count(group.rank()) == 1) throw DataError("rank {} cannot read", group.rank());
+  });
+}
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("agree returns on every rank where no rank failed", "[cluster]") {
+  for (const int ranks : {1, 2, 3, 4}) {
+    REQUIRE(outcomes(ranks, [](Communicator& group) { fail_on(group, {}); }) == Texts(static_cast<size_t>(ranks)));
+  }
+}
+
+TEST_CASE("a single rank's own error comes out of agree", "[cluster]") {
+  REQUIRE(outcomes(1, [](Communicator& group) { fail_on(group, {0}); }) == Texts{"rank 0 cannot read"});
+}
+
+TEST_CASE("the failing rank throws its error and the others a quiet one with its exit code", "[cluster]") {
+  REQUIRE(outcomes(4, [](Communicator& group) { fail_on(group, {2}); }) ==
+          Texts{"elsewhere 4", "elsewhere 4", "rank 2 cannot read", "elsewhere 4"});
+}
+
+TEST_CASE("of several failing ranks the lowest one speaks", "[cluster]") {
+  REQUIRE(outcomes(4, [](Communicator& group) {
+            fail_on(group, {1, 2, 3});
+          }) == Texts{"elsewhere 4", "rank 1 cannot read", "elsewhere 4", "elsewhere 4"});
+}
+
+TEST_CASE("an agreement inside an agreement keeps the rank that has the error speaking", "[cluster]") {
+  REQUIRE(outcomes(3, [](Communicator& group) { agree(group, "outer", [&] { fail_on(group, {1}); }); }) ==
+          Texts{"elsewhere 4", "rank 1 cannot read", "elsewhere 4"});
+}
+
+TEST_CASE("an error that is not the program's own counts as a failed cluster elsewhere", "[cluster]") {
+  REQUIRE(outcomes(2, [](Communicator& group) {
+            agree(group, "work", [&] {
+              if (group.rank() == 0) throw std::bad_alloc();
+            });
+          })[1] == "elsewhere 3");
+}
+
+TEST_CASE("unlimited patience ends with the agreement", "[cluster]") {
+  const auto group = make_local_group(1);
+  group[0]->set_timeout(5);
+  agree(
+      *group[0], "work", [] {}, Patience::unlimited);
+  REQUIRE(group[0]->timeout() == 5);
+}

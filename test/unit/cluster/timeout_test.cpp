@@ -1,0 +1,134 @@
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <set>
+
+#include "base/error.h"
+#include "cluster/exchange.h"
+#include "support/local_communicator.h"
+
+using namespace tessera;
+using namespace tessera::test;
+using Catch::Contains;
+
+namespace {
+
+std::string text_of(const std::exception_ptr& error) {
+  if (!error) return "";
+  try {
+    std::rethrow_exception(error);
+  } catch (const ClusterError& cluster_error) {
+    return cluster_error.what();
+  }
+}
+
+/// What the ranks say where those in `absent` never come.
+std::vector<std::string> messages_without(const std::set<int>& absent, int ranks,
+                                          const std::function<void(Communicator&)>& collective) {
+  std::vector<std::string> texts;
+  for (const auto& error : try_on_ranks(ranks, [&](Communicator& group) {
+         group.set_timeout(0.2);
+         if (absent.count(group.rank()) == 0) collective(group);
+       })) {
+    texts.push_back(text_of(error));
+  }
+  return texts;
+}
+
+void gather_layer(Communicator& group) {
+  const auto device = make_cpu_device(1);
+  const auto stream = device->make_stream("communication");
+  std::vector<char> all(static_cast<size_t>(group.size()) * 100);
+  group.all_gather(*stream, all.data(), all.data(), 100, "all_gather(layer 12) of step 481");
+  stream->synchronize();
+}
+
+/// A peer whose pieces come one by one, each long after the other, yet before the timeout.
+class SlowPeer final : public Transport {
+ public:
+  SlowPeer() : Transport(0, {{0, "node0"}, {1, "node1"}}) {}
+  static constexpr auto kPause = std::chrono::milliseconds(100);
+
+  std::unique_ptr<Messages> open(Lane) override { return std::make_unique<SlowMessages>(); }
+  std::unique_ptr<Transport> subgroup(const std::vector<int>&) override { return nullptr; }
+
+ private:
+  class SlowMessages final : public Messages {
+   public:
+    void send(int, const void*, int64_t, int64_t ticket) override { tickets_.push_back(ticket); }
+    void receive(int, void*, int64_t, int64_t ticket) override { tickets_.push_back(ticket); }
+    void poll(std::vector<int64_t>& finished) override {
+      if (tickets_.empty() || std::chrono::steady_clock::now() < next_) return;
+      finished.push_back(tickets_.front());
+      tickets_.pop_front();
+      next_ = std::chrono::steady_clock::now() + kPause;
+    }
+
+   private:
+    std::deque<int64_t> tickets_;
+    std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + kPause;
+  };
+};
+
+}  // namespace
+
+TEST_CASE("a rank that does not come is named with its host, the collective and who waits", "[cluster]") {
+  const auto texts = messages_without({2}, 4, gather_layer);
+  REQUIRE_THAT(texts[0], Contains("rank 2 (node2) has not reached all_gather(layer 12) of step 481 for 0.2 s; "
+                                  "ranks 0, 1, 3 wait there. Stopping"));
+}
+
+TEST_CASE("every rank that waits gets the error of a late rank", "[cluster]") {
+  const auto texts = messages_without({2}, 4, gather_layer);
+  for (const int rank : {0, 1, 3})
+    REQUIRE_THAT(texts[static_cast<size_t>(rank)], Contains("rank 2 (node2) has not reached"));
+}
+
+TEST_CASE("several late ranks are named together", "[cluster]") {
+  const auto texts = messages_without({1, 2}, 3, gather_layer);
+  REQUIRE_THAT(texts[0], Contains("ranks 1 (node1), 2 (node2) have not reached") && Contains("rank 0 waits there"));
+}
+
+TEST_CASE("a late rank is named in host-side collectives too", "[cluster]") {
+  const auto texts = messages_without({0}, 3, [](Communicator& group) { group.barrier("the end of step 7"); });
+  REQUIRE_THAT(texts[1], Contains("rank 0 (node0) has not reached the end of step 7"));
+}
+
+TEST_CASE("a late rank of a split group is named by its rank in the world", "[cluster]") {
+  std::vector<std::string> texts;
+  for (const auto& error : try_on_ranks(4, [](Communicator& group) {
+         const auto half = group.split(group.rank() / 2, "halves");
+         half->set_timeout(0.2);
+         if (group.rank() != 3) half->barrier("a barrier");
+       })) {
+    texts.push_back(text_of(error));
+  }
+  REQUIRE_THAT(texts[2], Contains("rank 3 (node3) has not reached a barrier"));
+}
+
+TEST_CASE("a timeout set for a group holds for the groups split from it", "[cluster]") {
+  const auto group = make_local_group(1);
+  const auto part = group[0]->split(0, "all");
+  group[0]->set_timeout(12.5);
+  REQUIRE(part->timeout() == 12.5);
+}
+
+TEST_CASE("a slow rank is not late as long as pieces of its data arrive", "[cluster]") {
+  SlowPeer transport;
+  Exchange exchange(transport, Lane::stream, "a slow all_gather", 0.3);
+  std::vector<char> data(5 * static_cast<size_t>(Exchange::kPieceBytes));
+  exchange.receive(1, data.data(), static_cast<int64_t>(data.size()));
+  REQUIRE_NOTHROW(exchange.finish());
+}
+
+TEST_CASE("a rank that began and stopped is told from one that never came", "[cluster]") {
+  std::vector<std::string> texts;
+  for (const auto& error : try_on_ranks(2, [](Communicator& group) {
+         group.set_timeout(0.2);
+         // Rank 1 says that it will send less: to rank 0 it looks as if the rest never came.
+         std::vector<char> all(static_cast<size_t>(2 * 8 * Exchange::kPieceBytes));
+         group.all_gather_host(all.data(), all.data(), (group.rank() == 0 ? 2 : 1) * Exchange::kPieceBytes, "gather");
+       })) {
+    texts.push_back(text_of(error));
+  }
+  REQUIRE_THAT(texts[0], Contains("rank 1 (node1) has stopped in the middle of gather for 0.2 s"));
+}
