@@ -103,6 +103,22 @@ Handle access_properties(const Where& where) {
   return properties;
 }
 
+/// The layout of HDF5 1.8: unlike the first one it checksums its own metadata, so that damage is an error when it is
+/// read.
+Handle creation_access_properties(const Where& where) {
+  Handle properties = access_properties(where);
+  where.check(H5Pset_libver_bounds(properties.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "cannot prepare the file");
+  return properties;
+}
+
+/// Properties of a new object of `type` (H5P_DATASET_CREATE or H5P_GROUP_CREATE) without the time of day, so that equal
+/// content gives equal bytes.
+Handle creation_properties(const Where& where, hid_t type) {
+  Handle properties = where.handle(H5Pcreate(type), H5Pclose, "cannot prepare to create it");
+  where.check(H5Pset_obj_track_times(properties.get(), false), "cannot prepare to create it");
+  return properties;
+}
+
 Handle utf8_type(const Where& where) {
   Handle type = where.handle(H5Tcopy(H5T_C_S1), H5Tclose, "cannot make a string type");
   where.check(H5Tset_size(type.get(), H5T_VARIABLE), "cannot make a string type");
@@ -167,7 +183,7 @@ void write_scalar_attribute(const Where& where, hid_t file, const std::string& n
 struct Attribute {
   Attribute(const Where& where, hid_t file, const std::string& name, H5T_class_t type_class, const char* expected) {
     id = where.handle(H5Aopen_by_name(file, where.object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
-                      ("has no attribute " + name).c_str());
+                      ("its attribute " + name + " cannot be opened").c_str());
     type = where.handle(H5Aget_type(id.get()), H5Tclose, "the type of an attribute cannot be read");
     const Handle space = where.handle(H5Aget_space(id.get()), H5Sclose, "the extent of an attribute cannot be read");
     count = where.check(H5Sget_simple_extent_npoints(space.get()), "the extent of an attribute cannot be read");
@@ -218,7 +234,7 @@ hid_t Handle::release() { return std::exchange(id_, -1); }
 File File::create(const std::filesystem::path& path) {
   const Lock lock;
   const Where where{path, "the file"};
-  const Handle access = access_properties(where);
+  const Handle access = creation_access_properties(where);
   return File(path, where.handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose,
                                  "cannot be created"));
 }
@@ -260,7 +276,7 @@ std::vector<std::string> File::names(const std::string& group) const {
   const Lock lock;
   const Where where{path_, group};
   const Handle opened_group =
-      where.handle(H5Gopen2(file_.get(), group.c_str(), H5P_DEFAULT), H5Gclose, "there is no such group");
+      where.handle(H5Gopen2(file_.get(), group.c_str(), H5P_DEFAULT), H5Gclose, "this group cannot be opened");
   std::vector<std::string> names;
   const auto add = [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
     static_cast<std::vector<std::string>*>(out)->emplace_back(name);
@@ -276,7 +292,8 @@ void File::create_group(const std::string& group) {
   const Lock lock;
   const Where where{path_, group};
   const Handle links = creating_groups_above(where);
-  const Handle created = where.handle(H5Gcreate2(file_.get(), group.c_str(), links.get(), H5P_DEFAULT, H5P_DEFAULT),
+  const Handle creation = creation_properties(where, H5P_GROUP_CREATE);
+  const Handle created = where.handle(H5Gcreate2(file_.get(), group.c_str(), links.get(), creation.get(), H5P_DEFAULT),
                                       H5Gclose, "cannot be created");
 }
 
@@ -344,7 +361,7 @@ hid_t File::opened(const std::string& dataset) const {
   Handle& handle = datasets_[dataset];
   if (handle.get() < 0)
     handle = Where{path_, dataset}.handle(H5Dopen2(file_.get(), dataset.c_str(), H5P_DEFAULT), H5Dclose,
-                                          "there is no such data set");
+                                          "this data set cannot be opened");
   return handle.get();
 }
 
@@ -352,7 +369,8 @@ void File::write_raw(const std::string& dataset, Type type, const void* data, in
   const Lock lock;
   const Where where{path_, dataset};
   const Handle space = simple_space(where, count);
-  const Handle created = create_dataset(where, file_.get(), file_type(type), space.get(), H5P_DEFAULT);
+  const Handle creation = creation_properties(where, H5P_DATASET_CREATE);
+  const Handle created = create_dataset(where, file_.get(), file_type(type), space.get(), creation.get());
   if (count == 0) return;
   where.check(H5Dwrite(created.get(), memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data), "cannot be written");
 }
@@ -382,7 +400,7 @@ void File::create_contiguous(const std::string& dataset, Type type, int64_t coun
   const Lock lock;
   const Where where{path_, dataset};
   const Handle space = simple_space(where, count);
-  const Handle creation = where.handle(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "cannot prepare to create it");
+  const Handle creation = creation_properties(where, H5P_DATASET_CREATE);
   where.check(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), "cannot prepare to create it");
   where.check(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), "cannot prepare to create it");
   create_dataset(where, file_.get(), file_type(type), space.get(), creation.get());
@@ -392,7 +410,7 @@ int64_t File::byte_offset(const std::string& dataset, Type type) const {
   const Lock lock;
   const Where where{path_, dataset};
   const Handle id =
-      where.handle(H5Dopen2(file_.get(), dataset.c_str(), H5P_DEFAULT), H5Dclose, "there is no such data set");
+      where.handle(H5Dopen2(file_.get(), dataset.c_str(), H5P_DEFAULT), H5Dclose, "this data set cannot be opened");
   require_type(where, id.get(), type);
   const haddr_t offset = H5Dget_offset(id.get());
   if (offset == HADDR_UNDEF) throw DataError("{}: {}: is not stored in one piece", path_.string(), dataset);
@@ -404,7 +422,7 @@ void File::create_growing(const std::string& dataset, Type type, int64_t chunk) 
   const Where where{path_, dataset};
   const hsize_t empty = 0, unlimited = H5S_UNLIMITED, chunk_extent = static_cast<hsize_t>(chunk);
   const Handle space = where.handle(H5Screate_simple(1, &empty, &unlimited), H5Sclose, "cannot describe its extent");
-  const Handle creation = where.handle(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "cannot prepare to create it");
+  const Handle creation = creation_properties(where, H5P_DATASET_CREATE);
   where.check(H5Pset_chunk(creation.get(), 1, &chunk_extent), "cannot be given this chunk size");
   datasets_[dataset] = create_dataset(where, file_.get(), file_type(type), space.get(), creation.get());
 }

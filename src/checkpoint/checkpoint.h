@@ -1,7 +1,6 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,13 +8,13 @@
 
 #include "checkpoint/slice.h"
 
-/// The checkpoint room: HDF5 shards, their manifest, reading them on any number of ranks, and Hugging Face directories in
-/// and out.  Nothing here talks to other ranks.  The format is docs/checkpoints.md.
+/// The checkpoint room: HDF5 shards, their manifest, reading them on any number of ranks, and Hugging Face directories
+/// in and out.  Nothing here talks to other ranks.  The format is docs/checkpoints.md.
 namespace tessera {
 
 struct CheckpointInfo {
   int64_t step = 0;
-  int64_t epoch = 0;         ///< epoch of the next sample
+  int64_t epoch = 0;  ///< epoch of the next sample
   int64_t samples_seen = 0;
   int64_t tokens_seen = 0;
   int world_size = 1;
@@ -30,10 +29,12 @@ struct ShardFile {
   uint64_t xxh3 = 0;  ///< of the whole file
 };
 
-std::filesystem::path step_directory(const std::filesystem::path& output_dir, int64_t step);  ///< checkpoints/step-000100
+std::filesystem::path step_directory(const std::filesystem::path& output_dir,
+                                     int64_t step);  ///< checkpoints/step-000100
 std::string shard_name(int rank, int world_size);
 
-/// Writes one rank's shard file and syncs it.  Throws DataError (disk full: names path and bytes).
+/// Writes one rank's shard file and syncs it; every slice has all three pointers.  Should the directory be a checkpoint
+/// already, it is none from here on.  Throws DataError (disk full: names path and bytes) and leaves no half file.
 ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
                       const std::vector<TensorSlice>& slices);
 
@@ -42,7 +43,8 @@ ShardFile write_shard(const std::filesystem::path& step_directory, const Checkpo
 void commit_checkpoint(const std::filesystem::path& output_dir, const CheckpointInfo& info,
                        const std::vector<ShardFile>& shards, int64_t save_total_limit);
 
-/// The newest complete checkpoint of output_dir (by `latest`; when that points nowhere, by step); nothing if there is none.
+/// The newest complete checkpoint of output_dir (by `latest`; when that points nowhere, by step); nothing if there is
+/// none.
 std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& output_dir);
 
 /// A complete checkpoint, open for reading on any rank.
@@ -68,14 +70,15 @@ class CheckpointReader {
   std::unique_ptr<State> state_;
 };
 
-/// Saves without stopping the step for longer than a copy: begin() copies the slices into a host snapshot and returns, a
-/// thread writes the shard.  At most one save runs; begin() waits for the one before.
+/// Saves without stopping the step for longer than a copy: begin() copies the slices into a host snapshot and returns,
+/// a thread writes the shard.  At most one save runs; begin() waits for the one before.
 class CheckpointWriter {
  public:
   CheckpointWriter();
   ~CheckpointWriter();  ///< waits for the writer thread
 
-  /// Copies, then writes on the thread (`async`) or before returning.
+  /// Copies, then writes on the thread (`async`), or writes the slices themselves before returning.  Waits for the save
+  /// before; throws DataError when that one failed and nobody has acknowledged it.
   void begin(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
              const std::vector<TensorSlice>& slices, bool async);
   enum class Status { idle, writing, written, failed };
@@ -92,5 +95,8 @@ class CheckpointWriter {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// What a complete checkpoint holds, for people; reads every byte to compare it with its checksum.  Throws DataError.
+std::string describe_checkpoint(const std::filesystem::path& step_directory);
 
 }  // namespace tessera

@@ -1,9 +1,6 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <string>
-#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "device/dtype.h"
@@ -11,15 +8,17 @@
 namespace tessera {
 
 struct ExportSettings {
-  std::filesystem::path base;       ///< tokenizer and generation files are copied from here
+  std::filesystem::path base;       ///< generation, licence and tokenizer files are copied from here
+  std::filesystem::path tokenizer;  ///< the tokenizer files' own directory; empty: base
   std::filesystem::path directory;  ///< made, or replaced file by file
   DType dtype = DType::bf16;
   int64_t max_shard_bytes = 5'000'000'000;
 };
 
 /// A checkpoint as a Hugging Face directory: config.json (with the export's dtype), model.safetensors or
-/// model-0000k-of-0000n.safetensors with its index, tokenizer and generation files.  Streams: peak memory is one tensor.
-/// The files are written under temporary names and renamed last.  `tensor_order`: names in file order.
+/// model-0000k-of-0000n.safetensors with its index, tokenizer and generation files.  Streams a few MiB at a time.
+/// Weights are written under temporary names, then renamed; config.json comes last, and while old and new files mix
+/// there is none.
 void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings& settings);
 
 }  // namespace tessera

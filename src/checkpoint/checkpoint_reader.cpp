@@ -1,0 +1,213 @@
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/hdf5.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/raw_file.h"
+#include "checkpoint/shard_layout.h"
+#include "checkpoint/tensor_shape.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t float_bytes = sizeof(float);
+constexpr int64_t piece_elements = 2 << 20;  // read at once: 8 MiB
+
+struct OpenShard {
+  hdf5::File file;
+  RawFile raw;
+};
+
+/// The elements [offset, offset + count) of a tensor, and the shard that holds them.
+struct Part {
+  int64_t offset;
+  int64_t count;
+  size_t shard;
+};
+
+struct StoredTensor {
+  std::vector<int64_t> shape;
+  std::vector<Part> parts;  // by offset, without gap or overlap
+};
+
+/// Elements [begin, end) of a tensor as they go into `out`.
+struct Wanted {
+  int64_t begin;
+  int64_t end;
+  float* out;
+
+  /// Copies what it wants of a piece that begins at element `at`.
+  void take(const float* piece, int64_t at, int64_t count) const {
+    const int64_t first = std::max(at, begin), last = std::min(at + count, end);
+    if (first < last)
+      std::memcpy(out + (first - begin), piece + (first - at), static_cast<size_t>((last - first) * float_bytes));
+  }
+};
+
+CheckpointInfo info_of(const hdf5::File& file) {
+  return {.step = file.read_int("/", "step"),
+          .epoch = file.read_int("/", "epoch"),
+          .samples_seen = file.read_int("/", "samples_seen"),
+          .tokens_seen = file.read_int("/", "tokens_seen"),
+          .world_size = static_cast<int>(file.read_int("/", "world_size")),
+          .job = file.read_string("/", "job"),
+          .model_config = file.read_string("/", "model_config")};
+}
+
+void require_root(const hdf5::File& file, const Manifest& manifest, int64_t rank) {
+  const std::string path = file.path().string();
+  if (file.read_string("/", "format") != "tessera-checkpoint" || file.read_int("/", "version") != 1)
+    throw DataError("{}: is not a shard of a tessera-checkpoint of version 1", path);
+  if (file.read_int("/", "step") != manifest.step || file.read_int("/", "world_size") != manifest.world_size ||
+      file.read_int("/", "rank") != rank)
+    throw DataError("{}: belongs to step {}, rank {} of {}; the manifest expects step {}, rank {} of {}", path,
+                    file.read_int("/", "step"), file.read_int("/", "rank"), file.read_int("/", "world_size"),
+                    manifest.step, rank, manifest.world_size);
+}
+
+void require_whole(const std::string& name, StoredTensor& tensor) {
+  std::sort(tensor.parts.begin(), tensor.parts.end(), [](const Part& a, const Part& b) { return a.offset < b.offset; });
+  int64_t reached = 0;
+  for (const Part& part : tensor.parts) {
+    if (part.offset != reached)
+      throw DataError("tensor {}: the shards {} its elements {} to {}", name,
+                      part.offset > reached ? "do not hold" : "hold more than once", std::min(reached, part.offset),
+                      std::max(reached, part.offset));
+    reached += part.count;
+  }
+  const int64_t size = *element_count(tensor.shape);
+  if (reached != size) throw DataError("tensor {}: the shards do not hold its elements {} to {}", name, reached, size);
+}
+
+}  // namespace
+
+struct CheckpointReader::State {
+  fs::path directory;
+  CheckpointInfo info;
+  std::vector<OpenShard> shards;
+  std::map<std::string, StoredTensor> stored;
+  std::vector<Tensor> tensors;
+  std::mutex mutex;
+  std::set<std::pair<size_t, std::string>> verified;  // shard and data set whose checksum has been seen to be right
+
+  void open(const Manifest& manifest);
+  void add_tensor(size_t shard, const std::string& name);
+  void read_slice(const TensorSlice& slice);
+  void read_part(const std::string& name, const Part& part, const Moment& moment, const Wanted& wanted);
+  void verify_and_read(const OpenShard& shard, const std::string& dataset, const Part& part, const Wanted& wanted);
+};
+
+void CheckpointReader::State::open(const Manifest& manifest) {
+  require_files(directory, manifest);
+  for (int rank = 0; rank < manifest.world_size; ++rank) {
+    const fs::path path = directory / shard_name(rank, manifest.world_size);
+    shards.push_back({hdf5::File::open_read(path), RawFile::open_read(path)});
+    require_root(shards.back().file, manifest, rank);
+    for (const std::string& name : shards.back().file.names("/tensors")) add_tensor(shards.size() - 1, name);
+  }
+  info = info_of(shards.front().file);
+  for (auto& [name, tensor] : stored) {
+    require_whole(name, tensor);
+    tensors.push_back({name, tensor.shape});
+  }
+}
+
+void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) {
+  const hdf5::File& file = shards[shard].file;
+  const std::string group = tensor_group(name);
+  const auto shape = file.read_ints(group, "global_shape");
+  const Part part{file.read_int(group, "offset"), file.read_int(group, "count"), shard};
+  const auto size = element_count(shape);
+  if (!size || part.offset < 0 || part.count < 0 || part.count > *size || part.offset > *size - part.count)
+    throw DataError("{}: tensor {}: its part [{}, {} + {}) lies outside its shape {}", file.path().string(), name,
+                    part.offset, part.offset, part.count, shape_text(shape));
+  StoredTensor& tensor = stored[name];
+  if (tensor.parts.empty()) tensor.shape = shape;
+  if (tensor.shape != shape)
+    throw DataError("{}: tensor {}: its shape is {}, in another shard {}", file.path().string(), name,
+                    shape_text(shape), shape_text(tensor.shape));
+  if (part.count > 0) tensor.parts.push_back(part);
+}
+
+void CheckpointReader::State::read_slice(const TensorSlice& slice) {
+  const auto found = stored.find(slice.name);
+  if (found == stored.end())
+    throw DataError("{}: holds no tensor {}: it was saved from another model", directory.string(), slice.name);
+  if (found->second.shape != slice.global_shape)
+    throw DataError("{}: tensor {}: its shape is {}, the model's is {}: it was saved from another model",
+                    directory.string(), slice.name, shape_text(found->second.shape), shape_text(slice.global_shape));
+  const int64_t end = slice.offset + slice.count;
+  if (slice.offset < 0 || slice.count < 0 || end > *element_count(slice.global_shape))
+    throw std::logic_error("CheckpointReader::read: the slice of " + slice.name + " lies outside its tensor");
+  for (const Part& part : found->second.parts) {
+    if (part.offset >= end || part.offset + part.count <= slice.offset) continue;
+    for (const Moment& moment : moments)
+      if (float* out = slice.*moment.data) read_part(slice.name, part, moment, {slice.offset, end, out});
+  }
+}
+
+void CheckpointReader::State::read_part(const std::string& name, const Part& part, const Moment& moment,
+                                        const Wanted& wanted) {
+  const OpenShard& shard = shards[part.shard];
+  const std::string dataset = tensor_group(name) + "/" + moment.dataset;
+  if (!verified.contains({part.shard, dataset})) {
+    verify_and_read(shard, dataset, part, wanted);
+    verified.insert({part.shard, dataset});
+    return;
+  }
+  const int64_t first = std::max(part.offset, wanted.begin), last = std::min(part.offset + part.count, wanted.end);
+  shard.raw.read(shard.file.byte_offset(dataset, hdf5::Type::float32) + (first - part.offset) * float_bytes,
+                 wanted.out + (first - wanted.begin), (last - first) * float_bytes);
+}
+
+/// Streams the whole data set, for its checksum, and keeps what is wanted.
+void CheckpointReader::State::verify_and_read(const OpenShard& shard, const std::string& dataset, const Part& part,
+                                              const Wanted& wanted) {
+  const std::string path = shard.file.path().string();
+  if (const int64_t size = shard.file.size(dataset); size != part.count)
+    throw DataError("{}: {}: has {} elements, its count says {}", path, dataset, size, part.count);
+  const int64_t begin = shard.file.byte_offset(dataset, hdf5::Type::float32);
+  std::vector<float> piece(static_cast<size_t>(std::min(piece_elements, part.count)));
+  Hasher hasher;
+  for (int64_t done = 0; done < part.count; done += piece_elements) {
+    const int64_t count = std::min(piece_elements, part.count - done);
+    shard.raw.read(begin + done * float_bytes, piece.data(), count * float_bytes);
+    hasher.update(piece.data(), static_cast<size_t>(count * float_bytes));
+    wanted.take(piece.data(), part.offset + done, count);
+  }
+  if (hasher.digest() != shard.file.read_uint(dataset, "xxh3"))
+    throw DataError("{}: {}: its bytes do not match their checksum: the file is damaged", path, dataset);
+}
+
+CheckpointReader::CheckpointReader(const fs::path& step_directory) : state_(std::make_unique<State>()) {
+  state_->directory = step_directory;
+  try {
+    state_->open(read_manifest(step_directory));
+  } catch (const DataError& error) {
+    throw DataError("{}\n  {}", error.what(), advice_instead_of(step_directory));
+  }
+}
+
+CheckpointReader::~CheckpointReader() = default;
+
+const CheckpointInfo& CheckpointReader::info() const { return state_->info; }
+const std::vector<CheckpointReader::Tensor>& CheckpointReader::tensors() const { return state_->tensors; }
+
+void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
+  const std::lock_guard lock(state_->mutex);
+  try {
+    for (const TensorSlice& slice : slices) state_->read_slice(slice);
+  } catch (const DataError& error) {
+    throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));
+  }
+}
+
+}  // namespace tessera

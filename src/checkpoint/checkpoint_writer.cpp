@@ -1,0 +1,118 @@
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/shard_layout.h"
+
+namespace tessera {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Host memory for copies of slices, kept from one save to the next.
+class Snapshot {
+ public:
+  /// The same slices, pointing into the snapshot.
+  std::vector<TensorSlice> copy(std::vector<TensorSlice> slices) {
+    size_t needed = 0;
+    for (const TensorSlice& slice : slices) needed += static_cast<size_t>(slice.count) * moments.size();
+    if (needed > capacity_) {
+      memory_.reset();  // first, so that old and new never exist together
+      memory_ = std::make_unique_for_overwrite<float[]>(needed);
+      capacity_ = needed;
+    }
+    float* free = memory_.get();
+    for (TensorSlice& slice : slices)
+      for (const Moment& moment : moments) {
+        if (slice.count > 0) std::memcpy(free, slice.*moment.data, static_cast<size_t>(slice.count) * sizeof(float));
+        slice.*moment.data = std::exchange(free, free + slice.count);
+      }
+    return slices;
+  }
+
+ private:
+  std::unique_ptr<float[]> memory_;
+  size_t capacity_ = 0;
+};
+
+}  // namespace
+
+struct CheckpointWriter::State {
+  std::atomic<Status> status{Status::idle};
+  std::thread thread;
+  Snapshot snapshot;
+  int64_t step = 0;
+  ShardFile result;  // the thread writes these four before it sets the status
+  std::string error;
+  double save_seconds = 0;
+  Clock::time_point begin;
+  double pause_seconds = 0;
+
+  void write(const std::filesystem::path& directory, const CheckpointInfo& info, int rank,
+             const std::vector<TensorSlice>& slices) {
+    Status ended = Status::written;
+    try {
+      result = write_shard(directory, info, rank, slices);
+    } catch (const std::exception& failure) {
+      error = failure.what();
+      ended = Status::failed;
+    }
+    save_seconds = seconds_since(begin);
+    status = ended;
+  }
+};
+
+CheckpointWriter::CheckpointWriter() : state_(std::make_unique<State>()) {}
+
+CheckpointWriter::~CheckpointWriter() { wait(); }
+
+void CheckpointWriter::begin(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
+                             const std::vector<TensorSlice>& slices, bool async) {
+  const auto begin = Clock::now();
+  wait();
+  if (status() == Status::failed) throw DataError("{}", error());
+  state_->begin = begin;
+  state_->step = info.step;
+  state_->error.clear();
+  if (async) {
+    auto copies = state_->snapshot.copy(slices);
+    state_->status = Status::writing;
+    state_->thread = std::thread([state = state_.get(), step_directory, info, rank, copies] {
+      state->write(step_directory, info, rank, copies);
+    });
+  } else {
+    state_->status = Status::writing;
+    state_->write(step_directory, info, rank, slices);
+  }
+  state_->pause_seconds = seconds_since(begin);
+}
+
+CheckpointWriter::Status CheckpointWriter::status() const { return state_->status; }
+
+void CheckpointWriter::wait() {
+  if (state_->thread.joinable()) state_->thread.join();
+}
+
+const ShardFile& CheckpointWriter::result() const {
+  if (status() != Status::written) throw std::logic_error("CheckpointWriter::result: nothing has been written");
+  return state_->result;
+}
+
+std::string CheckpointWriter::error() const { return status() == Status::failed ? state_->error : std::string(); }
+
+void CheckpointWriter::acknowledge() {
+  wait();
+  state_->status = Status::idle;
+}
+
+int64_t CheckpointWriter::step() const { return state_->step; }
+double CheckpointWriter::pause_seconds() const { return state_->pause_seconds; }
+double CheckpointWriter::save_seconds() const { return state_->save_seconds; }
+
+}  // namespace tessera

@@ -1,0 +1,203 @@
+#include "checkpoint/export.h"
+
+#include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "checkpoint/safetensors_writer.h"
+#include "checkpoint/tensor_shape.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+constexpr int64_t piece_elements = 1 << 20;
+constexpr auto temporary_ending = ".tmp";
+
+constexpr const char* tokenizer_files[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model",   "vocab.json",
+    "merges.txt",     "added_tokens.json",     "chat_template.jinja",     "chat_template.json"};
+constexpr const char* model_files[] = {"generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE",
+                                       "USE_POLICY.md"};
+
+/// layers.2 before layers.10: numbers inside names are compared as numbers.
+bool natural_less(const std::string& a, const std::string& b) {
+  const auto is_digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (!is_digit(a[i]) || !is_digit(b[j])) {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i, ++j;
+      continue;
+    }
+    const size_t a_end = std::find_if_not(a.begin() + static_cast<int64_t>(i), a.end(), is_digit) - a.begin();
+    const size_t b_end = std::find_if_not(b.begin() + static_cast<int64_t>(j), b.end(), is_digit) - b.begin();
+    if (a_end - i != b_end - j) return a_end - i < b_end - j;
+    if (const int order = a.compare(i, a_end - i, b, j, b_end - j); order != 0) return order < 0;
+    i = a_end, j = b_end;
+  }
+  return a.size() - i < b.size() - j;
+}
+
+std::vector<ExportedTensor> tensors_in_order(const CheckpointReader& checkpoint) {
+  std::vector<ExportedTensor> tensors;
+  for (const auto& tensor : checkpoint.tensors())
+    tensors.push_back({tensor.name, tensor.shape, *element_count(tensor.shape)});
+  std::sort(tensors.begin(), tensors.end(), [](auto& a, auto& b) { return natural_less(a.name, b.name); });
+  return tensors;
+}
+
+/// Files of at most max_bytes each; a tensor that is larger has one of its own.
+std::vector<std::vector<ExportedTensor>> split(const std::vector<ExportedTensor>& tensors, DType dtype,
+                                               int64_t max_bytes) {
+  std::vector<std::vector<ExportedTensor>> files(1);
+  int64_t bytes = 0;
+  for (const ExportedTensor& tensor : tensors) {
+    const int64_t own = tensor.count * size_of(dtype);
+    if (!files.back().empty() && bytes + own > max_bytes) {
+      files.emplace_back();
+      bytes = 0;
+    }
+    files.back().push_back(tensor);
+    bytes += own;
+  }
+  return files;
+}
+
+std::string weights_name(size_t file, size_t files) {
+  return files == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", file + 1, files);
+}
+
+void write_weights(const CheckpointReader& checkpoint, const std::vector<ExportedTensor>& tensors, DType dtype,
+                   const fs::path& path) {
+  SafetensorsWriter writer(path, tensors, dtype);
+  std::vector<float> piece(static_cast<size_t>(piece_elements));
+  for (const ExportedTensor& tensor : tensors)
+    for (int64_t done = 0; done < tensor.count; done += piece_elements) {
+      const int64_t count = std::min(piece_elements, tensor.count - done);
+      checkpoint.read({{.name = tensor.name,
+                        .global_shape = tensor.shape,
+                        .offset = done,
+                        .count = count,
+                        .master = piece.data()}});
+      writer.append(piece.data(), count);
+    }
+  writer.finish();
+}
+
+std::string index_text(const std::vector<std::vector<ExportedTensor>>& files, DType dtype) {
+  int64_t total = 0;
+  ordered_json weight_map = ordered_json::object();
+  for (size_t i = 0; i < files.size(); ++i)
+    for (const ExportedTensor& tensor : files[i]) {
+      weight_map[tensor.name] = weights_name(i, files.size());
+      total += tensor.count * size_of(dtype);
+    }
+  return ordered_json{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}}.dump(2) + "\n";
+}
+
+/// config.json with the dtype of the weights beside it, in the spelling that the file has (transformers writes `dtype`
+/// from version 5 on, `torch_dtype` before; it reads both).
+std::string config_text(const std::string& model_config, DType dtype) {
+  ordered_json config = ordered_json::parse(model_config, nullptr, false);
+  if (!config.is_object())
+    throw DataError("the checkpoint's model_config is not a JSON object, so it cannot be exported");
+  const char* name = dtype == DType::f32 ? "float32" : "bfloat16";
+  const bool has_new_spelling = config.contains("dtype");
+  if (has_new_spelling) config["dtype"] = name;
+  if (config.contains("torch_dtype") || !has_new_spelling) config["torch_dtype"] = name;
+  return config.dump(2) + "\n";
+}
+
+fs::path temporary(const fs::path& directory, const std::string& name) { return directory / (name + temporary_ending); }
+
+template <typename Names>
+void copy_present(const fs::path& from, const fs::path& to, const Names& names) {
+  for (const std::string name : names) {
+    if (!fs::is_regular_file(from / name)) continue;
+    write_text_durably(to / name, read_text(from / name));
+  }
+}
+
+bool is_weights_name(const std::string& name) {
+  static const std::regex pattern(R"(model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?)");
+  return std::regex_match(name, pattern);
+}
+
+template <typename Predicate>
+void remove_files(const fs::path& directory, Predicate is_unwanted) {
+  std::vector<fs::path> unwanted;
+  for (const auto& entry : fs::directory_iterator(directory))
+    if (is_unwanted(entry.path().filename().string())) unwanted.push_back(entry.path());
+  for (const fs::path& path : unwanted) fs::remove(path);
+}
+
+void remove_leftovers_of_a_crash(const fs::path& directory) {
+  remove_files(directory, [](const std::string& name) {
+    return name.ends_with(temporary_ending) && is_weights_name(name.substr(0, name.rfind('.')));
+  });
+}
+
+/// An earlier export may have had another number of files.
+void remove_other_weights(const fs::path& directory, const std::set<std::string>& ours) {
+  remove_files(directory, [&](const std::string& name) { return is_weights_name(name) && !ours.contains(name); });
+}
+
+void require_own_directory(const ExportSettings& settings) {
+  for (const fs::path& source : {settings.base, settings.tokenizer})
+    if (!source.empty() && fs::exists(source) && fs::exists(settings.directory) &&
+        fs::equivalent(source, settings.directory))
+      throw JobError(
+          "checkpoint.export_dir: {} is the directory of the base model, which the export would replace: name another",
+          settings.directory.string());
+}
+
+void write_files(const CheckpointReader& checkpoint, const ExportSettings& settings) {
+  const fs::path& directory = settings.directory;
+  const auto files = split(tensors_in_order(checkpoint), settings.dtype, settings.max_shard_bytes);
+  const std::string config = config_text(checkpoint.info().model_config, settings.dtype);
+
+  remove_leftovers_of_a_crash(directory);
+  std::set<std::string> names;
+  for (size_t i = 0; i < files.size(); ++i) {
+    names.insert(weights_name(i, files.size()));
+    write_weights(checkpoint, files[i], settings.dtype, temporary(directory, weights_name(i, files.size())));
+  }
+  // From here to the new config.json the directory has none: no program takes it for a model while old and new mix.
+  fs::remove(directory / "config.json");
+  sync_folder(directory);
+  for (const std::string& name : names) fs::rename(temporary(directory, name), directory / name);
+  remove_other_weights(directory, names);
+  if (files.size() > 1)
+    write_text_durably(directory / "model.safetensors.index.json", index_text(files, settings.dtype));
+  copy_present(settings.tokenizer.empty() ? settings.base : settings.tokenizer, directory, tokenizer_files);
+  copy_present(settings.base, directory, model_files);
+  sync_folder(directory);
+  write_text_durably(directory / "config.json", config);
+}
+
+}  // namespace
+
+void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings& settings) {
+  require_own_directory(settings);
+  try {
+    fs::create_directories(settings.directory);
+    write_files(checkpoint, settings);
+  } catch (const fs::filesystem_error& error) {
+    throw DataError(
+        "the export to {} failed: {}\n  The checkpoint is untouched: make room there and run `train export`",
+        settings.directory.string(), error.what());
+  } catch (const DataError& error) {
+    throw DataError(
+        "the export to {} failed: {}\n  The checkpoint is untouched: run `train export` once it is put right",
+        settings.directory.string(), error.what());
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+
+namespace tessera {
+
+/// A file read and written at offsets (pread, pwrite).  Every failure, also a full disk that only shows when the file
+/// is synced or closed, is a DataError with the path and the system's reason.
+class RawFile {
+ public:
+  static RawFile open_read(const std::filesystem::path& path);
+  static RawFile open_write(const std::filesystem::path& path);  ///< an existing file, kept as it is
+  static RawFile create(const std::filesystem::path& path);      ///< truncates
+  ~RawFile();                                                    ///< closes without reporting
+  RawFile(RawFile&& other) noexcept;
+  RawFile& operator=(RawFile&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  int64_t size() const;
+  void read(int64_t offset, void* out, int64_t bytes) const;  ///< throws where the file ends before
+  void write(int64_t offset, const void* data, int64_t bytes);
+  void sync_and_close();
+
+ private:
+  RawFile(const std::filesystem::path& path, int flags);
+  [[noreturn]] void fail(const char* what) const;
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+}  // namespace tessera

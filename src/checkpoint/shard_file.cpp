@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <bit>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/hdf5.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/raw_file.h"
+#include "checkpoint/shard_layout.h"
+#include "checkpoint/tensor_shape.h"
+
+// A shard is written in two parts: HDF5 lays the file out (groups, attributes, room for the data), then the data are
+// written into that room with plain pwrite.  So HDF5's one lock is never held for long, and training reads its data on.
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+static_assert(std::endian::native == std::endian::little, "the format's floats are little-endian");
+
+void require_usable(const TensorSlice& slice) {
+  const auto size = element_count(slice.global_shape);
+  if (!size || slice.offset < 0 || slice.count < 0 || slice.count > *size || slice.offset > *size - slice.count)
+    throw std::logic_error("write_shard: the slice of " + slice.name + " lies outside its tensor");
+  for (const Moment& moment : moments)
+    if (slice.count > 0 && slice.*moment.data == nullptr)
+      throw std::logic_error("write_shard: " + slice.name + " has no " + moment.dataset);
+}
+
+void write_root(hdf5::File& file, const CheckpointInfo& info, int rank) {
+  file.write_attribute("/", "format", std::string_view("tessera-checkpoint"));
+  file.write_attribute("/", "version", int64_t{1});
+  file.write_attribute("/", "step", info.step);
+  file.write_attribute("/", "epoch", info.epoch);
+  file.write_attribute("/", "samples_seen", info.samples_seen);
+  file.write_attribute("/", "tokens_seen", info.tokens_seen);
+  file.write_attribute("/", "world_size", int64_t{info.world_size});
+  file.write_attribute("/", "rank", int64_t{rank});
+  file.write_attribute("/", "job", info.job);
+  file.write_attribute("/", "model_config", info.model_config);
+  file.create_group("/tensors");
+}
+
+struct Room {
+  int64_t byte_offset;
+  const float* data;
+  int64_t bytes;
+};
+
+void lay_out_tensor(hdf5::File& file, const TensorSlice& slice, std::vector<Room>& rooms) {
+  const std::string group = tensor_group(slice.name);
+  file.create_group(group);
+  file.write_attribute(group, "global_shape", slice.global_shape);
+  file.write_attribute(group, "offset", slice.offset);
+  file.write_attribute(group, "count", slice.count);
+  const int64_t bytes = slice.count * static_cast<int64_t>(sizeof(float));
+  for (const Moment& moment : moments) {
+    const std::string dataset = group + "/" + moment.dataset;
+    const float* data = slice.*moment.data;
+    file.create_contiguous(dataset, hdf5::Type::float32, slice.count);
+    file.write_attribute(dataset, "xxh3", xxh3(data, static_cast<size_t>(bytes)));
+    rooms.push_back({file.byte_offset(dataset, hdf5::Type::float32), data, bytes});
+  }
+}
+
+std::vector<Room> lay_out(const fs::path& path, const CheckpointInfo& info, int rank,
+                          const std::vector<TensorSlice>& slices) {
+  std::vector<Room> rooms;
+  auto file = hdf5::File::create(path);
+  write_root(file, info, rank);
+  for (const TensorSlice& slice : slices)
+    if (slice.count > 0) lay_out_tensor(file, slice, rooms);
+  file.close();
+  return rooms;
+}
+
+/// What an earlier, unfinished or finished save of this step has left is no checkpoint from here on.
+void prepare_directory(const fs::path& directory, int world_size) {
+  fs::create_directories(directory);
+  if (fs::remove(manifest_path(directory))) sync_folder(directory);
+  const std::string our_ending = fmt::format("-of-{:05}.h5", world_size);
+  std::error_code gone;  // another rank may be removing the same file
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("shard-") && name.ends_with(".h5") && !name.ends_with(our_ending))
+      fs::remove(entry.path(), gone);
+  }
+}
+
+ShardFile write_file(const fs::path& path, const CheckpointInfo& info, int rank,
+                     const std::vector<TensorSlice>& slices) {
+  const std::vector<Room> rooms = lay_out(path, info, rank, slices);
+  RawFile file = RawFile::open_write(path);
+  for (const Room& room : rooms) file.write(room.byte_offset, room.data, room.bytes);
+  const int64_t bytes = file.size();
+  file.sync_and_close();
+  sync_folder(path.parent_path());
+  Hasher hasher;
+  hasher.update_file(path);
+  return {.name = path.filename().string(), .bytes = bytes, .xxh3 = hasher.digest()};
+}
+
+std::string free_space_text(const fs::path& directory) {
+  std::error_code error;
+  const auto space = fs::space(directory, error);
+  return error ? "" : fmt::format(", {} are free", space.available);
+}
+
+}  // namespace
+
+ShardFile write_shard(const fs::path& step_directory, const CheckpointInfo& info, int rank,
+                      const std::vector<TensorSlice>& slices) {
+  int64_t needed = 0;
+  for (const TensorSlice& slice : slices) {
+    require_usable(slice);
+    needed += slice.count * static_cast<int64_t>(moments.size() * sizeof(float));
+  }
+  const fs::path path = step_directory / shard_name(rank, info.world_size);
+  try {
+    prepare_directory(step_directory, info.world_size);
+    return write_file(path, info, rank, slices);
+  } catch (const std::exception& error) {
+    const std::string space = free_space_text(step_directory);
+    std::error_code nothing_there;
+    fs::remove(path, nothing_there);  // half a shard would only keep the disk full
+    throw DataError(
+        "the checkpoint of step {} was not saved: {}\n  The shard needs {} bytes{}.  Free some space, lower "
+        "checkpoint.save_total_limit, or move job.output_dir; earlier checkpoints are untouched.",
+        info.step, error.what(), needed, space);
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,126 @@
+#include <catch2/catch.hpp>
+
+#include "base/error.h"
+#include "base/hdf5.h"
+#include "unit/base/temporary_folder.h"
+#include "unit/checkpoint/saved_model.h"
+
+using namespace tessera;
+using namespace tessera::test;
+using Catch::Matchers::Contains;
+
+TEST_CASE("a checkpoint written by any number of ranks is read whole by any other") {
+  const TemporaryFolder folder;
+  TestModel model;
+  for (auto [from, to] : {std::pair{1, 1}, {2, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 3}, {7, 5}}) {
+    const auto directory = save(folder.path(), model, from * 100 + to, from);
+    CHECK(load(directory, model.even_bounds(to)) == model);
+  }
+}
+
+TEST_CASE("parts of any odd size are read back, ranks without a part included") {
+  const TemporaryFolder folder;
+  for (unsigned seed = 0; seed < 25; ++seed) {
+    TestModel model(seed);
+    const int from = 1 + static_cast<int>(seed % 6), to = 1 + static_cast<int>(seed * 7 % 9);
+    const auto shards = write_shards(folder.path(), model, seed, model.random_bounds(from, seed));
+    commit_checkpoint(folder.path(), info_of(seed, from), shards, 0);
+    CHECK(load(step_directory(folder.path(), seed), model.random_bounds(to, seed + 1000)) == model);
+  }
+}
+
+TEST_CASE("a tensor larger than the pieces it is read in comes back") {
+  const TemporaryFolder folder;
+  const int64_t count = (5 << 20) + 3;
+  std::vector<float> values(static_cast<size_t>(count)), zeros(static_cast<size_t>(count)), out(values.size());
+  std::iota(values.begin(), values.end(), 1.0f);
+  const TensorSlice whole{"big.weight", {count}, 0, count, values.data(), zeros.data(), zeros.data()};
+  const auto shard = write_shard(step_directory(folder.path(), 1), info_of(1, 1), 0, {whole});
+  commit_checkpoint(folder.path(), info_of(1, 1), {shard}, 0);
+  const CheckpointReader reader(step_directory(folder.path(), 1));
+  reader.read({{"big.weight", {count}, 1, count - 2, out.data() + 1}});
+  CHECK(std::equal(out.begin() + 1, out.end() - 1, values.begin() + 1));
+  std::fill(out.begin(), out.end(), 0.0f);
+  reader.read({{"big.weight", {count}, 3 << 20, 100, out.data()}});
+  CHECK(std::equal(out.begin(), out.begin() + 100, values.begin() + (3 << 20)));
+}
+
+TEST_CASE("a checkpoint says what it was saved with") {
+  const TemporaryFolder folder;
+  TestModel model;
+  const CheckpointReader reader(save(folder.path(), model, 100, 3));
+  CHECK(reader.info().step == 100);
+  CHECK(reader.info().epoch == 2);
+  CHECK(reader.info().samples_seen == 30);
+  CHECK(reader.info().tokens_seen == 4000);
+  CHECK(reader.info().world_size == 3);
+  CHECK(reader.info().job == "[job]\nseed = 42\n");
+  CHECK_THAT(reader.info().model_config, Contains("llama"));
+}
+
+TEST_CASE("a checkpoint lists every tensor with its shape") {
+  const TemporaryFolder folder;
+  TestModel model;
+  const CheckpointReader reader(save(folder.path(), model, 100, 2));
+  REQUIRE(reader.tensors().size() == model.tensors.size());
+  for (const TestTensor& tensor : model.tensors)
+    CHECK(std::any_of(reader.tensors().begin(), reader.tensors().end(),
+                      [&](const auto& stored) { return stored.name == tensor.name && stored.shape == tensor.shape; }));
+}
+
+TEST_CASE("the master weights can be read without the moments") {
+  const TemporaryFolder folder;
+  TestModel model, read;
+  const auto directory = save(folder.path(), model, 100, 2);
+  read.clear();
+  auto slices = read.slices();
+  for (TensorSlice& slice : slices) slice.exp_avg = slice.exp_avg_sq = nullptr;
+  CheckpointReader(directory).read(slices);
+  CHECK(read.master == model.master);
+  CHECK(read.exp_avg == std::vector<float>(read.exp_avg.size()));
+}
+
+TEST_CASE("reading a tensor that is not there, or of another shape, is an error that names it") {
+  const TemporaryFolder folder;
+  TestModel model;
+  const CheckpointReader reader(save(folder.path(), model, 100));
+  float out[24];
+  CHECK_THROWS_WITH(reader.read({{"lm_head.weight", {2, 12}, 0, 24, out}}),
+                    Contains("step-000100") && Contains("lm_head.weight"));
+  CHECK_THROWS_WITH(reader.read({{"model.norm.weight", {2, 12}, 0, 24, out}}),
+                    Contains("model.norm.weight") && Contains("[24]") && Contains("[2, 12]"));
+}
+
+TEST_CASE("a shard file has the attributes and data sets of the documented format") {
+  const TemporaryFolder folder;
+  TestModel model;
+  const auto file = hdf5::File::open_read(save(folder.path(), model, 7, 2) / "shard-00001-of-00002.h5");
+  CHECK(file.read_string("/", "format") == "tessera-checkpoint");
+  CHECK(file.read_int("/", "version") == 1);
+  CHECK(file.read_int("/", "rank") == 1);
+  const std::string group = "/tensors/model.norm.weight";
+  CHECK(file.read_ints(group, "global_shape") == std::vector<int64_t>{24});
+  CHECK(file.read_int(group, "offset") == 0);
+  CHECK(file.read_int(group, "count") == 24);
+  for (const char* dataset : {"/master", "/exp_avg", "/exp_avg_sq"}) {
+    CHECK(file.size(group + dataset) == 24);
+    CHECK_NOTHROW(file.read_uint(group + dataset, "xxh3"));
+  }
+}
+
+TEST_CASE("a tensor of which a rank holds nothing is not in its shard") {
+  const TemporaryFolder folder;
+  TestModel model;
+  const auto file = hdf5::File::open_read(save(folder.path(), model, 7, 2) / "shard-00001-of-00002.h5");
+  CHECK_FALSE(file.exists("/tensors/model.layers.0.self_attn.q_proj.weight/master/nothing"));
+  CHECK(file.names("/tensors").size() < model.tensors.size());
+}
+
+TEST_CASE("saving the same state twice gives the same bytes") {
+  const TemporaryFolder one, two;
+  TestModel model;
+  const auto first = write_shards(one.path(), model, 7, model.even_bounds(2));
+  const auto second = write_shards(two.path(), model, 7, model.even_bounds(2));
+  CHECK(first[0].xxh3 == second[0].xxh3);
+  CHECK(first[1].xxh3 == second[1].xxh3);
+}
