@@ -8,7 +8,8 @@
 /// the file of its name.
 namespace tessera {
 
-class CpuGemm;  // oneDNN's engine, stream, and the primitives made so far
+class CpuAttention;
+class CpuGemm;
 
 class CpuKernels final : public Kernels {
  public:
@@ -27,6 +28,7 @@ class CpuKernels final : public Kernels {
   // embedding.cpp
   void embedding_forward(Stream&, const int32_t* tokens, ConstView table, View y) override;
   void embedding_backward(Stream&, const int32_t* tokens, ConstView dy, View dtable) override;
+  void scatter_rows(Stream&, const int32_t* rows, ConstView x, View y) override;
 
   // rmsnorm.cpp
   void rmsnorm_forward(Stream&, ConstView x, ConstView w, float eps, View y, float* inv_rms) override;
@@ -42,7 +44,7 @@ class CpuKernels final : public Kernels {
   void rope_forward(Stream&, const float* cos, const float* sin, int64_t D, View x) override;
   void rope_backward(Stream&, const float* cos, const float* sin, int64_t D, View dx) override;
 
-  // attention.cpp
+  // attention.cpp, attention_decode.cpp
   void attention_forward(Stream&, const AttentionShape& shape, ConstView q, ConstView k, ConstView v, View out,
                          float* log_sum_exp) override;
   void attention_backward(Stream&, const AttentionShape& shape, ConstView q, ConstView k, ConstView v, ConstView out,
@@ -72,6 +74,7 @@ class CpuKernels final : public Kernels {
  private:
   int threads_;
   std::unique_ptr<CpuGemm> gemm_;
+  std::unique_ptr<CpuAttention> attention_;
 };
 
 }  // namespace tessera

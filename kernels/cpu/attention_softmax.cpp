@@ -1,0 +1,205 @@
+#include "kernels/cpu/attention_softmax.h"
+
+// clang-format off: Highway reads this file once for each target, and its headers in this order
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/attention_softmax.cpp"
+#include "hwy/foreach_target.h"
+#include "kernels/cpu/vector-inl.h"
+// clang-format on
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::HWY_NAMESPACE {
+
+constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+
+/// The part [begin, end) of a row that is seen, and the whole vectors [vector_begin, vector_end) around it.
+struct Seen {
+  Seen(int64_t from, int64_t to, int64_t n) {
+    begin = std::clamp<int64_t>(from, 0, n);
+    end = std::clamp<int64_t>(to, begin, n);
+    vector_begin = begin / lanes() * lanes();
+    vector_end = end == begin ? vector_begin : (end + lanes() - 1) / lanes() * lanes();
+  }
+  /// Makes exp of the scores beside the seen ones 0, so that only whole vectors are needed from here on.
+  void hide_the_rest(float* scores) const {
+    std::fill(scores + vector_begin, scores + std::min(begin, vector_end), minus_infinity);
+    std::fill(scores + end, scores + vector_end, minus_infinity);
+  }
+  int64_t begin, end, vector_begin, vector_end;
+};
+
+template <typename T>
+void fill_zero_outside(const Seen& seen, T* row, int64_t n) {
+  std::fill(row, row + seen.vector_begin, T());
+  std::fill(row + seen.vector_end, row + n, T());
+}
+
+/// One query of online_softmax.
+template <typename T>
+void online_softmax_row(const Seen& seen, int64_t keys, int64_t D, float scale, float* scores, T* probabilities,
+                        float& row_max, float& row_sum, float* output) {
+  fill_zero_outside(seen, probabilities, keys);
+  if (seen.begin == seen.end) return;
+  seen.hide_the_rest(scores);
+  const int64_t n = seen.vector_end - seen.vector_begin;
+  scores += seen.vector_begin;
+  probabilities += seen.vector_begin;
+
+  const Floats maxima = fold(
+      n, all(minus_infinity), [](Floats a, Floats b) { return hn::Max(a, b); },
+      [&](int64_t i, auto span) { return hn::Mul(load(scores + i, span), all(scale)); });
+  const float max = std::max(row_max, hn::GetLane(hn::MaxOfLanes(FloatTag(), maxima)));
+  const float shrink = std::exp(row_max - max);  // 0 at the first block
+  const float sum = sum_of(n, [&](int64_t i, auto span) {
+    const Floats scaled = hn::MulSub(load(scores + i, span), all(scale), all(max));
+    const Floats probability = exp_of_negative(scaled);
+    store(probability, probabilities + i, span);
+    return probability;
+  });
+  row_sum = row_sum * shrink + sum;
+  if (output != nullptr && row_max != max) {
+    for_each_vector(
+        D, [&](int64_t i, auto span) { store(hn::Mul(load(output + i, span), all(shrink)), output + i, span); });
+  }
+  row_max = max;
+}
+
+void online_softmax_block(const AttentionBlock& b, float* scores, void* probabilities, float* row_max, float* row_sum,
+                          float* output) {
+  with_compute_type(b.type, [&](auto type) {
+    using T = decltype(type);
+    for (int64_t head = 0; head < b.heads; ++head) {
+      for (int64_t i = 0; i < b.padded_rows; ++i) {
+        const int64_t row = head * b.padded_rows + i, position = b.first_query + i - b.first_key;
+        const int64_t first = b.window > 0 ? position - b.window + 1 : 0;
+        const Seen seen(first, i < b.rows ? position + 1 : first, b.keys);
+        online_softmax_row(seen, b.keys, b.D, b.scale, scores + row * b.keys,
+                           static_cast<T*>(probabilities) + row * b.keys, row_max[row], row_sum[row],
+                           output == nullptr ? nullptr : output + row * b.D);
+      }
+    }
+  });
+}
+
+/// One key, and the queries of one head, of softmax_backward.
+template <typename T>
+void softmax_backward_row(const Seen& seen, int64_t queries, float scale, float* scores, const float* d_probabilities,
+                          const float* log_sum_exp, const float* delta, T* probabilities, T* d_scores) {
+  fill_zero_outside(seen, probabilities, queries);
+  fill_zero_outside(seen, d_scores, queries);
+  if (seen.begin == seen.end) return;
+  seen.hide_the_rest(scores);
+  const FloatTag df;
+  for (int64_t i = seen.vector_begin; i < seen.vector_end; i += lanes()) {
+    const Floats scaled = hn::MulSub(hn::LoadU(df, scores + i), all(scale), hn::LoadU(df, log_sum_exp + i));
+    const Floats probability = exp_of_negative(scaled);
+    const Floats difference = hn::Sub(hn::LoadU(df, d_probabilities + i), hn::LoadU(df, delta + i));
+    store(probability, probabilities + i, Whole());
+    store(hn::Mul(hn::Mul(probability, difference), all(scale)), d_scores + i, Whole());
+  }
+}
+
+void softmax_backward_block(const AttentionBlock& b, float* scores, const float* d_probabilities,
+                            const float* log_sum_exp, const float* delta, void* probabilities, void* d_scores) {
+  const int64_t queries = b.heads * b.padded_rows;
+  with_compute_type(b.type, [&](auto type) {
+    using T = decltype(type);
+    for (int64_t key = 0; key < b.keys; ++key) {
+      const int64_t first = b.first_key + key - b.first_query;  // the query at the key's own position
+      const int64_t last = b.window > 0 ? std::min(first + b.window, b.rows) : b.rows;
+      const Seen seen(first, last, b.padded_rows);
+      for (int64_t head = 0; head < b.heads; ++head) {
+        const int64_t column = head * b.padded_rows, at = key * queries + column;
+        softmax_backward_row(seen, b.padded_rows, b.scale, scores + at, d_probabilities + at, log_sum_exp + column,
+                             delta + column, static_cast<T*>(probabilities) + at, static_cast<T*>(d_scores) + at);
+      }
+    }
+  });
+}
+
+void scale_elements(const float* from, float factor, void* to, DType to_type, int64_t n) {
+  with_compute_type(to_type, [&](auto type) {
+    auto* elements = static_cast<decltype(type)*>(to);
+    for_each_vector(
+        n, [&](int64_t i, auto span) { store(hn::Mul(load(from + i, span), all(factor)), elements + i, span); });
+  });
+}
+
+template <typename T>
+float dot(const T* a, const T* b, int64_t n) {
+  return sum_of(n, [&](int64_t i, auto span) { return hn::Mul(load(a + i, span), load(b + i, span)); });
+}
+
+float dot_elements(const void* a, const void* b, DType type, int64_t n) {
+  return with_compute_type(type, [&](auto element) {
+    using T = decltype(element);
+    return dot(static_cast<const T*>(a), static_cast<const T*>(b), n);
+  });
+}
+
+void attend_one_token(DType type, int64_t D, int64_t length, int64_t k_stride, int64_t v_stride, float scale,
+                      const void* q_data, const void* k_data, const void* v_data, float* scores, float* sums,
+                      void* out) {
+  with_compute_type(type, [&](auto element) {
+    using T = decltype(element);
+    const auto *q = static_cast<const T*>(q_data), *k = static_cast<const T*>(k_data),
+               *v = static_cast<const T*>(v_data);
+    float max = minus_infinity, sum = 0;
+    for (int64_t t = 0; t < length; ++t) {
+      scores[t] = dot(q, k + t * k_stride, D) * scale;
+      max = std::max(max, scores[t]);
+    }
+    std::fill(sums, sums + D, 0.0f);
+    for (int64_t t = 0; t < length; ++t) {
+      const float probability = std::exp(scores[t] - max);
+      sum += probability;
+      for_each_vector(D, [&](int64_t i, auto span) {
+        store(hn::MulAdd(load(v + t * v_stride + i, span), all(probability), load(sums + i, span)), sums + i, span);
+      });
+    }
+    scale_elements(sums, 1 / sum, out, type, D);
+  });
+}
+
+}  // namespace tessera::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tessera {
+
+HWY_EXPORT(online_softmax_block);
+HWY_EXPORT(softmax_backward_block);
+HWY_EXPORT(scale_elements);
+HWY_EXPORT(dot_elements);
+HWY_EXPORT(attend_one_token);
+
+void online_softmax(const AttentionBlock& block, float* scores, void* probabilities, float* row_max, float* row_sum,
+                    float* output) {
+  HWY_DYNAMIC_DISPATCH(online_softmax_block)(block, scores, probabilities, row_max, row_sum, output);
+}
+
+void softmax_backward(const AttentionBlock& block, float* scores, const float* d_probabilities,
+                      const float* log_sum_exp, const float* delta, void* probabilities, void* d_scores) {
+  HWY_DYNAMIC_DISPATCH(softmax_backward_block)
+  (block, scores, d_probabilities, log_sum_exp, delta, probabilities, d_scores);
+}
+
+void scale_row(const float* from, float factor, void* to, DType to_type, int64_t n) {
+  HWY_DYNAMIC_DISPATCH(scale_elements)(from, factor, to, to_type, n);
+}
+
+float dot_row(const void* a, const void* b, DType type, int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(dot_elements)(a, b, type, n);
+}
+
+void attend_one(DType type, int64_t D, int64_t length, int64_t k_stride, int64_t v_stride, float scale, const void* q,
+                const void* k, const void* v, float* scores, float* sums, void* out) {
+  HWY_DYNAMIC_DISPATCH(attend_one_token)(type, D, length, k_stride, v_stride, scale, q, k, v, scores, sums, out);
+}
+
+}  // namespace tessera
+#endif
