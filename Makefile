@@ -16,7 +16,7 @@ torch: setup
 	@scripts/setup.sh --torch || echo "tests that need PyTorch will be skipped"
 
 test: build torch
-	@cd $(BUILD) && ctest --output-on-failure $(CTEST_ARGS)
+	@cd $(BUILD) && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
 
 demo: build venv
 	@scripts/demo.sh

@@ -131,13 +131,13 @@ class Program:
         return output
 
     def alone(self, *arguments, expect=0):
-        """A verb without mpirun; its standard output."""
+        """A verb without mpirun; what it printed."""
         done = subprocess.run([self.train, *map(str, arguments)], env=environment(), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=TIMEOUT)
         if done.returncode != expect:
             fail(f"train {' '.join(map(str, arguments))}: exit status {expect}",
                  f"it was {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout + (done.stderr if expect else "")
+        return done.stdout + done.stderr
 
 
 def metrics(folder):

@@ -7,7 +7,7 @@ with workspace() as place:
     job = train.job(place / "run", case.settings())
     require("train" in train.alone("--help"), "--help answers")
     require(train.alone("--version").strip() != "", "--version answers")
-    for verb in ("plan", "preprocess", "inspect", "check"):
+    for verb in ("preprocess", "inspect"):
         require(train.alone(verb, job).strip() != "", f"train {verb} answers")
     run = train.run(place / "run", case.settings(), 2)
     again = place / "again"

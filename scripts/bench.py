@@ -1,0 +1,179 @@
+"""`make bench`: tokens per second and memory of ./train beside PyTorch FSDP2, on this machine, into docs/benchmarks.md.
+
+    build/venv/bin/python scripts/bench.py [--rounds 3] [--steps 5] [--ranks 2]
+
+SmolLM2-135M, sequences of 1024 tokens, micro-batch 1, full recomputation, one thread a rank.  Both programs run in turns, so
+that whatever else the machine does falls on both; the ratio of a round compares neighbours in time.  The first step of each
+run is left out.  Then the time from exec to the first step of a tiny job.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / "build" / "bench"
+MODEL = ROOT / "build" / "models" / "SmolLM2-135M-Instruct"
+TINY = ROOT / "test" / "data" / "reference" / "llama"
+SEQUENCE_LEN, VOCABULARY = 1024, 49152
+ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+
+JOB = """[job]
+output_dir = {out}
+[model]
+base = {model}
+precision = {precision}
+[data]
+sequence_len = {length}
+sample_packing = false
+shuffle = false
+[dataset.random]
+path = {data}
+type = tokenized
+[train]
+max_steps = {steps}
+learning_rate = 1e-4
+lr_scheduler = constant
+[checkpoint]
+export = never
+resume = never
+[log]
+tensorboard = false
+[device]
+type = cpu
+threads = 1
+"""
+
+
+def run(*command):
+    done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def write_data(path):
+    """Random tokens: how fast a step is does not depend on them."""
+    rng = random.Random(1)
+    rows = ({"input_ids": [rng.randrange(VOCABULARY) for _ in range(SEQUENCE_LEN)]} for _ in range(64))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def mpirun(ranks, job):
+    return ["mpirun", "-n", ranks, "--bind-to", "none", ROOT / "train", job]
+
+
+def tessera(precision, arguments, data):
+    out = PLACE / "run"
+    shutil.rmtree(out, ignore_errors=True)
+    job = PLACE / "bench.ini"
+    job.write_text(JOB.format(out=out, model=MODEL, precision=precision, length=SEQUENCE_LEN, data=data,
+                              steps=arguments.steps))
+    run(*mpirun(arguments.ranks, job))
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "loss" in row]
+    return {"seconds": [row["seconds"] for row in rows], "loss": [row["loss"] for row in rows],
+            "peak_bytes": max(row["peak_host_bytes"] for row in rows)}
+
+
+def peer(precision, arguments, data):
+    output = run(sys.executable, ROOT / "scripts/bench_peer.py", MODEL, data, "--precision", precision, "--ranks",
+                 arguments.ranks, "--steps", arguments.steps)
+    result = json.loads(output.splitlines()[-1])
+    return {**result, "peak_bytes": max(result["peak_bytes"])}
+
+
+def compare(precision, arguments, data):
+    """One row of the table."""
+    rates = {"tessera": [], "peer": []}
+    peaks = {}
+    for _ in range(arguments.rounds):
+        for name, program in (("tessera", tessera), ("peer", peer)):
+            result = program(precision, arguments, data)
+            seconds = statistics.median(result["seconds"][1:])
+            rates[name].append(arguments.ranks * SEQUENCE_LEN / seconds)
+            peaks[name] = max(peaks.get(name, 0), result["peak_bytes"])
+            print(f"{precision} {name}: {rates[name][-1]:.1f} tokens/s, {result['peak_bytes'] / 2**20:.0f} MiB a rank, "
+                  f"loss {result['loss'][0]:.4f} -> {result['loss'][-1]:.4f}", flush=True)
+    ratios = [ours / theirs for ours, theirs in zip(rates["tessera"], rates["peer"])]
+    return (f"| {precision} | {statistics.median(rates['tessera']):.0f} | {statistics.median(rates['peer']):.0f} | "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | "
+            f"{peaks['tessera'] / 2**20:.0f} | {peaks['peer'] / 2**20:.0f} |")
+
+
+def first_step(ranks):
+    """Seconds from exec of mpirun to the first line of a step in metrics.jsonl."""
+    out = PLACE / "tiny"
+    shutil.rmtree(out, ignore_errors=True)
+    job = PLACE / "tiny.ini"
+    job.write_text(JOB.format(out=out, model=TINY / "model", precision="fp32", length=64, data=TINY / "train.jsonl", steps=1))
+    begin = time.perf_counter()
+    process = subprocess.Popen(list(map(str, mpirun(ranks, job))), env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    metrics = out / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and '"grad_norm"' in metrics.read_text()):
+        time.sleep(0.002)
+    seconds = time.perf_counter() - begin
+    if process.wait():
+        sys.exit(f"the tiny job ended with {process.returncode}")
+    return seconds
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    flags = Path("/proc/cpuinfo").read_text()
+    units = [name for name, flag in (("AVX2", " avx2"), ("AVX-512", " avx512f"), ("AMX bf16", " amx_bf16")) if flag in flags]
+    return f"{model}, {os.cpu_count()} cores, {', '.join(units)}"
+
+
+def versions():
+    code = "import torch, transformers; print('torch', torch.__version__, '· transformers', transformers.__version__)"
+    return run(sys.executable, "-c", code).strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--ranks", type=int, default=2)
+    arguments = parser.parse_args()
+    run(sys.executable, ROOT / "scripts/make_smollm2.py")
+    PLACE.mkdir(parents=True, exist_ok=True)
+    data = PLACE / "random.jsonl"
+    write_data(data)
+    starts = {ranks: min(first_step(ranks) for _ in range(5)) for ranks in (1, arguments.ranks)}
+    table = [compare(precision, arguments, data) for precision in ("bf16", "fp32")]
+    commit = run("git", "-C", ROOT, "rev-parse", "--short", "HEAD").strip()
+    text = f"""# Benchmarks
+
+`make bench` wrote this page: {datetime.date.today()}, commit {commit}.
+Machine: {machine()}.  Peer: {versions()}, gloo.
+
+## One step of SmolLM2-135M
+{arguments.ranks} ranks on this machine, one thread a rank, sequences of {SEQUENCE_LEN} tokens, micro-batch 1,
+`gradient_checkpointing = full`, `strategy = full_shard`; the peer is `fully_shard` with transformers' model and fused AdamW
+(scripts/bench_peer.py).  Medians of {arguments.rounds} rounds of {arguments.steps} steps in turns, the first step of each left out;
+memory is the largest resident set of a rank.
+
+| precision | ./train, tokens/s | PyTorch, tokens/s | ratio (range) | ./train, MiB a rank | PyTorch, MiB a rank |
+|---|---|---|---|---|---|
+{chr(10).join(table)}
+
+## From exec to the first step of a tiny job
+The reference case `llama` (22 thousand parameters), from the start of mpirun until metrics.jsonl has the first step, smallest of 5:
+{', '.join(f'{seconds:.2f} s on {ranks} rank{"s" if ranks > 1 else ""}' for ranks, seconds in starts.items())}.
+"""
+    (ROOT / "docs" / "benchmarks.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
