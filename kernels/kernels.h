@@ -11,8 +11,8 @@
 ///
 /// Every kernel is enqueued on `stream`: pointers stay alive, and outputs are undefined, until the stream passes this
 /// point.  "compute type" is fp32 or bf16, the same for all such views of one call; arithmetic is fp32 inside.
-/// T may be 0.  Views may be slices (row_stride > cols) unless a line says "contiguous".  All are deterministic: the same
-/// inputs give the same bits with the same number of threads.
+/// T may be 0.  Views may be slices (row_stride > cols) unless a line says "contiguous".  All are deterministic: the
+/// same inputs give the same bits with the same number of threads.
 namespace tessera {
 
 enum class Write { overwrite, accumulate };  ///< y = ..., or y += ...
@@ -46,6 +46,8 @@ class Kernels {
   virtual void embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) = 0;
   /// dtable[tokens[t],:] += dy[t,:], in the order of t for each row.  dy [T, C]: compute type; dtable [V, C]: fp32.
   virtual void embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) = 0;
+  /// y[rows[s],:] = x[s,:], all other rows of y 0.  x [S, C], y [T, C]: compute type; rows: S of them, ascending.
+  virtual void scatter_rows(Stream& stream, const int32_t* rows, ConstView x, View y) = 0;
 
   // ---- normalisation ----
 
@@ -63,8 +65,8 @@ class Kernels {
 
   // ---- rotary positions; Su et al. 2021, in the half-split layout of Hugging Face ----
 
-  /// cos[t,i] = scale * cos(positions[t] * inv_freq[i]), sin likewise; cos, sin: T · D/2 floats; inv_freq: D/2 floats on
-  /// the host, copied before returning.  The angle is the fp32 product, as transformers computes it.
+  /// cos[t,i] = scale * cos(positions[t] * inv_freq[i]), sin likewise; cos, sin: T · D/2 floats; inv_freq: D/2 floats
+  /// on the host, copied before returning.  The angle is the fp32 product, as transformers computes it.
   virtual void rope_table(Stream& stream, const int32_t* positions, int64_t T, const float* inv_freq, int64_t half,
                           float scale, float* cos, float* sin) = 0;
   /// In place, for every head of x [T, heads·D] (slices allowed): (a, b) of the two halves of a head becomes
@@ -115,8 +117,8 @@ class Kernels {
 
   /// *sum += Σ x² in double.
   virtual void squared_norm(Stream& stream, const float* x, int64_t n, double* sum) = 0;
-  /// torch.optim.AdamW (Loshchilov & Hutter 2019): decay, moments, update; then `weights` (compute type; n elements; may
-  /// be empty, or the same memory as master when fp32) = master.
+  /// torch.optim.AdamW (Loshchilov & Hutter 2019): decay, moments, update; then `weights` (compute type; n elements;
+  /// may be empty, or the same memory as master when fp32) = master.
   virtual void adamw(Stream& stream, const AdamWStep& step, int64_t n, float* master, float* exp_avg, float* exp_avg_sq,
                      const float* gradient, View weights) = 0;
   /// to = from, rounded to nearest even where to is bf16.  [rows, cols] of any compute types.

@@ -13,12 +13,12 @@ struct RopeSettings {
   RopeType type = RopeType::standard;
   double theta = 10000;
   double factor = 1;
-  double low_freq_factor = 1, high_freq_factor = 4;    // llama3
-  double original_max_position_embeddings = 0;         // llama3, yarn
-  double beta_fast = 32, beta_slow = 1;                // yarn
-  double attention_factor = 0;                         // yarn; 0: 0.1 ln(factor) + 1
-  double mscale = 0, mscale_all_dim = 0;               // yarn
-  bool truncate = true;                                // yarn
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  double original_max_position_embeddings = 0;       // llama3, yarn
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  double attention_factor = 0;                       // yarn; 0: 0.1 ln(factor) + 1
+  double mscale = 0, mscale_all_dim = 0;             // yarn
+  bool truncate = true;                              // yarn
 };
 
 /// What config.json says of the model, in the letters of kernels.h.
@@ -26,16 +26,16 @@ struct ModelConfig {
   Family family = Family::llama;
   int64_t C = 0, H = 0, G = 0, D = 0, F = 0, V = 0, L = 0;
   double rms_norm_eps = 1e-6;
-  bool tied = false;              // head and embedding are one tensor
-  bool qkv_bias = false;          // q, k, v projections have biases
-  bool o_bias = false;            // output projection
+  bool tied = false;      // head and embedding are one tensor
+  bool qkv_bias = false;  // q, k, v projections have biases
+  bool o_bias = false;    // output projection
   bool mlp_bias = false;
-  bool qk_norm = false;           // RMSNorm over each query and key head (Qwen3)
-  std::vector<int64_t> window;    // of each layer; 0: full attention
+  bool qk_norm = false;         // RMSNorm over each query and key head (Qwen3)
+  std::vector<int64_t> window;  // of each layer; 0: full attention
   int64_t max_position_embeddings = 0;
   double initializer_range = 0.02;
   RopeSettings rope;
-  std::string json;               // the text itself, for checkpoints and export
+  std::string json;  // the text itself, for checkpoints and export
 };
 
 /// Reads an HF config.json in both spellings (rope_theta/rope_scaling, rope_parameters).  Anything in it that would

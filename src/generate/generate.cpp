@@ -1,0 +1,174 @@
+#include "generate/generate.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/safetensors.h"
+#include "cluster/agree.h"
+#include "generate/inference_model.h"
+#include "generate/sampler.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "trainer/job_choices.h"
+#include "trainer/session.h"
+
+namespace tessera {
+namespace {
+
+std::vector<std::string> read_prompts(const GenerateSettings& settings) {
+  if (settings.prompt.empty())
+    throw JobError(
+        "[generate] prompt: is missing; give a text or a file with a prompt a line, as generate.prompt=\"…\"");
+  std::error_code ignored;  // a text may be too long for a path, or hold characters that no path has
+  if (!std::filesystem::is_regular_file(settings.prompt, ignored)) return {settings.prompt};
+  std::vector<std::string> prompts;
+  std::istringstream lines(read_text(settings.prompt));
+  for (std::string line; std::getline(lines, line);)
+    if (!line.empty()) prompts.push_back(line);
+  if (prompts.empty()) throw JobError("[generate] prompt: the file {} has no lines", settings.prompt);
+  return prompts;
+}
+
+/// The template of the first data set that names one, else the tokenizer's; nothing where neither is known.
+std::optional<ChatTemplate> find_template(const Job& job, const Tokenizer& tokenizer) {
+  if (job.generate.chat.has_value() && !*job.generate.chat) return std::nullopt;
+  for (const DatasetSettings& set : job.datasets)
+    if (set.type == DatasetType::chat_template && !set.chat_template.empty() &&
+        set.chat_template != "tokenizer_default")
+      return ChatTemplate::by_name(set.chat_template);
+  if (!tokenizer.chat_template().empty()) return ChatTemplate::recognise(tokenizer.chat_template());
+  if (job.generate.chat.has_value())
+    throw JobError("[generate] chat: {} has no chat template; name one with chat_template in a data set",
+                   job.model.tokenizer.string());
+  return std::nullopt;
+}
+
+std::vector<int32_t> prompt_ids(const std::string& prompt, const Tokenizer& tokenizer,
+                                const std::optional<ChatTemplate>& chat) {
+  if (!chat) return tokenizer.ids(prompt, SpecialTokens::add);
+  std::string text;
+  for (const ChatPiece& piece : chat->render({{"user", prompt}}, /*add_generation_prompt=*/true)) text += piece.text;
+  return tokenizer.ids(text, SpecialTokens::leave_out);  // the template writes its own
+}
+
+std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std::optional<ChatTemplate>& chat) {
+  std::set<int32_t> ids;
+  if (tokenizer.eos_id()) ids.insert(*tokenizer.eos_id());
+  if (chat)
+    if (const auto id = tokenizer.token_to_id(chat->end_of_turn())) ids.insert(*id);
+  const auto path = job.model.base / "generation_config.json";
+  if (!std::filesystem::exists(path)) return ids;
+  const auto json = nlohmann::json::parse(read_text(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw DataError("{}: not a JSON object", path.string());
+  const auto eos = json.value("eos_token_id", nlohmann::json());
+  if (eos.is_number_integer()) ids.insert(eos.get<int32_t>());
+  if (eos.is_array())
+    for (const auto& id : eos) ids.insert(id.get<int32_t>());
+  return ids;
+}
+
+void load_weights(const Job& job, InferenceModel& model, bool tell) {
+  const auto checkpoint = chosen_checkpoint(job);
+  if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
+  if (!checkpoint) {
+    const SafetensorsReader reader(job.model.base);
+    model.load(
+        [&](const std::string& name, int64_t offset, int64_t n, float* out) { reader.read(name, offset, n, out); });
+    return;
+  }
+  const CheckpointReader reader(*checkpoint);
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const auto& tensor : reader.tensors()) shapes[tensor.name] = tensor.shape;
+  model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
+    reader.read({{name, shapes[name], offset, n, out, nullptr, nullptr}});
+  });
+}
+
+class Generator {
+ public:
+  Generator(const Job& job, Cluster& cluster)
+      : job_(job),
+        config_(load_model_config(job.model.base)),
+        tokenizer_(Tokenizer::load(job.model.tokenizer)),
+        chat_(find_template(job, tokenizer_)),
+        stops_(stop_ids(job, tokenizer_, chat_)),
+        device_(make_cpu_device(compute_threads(job, cluster))),
+        kernels_(make_kernels(*device_)) {}
+
+  /// The answer to each of this rank's prompts.
+  std::vector<std::string> answer(const std::vector<std::string>& prompts, int rank, int ranks) {
+    std::vector<std::vector<int32_t>> ids;
+    size_t longest = 0;
+    for (const std::string& prompt : prompts) {
+      ids.push_back(prompt_ids(prompt, tokenizer_, chat_));
+      longest = std::max(longest, ids.back().size());
+    }
+    InferenceModel model(*device_, *kernels_, config_,
+                         job_.model.precision == Precision::bf16 ? DType::bf16 : DType::f32,
+                         static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
+    load_weights(job_, model, rank == 0);
+    std::vector<std::string> answers(prompts.size());
+    for (size_t i = static_cast<size_t>(rank); i < prompts.size(); i += static_cast<size_t>(ranks))
+      answers[i] = continue_from(model, ids[i], static_cast<int64_t>(i));
+    return answers;
+  }
+
+ private:
+  std::string continue_from(InferenceModel& model, const std::vector<int32_t>& prompt, int64_t number) {
+    Sampler sampler(job_.generate.temperature, job_.generate.top_p, job_.job.seed + number);
+    std::vector<int32_t> answer;
+    const float* logits = model.start(prompt);
+    for (int64_t i = 0; i < job_.generate.max_new_tokens; ++i) {
+      const int32_t token = sampler.choose(logits, config_.V);
+      if (stops_.contains(token)) break;
+      answer.push_back(token);
+      if (i + 1 < job_.generate.max_new_tokens) logits = model.next(token);
+    }
+    return tokenizer_.decode(answer, SpecialDecode::skip);
+  }
+
+  const Job& job_;
+  ModelConfig config_;
+  Tokenizer tokenizer_;
+  std::optional<ChatTemplate> chat_;
+  std::set<int32_t> stops_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Kernels> kernels_;
+};
+
+/// Rank `owner`'s text on every rank.
+std::string broadcast_text(Communicator& world, std::string text, int owner) {
+  auto length = static_cast<int64_t>(text.size());
+  world.broadcast_host(&length, sizeof length, owner, "broadcast of an answer");
+  text.resize(static_cast<size_t>(length));
+  world.broadcast_host(text.data(), length, owner, "broadcast of an answer");
+  return text;
+}
+
+}  // namespace
+
+void generate(const Job& job, Cluster& cluster) {
+  std::vector<std::string> prompts, answers;
+  agree(
+      cluster.world(), "generating",
+      [&] {
+        prompts = read_prompts(job.generate);
+        answers = Generator(job, cluster).answer(prompts, cluster.rank(), cluster.size());
+      },
+      Patience::unlimited);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const std::string answer = broadcast_text(cluster.world(), answers[i], static_cast<int>(i) % cluster.size());
+    if (prompts.size() > 1) log::info("> {}", prompts[i]);
+    log::info("{}", answer);
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,63 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/buffer.h"
+#include "kernels/kernels.h"
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/head.h"
+
+/// The generate room: a whole model on one rank, in compute precision only, with a cache of keys and values.
+namespace tessera {
+
+/// Elements [offset, offset + count) of a tensor, wherever it is stored.
+using ReadTensor = std::function<void(const std::string& name, int64_t offset, int64_t count, float* out)>;
+
+class InferenceModel {
+ public:
+  /// Room for `capacity` tokens of prompt and answer.
+  InferenceModel(Device& device, Kernels& kernels, const ModelConfig& config, DType dtype, int64_t capacity);
+
+  /// Fills the weights, in pieces of some MiB.
+  void load(const ReadTensor& read);
+
+  /// Forgets what was said; then takes the prompt.  Returns the logits [V] that follow its last token; valid until the
+  /// next call.
+  const float* start(const std::vector<int32_t>& prompt);
+  /// One more token.
+  const float* next(int32_t token);
+
+  int64_t length() const { return length_; }
+  int64_t capacity() const { return capacity_; }
+
+ private:
+  LayerActivations activations(int64_t layer, int64_t T) const;
+  View output_of(int64_t layer, int64_t T) const;
+  Documents documents(int64_t T);
+  void embed(const std::vector<int32_t>& tokens);
+  const float* logits_of_row(int64_t row);
+
+  Device& device_;
+  Kernels& kernels_;
+  const ModelConfig config_;
+  const ModelConfig one_layer_;  // activations are needed for a single layer at a time
+  DType dtype_;
+  int64_t capacity_;
+  std::vector<UnitSpec> specs_;
+  std::vector<Buffer> units_;
+  std::vector<LayerWeights> layers_;
+  std::vector<Buffer> k_cache_, v_cache_;  // [capacity, G·D] a layer
+  std::unique_ptr<Stream> stream_;
+  DecoderLayer layer_;
+  ActivationStore store_;
+  LossHead head_;
+  RopeFrequencies rope_;
+  Buffer cos_, sin_, logits_;
+  std::vector<int32_t> tokens_, positions_, cu_seqlens_;
+  int64_t length_ = 0;
+};
+
+}  // namespace tessera

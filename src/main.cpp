@@ -1,0 +1,194 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "cluster/agree.h"
+#include "cluster/cluster.h"
+#include "data/inspect.h"
+#include "generate/generate.h"
+#include "job/job.h"
+#include "text/tokenize_lines.h"
+#include "trainer/evaluation.h"
+#include "trainer/job_choices.h"
+#include "trainer/trainer.h"
+#include "trainer/weights.h"
+
+/// The command: verbs, and the only place that turns an error into an exit code or MPI_Abort.
+namespace tessera {
+namespace {
+
+struct Command {
+  std::string verb = "run";
+  std::vector<std::string> arguments;  // job file and overrides; for tokenize the directory
+  bool special = false;
+};
+
+constexpr std::array<const char*, 9> verbs = {"run",  "preprocess", "export",   "inspect", "check",
+                                              "plan", "evaluate",   "generate", "tokenize"};
+
+const char* const usage = R"(train [verb] job.ini [section.key=value ...]
+
+  run         preprocess if needed, train, save, export (the verb when none is given)
+  preprocess  tokenise, mask, count; write the prepared file; print what it made
+  evaluate    the loss on the evaluation sets, without training
+  generate    answer generate.prompt with the newest checkpoint, or the base model
+  export      a checkpoint (checkpoint.resume, or the newest) as a Hugging Face directory
+  inspect     show the first samples with their mask, and describe the newest checkpoint
+  tokenize    train tokenize DIR: JSON strings on standard input, ids and offsets out
+  check       not in this build
+  plan        not in this build
+
+  With several hosts: mpirun -hostfile hosts ./train job.ini)";
+
+const char* const version = "tessera " TESSERA_VERSION
+                            "\n"
+                            "parts: CPU ranks (oneDNN, Highway), MPI; not in this build: CUDA, NCCL, cuDNN";
+
+Job load_job(const Command& command) {
+  if (command.arguments.empty()) throw JobError("no job file given; see train --help");
+  return parse_job(command.arguments.front(),
+                   std::vector<std::string>(command.arguments.begin() + 1, command.arguments.end()));
+}
+
+void preprocess(const Job& job, Cluster& cluster) {
+  ModelConfig config;
+  agree(cluster.world(), "reading the model's configuration", [&] { config = load_model_config(job.model.base); });
+  const PreparedFile file = prepare_on_cluster(job, cluster, config.V);
+  log::info("{}\n{}{}", file.summary, file.path.string(), file.reused ? " (was there already)" : "");
+}
+
+void evaluate(const Job& job, Cluster& cluster) {
+  Session session(job, cluster);
+  Evaluation evaluation(session);
+  const bool empty = evaluation.empty();
+  agree(
+      session.world(), "reading the weights",
+      [&] {
+        if (empty)
+          throw JobError("there is nothing to evaluate on: give [data] val_set_size or an [eval_dataset.NAME]");
+        const auto checkpoint = chosen_checkpoint(job);
+        if (session.is_first()) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
+        if (checkpoint)
+          load_checkpoint(session.model(), CheckpointReader(*checkpoint));
+        else
+          load_pretrained(session.model(), job.model.base);
+        session.model().synchronize();
+      },
+      Patience::unlimited);
+  const EvaluationResult result = evaluation.run();
+  log::info("evaluation loss {:.6f} over {} tokens", result.loss, result.tokens);
+}
+
+void export_model(const Job& job) {
+  const auto checkpoint = chosen_checkpoint(job);
+  if (!checkpoint) throw DataError("{}: there is no complete checkpoint to export", job.job.output_dir.string());
+  export_checkpoint(CheckpointReader(*checkpoint), export_settings(job));
+  log::info("exported {} to {}", checkpoint->string(), job.checkpoint.export_dir.string());
+}
+
+void inspect(const Job& job, Cluster& cluster) {
+  const ModelConfig config = load_model_config(job.model.base);
+  const PreparedFile file = prepare_on_cluster(job, cluster, config.V);
+  const auto tokenizer = load_tokenizer(job, config.V);
+  const PreparedSet set(file.path, "train");
+  log::info("{}\n{}", file.summary, describe_samples(set, tokenizer ? &*tokenizer : nullptr, 4, ::isatty(1) != 0));
+  if (const auto checkpoint = chosen_checkpoint(job)) log::info("{}", describe_checkpoint(*checkpoint));
+}
+
+ExitCode run_verb(const Command& command, Cluster& cluster) {
+  if (command.verb == "tokenize") {
+    if (command.arguments.size() != 1) throw JobError("train tokenize DIR: one directory with a tokenizer.json");
+    tokenize_lines(Tokenizer::load(command.arguments.front()), std::cin, std::cout,
+                   command.special ? SpecialTokens::add : SpecialTokens::leave_out);
+    return ExitCode::done;
+  }
+  if (command.verb == "check" || command.verb == "plan") throw JobError("train {}: not in this build", command.verb);
+
+  Job job;
+  agree(cluster.world(), "reading the job", [&] { job = load_job(command); });
+  cluster.configure({job.network.timeout_seconds, job.network.interface});
+  const bool alone = command.verb == "export" || command.verb == "inspect";
+  if (alone && cluster.size() > 1)
+    agree(cluster.world(), command.verb, [&] { throw JobError("train {}: start it without mpirun", command.verb); });
+  if (command.verb == "preprocess") preprocess(job, cluster);
+  if (command.verb == "evaluate") evaluate(job, cluster);
+  if (command.verb == "generate") generate(job, cluster);
+  if (command.verb == "export") export_model(job);
+  if (command.verb == "inspect") inspect(job, cluster);
+  if (command.verb == "run") return Trainer(job, cluster).run();
+  return ExitCode::done;
+}
+
+/// Prints the error, then leaves: with several ranks at once for all, since only this one may know of it.
+int fail(Cluster& cluster, int code, const std::string& message) {
+  log::error("{}", message);
+  if (cluster.size() > 1) cluster.abort(code);
+  return code;
+}
+
+int run_on_cluster(const Command& command, int argc, char** argv) {
+  Cluster cluster(&argc, &argv);
+  log::set_up(cluster.prefix(), cluster.rank() == 0);
+  signals::install();
+  try {
+    return static_cast<int>(run_verb(command, cluster));
+  } catch (const FailedElsewhere& e) {
+    return static_cast<int>(e.code());
+  } catch (const Error& e) {
+    return fail(cluster, static_cast<int>(e.code()), e.what());
+  } catch (const std::bad_alloc&) {
+    return fail(cluster, static_cast<int>(ExitCode::cluster_failed),
+                "out of host memory; try gradient_checkpointing = full, micro_batch_size = 1, or more ranks");
+  } catch (const std::exception& e) {
+    return fail(cluster, 1, std::string("internal error: ") + e.what());
+  }
+}
+
+Command parse_command(int argc, char** argv, CLI::App& app) {
+  Command command;
+  app.add_option("arguments", command.arguments);
+  app.add_flag("--special", command.special, "tokenize: with the tokens that the post-processor adds");
+  app.set_version_flag("--version", version);
+  app.set_help_flag();
+  bool help = false;
+  app.add_flag("-h,--help", help, "this text, and every key of the job file");
+  app.parse(argc, argv);
+  if (help) {
+    std::cout << usage << "\n\n" << describe_keys();
+    throw CLI::Success();
+  }
+  if (!command.arguments.empty() && std::find(verbs.begin(), verbs.end(), command.arguments.front()) != verbs.end()) {
+    command.verb = command.arguments.front();
+    command.arguments.erase(command.arguments.begin());
+  }
+  return command;
+}
+
+}  // namespace
+}  // namespace tessera
+
+int main(int argc, char** argv) {
+  CLI::App app("Tessera");
+  tessera::Command command;
+  try {
+    command = tessera::parse_command(argc, argv, app);
+  } catch (const CLI::CallForVersion& e) {
+    std::cout << e.what() << '\n';
+    return 0;
+  } catch (const CLI::Success&) {
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    tessera::log::error("{}; see train --help", e.what());
+    return static_cast<int>(tessera::ExitCode::wrong_job);
+  }
+  return tessera::run_on_cluster(command, argc, argv);
+}

@@ -1,0 +1,68 @@
+#include "model/head.h"
+
+#include <algorithm>
+
+#include "base/number.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t logits_bytes = 64 << 20;  // of one chunk; matrix products want a few hundred rows
+
+int64_t chunk_rows(int64_t V, int64_t max_T) {
+  return std::clamp<int64_t>(logits_bytes / (4 * V) / 64 * 64, 64, std::max<int64_t>(64, round_up(max_T, 64)));
+}
+
+}  // namespace
+
+LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType dtype, int64_t max_T)
+    : kernels_(kernels),
+      config_(c),
+      chunk_(chunk_rows(c.V, max_T)),
+      gathered_(device, dtype, max_T, c.C, "head"),
+      normed_(device, dtype, max_T, c.C, "head"),
+      d_normed_(device, dtype, max_T, c.C, "head"),
+      inv_rms_(device, DType::f32, max_T, 1, "head"),
+      logits_(device, DType::f32, chunk_, c.V, "logits"),
+      d_logits_(device, dtype, dtype == DType::f32 ? 0 : chunk_, c.V, "logits") {}
+
+void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w) {
+  kernels_.embedding_forward(stream, rows, hidden, gathered_.view(S));
+  kernels_.rmsnorm_forward(stream, gathered_.view(S), w.norm, static_cast<float>(config_.rms_norm_eps), normed_.view(S),
+                           inv_rms_.as<float>());
+}
+
+void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised,
+                       double* loss_sum) {
+  gather_and_norm(stream, hidden, supervised.rows, supervised.S, w);
+  for (int64_t first = 0; first < supervised.S; first += chunk_) {
+    const int64_t n = std::min(chunk_, supervised.S - first);
+    kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, logits_.view(n), Write::overwrite);
+    kernels_.cross_entropy(stream, logits_.view(n), supervised.targets + first, 0, {}, loss_sum);
+  }
+}
+
+void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised,
+                                float scale, double* loss_sum, View d, const HeadWeights& dw) {
+  const int64_t S = supervised.S;
+  gather_and_norm(stream, hidden, supervised.rows, S, w);
+  for (int64_t first = 0; first < S; first += chunk_) {
+    const int64_t n = std::min(chunk_, S - first);
+    const View normed = normed_.view().rows_from(first, n), logits = logits_.view(n);
+    const View d_logits = d_logits_.data() != nullptr ? d_logits_.view(n) : logits;
+    kernels_.linear_forward(stream, normed, w.head, {}, logits, Write::overwrite);
+    kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
+    kernels_.linear_backward_weight(stream, d_logits, normed, dw.head);
+    kernels_.linear_backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
+  }
+  kernels_.rmsnorm_backward(stream, gathered_.view(S), w.norm, inv_rms_.as<float>(), d_normed_.view(S),
+                            d_normed_.view(S), Write::overwrite, dw.norm);
+  kernels_.scatter_rows(stream, supervised.rows, d_normed_.view(S), d);
+}
+
+void LossHead::logits(Stream& stream, View hidden, const int32_t* rows, int64_t B, const HeadWeights& w, View logits) {
+  gather_and_norm(stream, hidden, rows, B, w);
+  kernels_.linear_forward(stream, normed_.view(B), w.head, {}, logits, Write::overwrite);
+}
+
+}  // namespace tessera

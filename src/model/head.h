@@ -1,0 +1,44 @@
+#pragma once
+#include "device/buffer.h"
+#include "kernels/kernels.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace tessera {
+
+/// The tokens of a batch that carry loss; only they go through the head.
+struct Supervised {
+  int64_t S = 0;
+  const int32_t* rows = nullptr;     ///< [S], ascending: which of the batch's T tokens
+  const int32_t* targets = nullptr;  ///< [S], ids
+};
+
+/// Final norm, head and loss over the vocabulary, in chunks of tokens: logits for the whole batch never exist.
+class LossHead {
+ public:
+  LossHead(Device& device, Kernels& kernels, const ModelConfig& config, DType dtype, int64_t max_T);
+
+  /// *loss_sum += Σ cross-entropy of the supervised tokens; hidden [T, C].
+  void forward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised, double* loss_sum);
+
+  /// The same, with gradients of `scale` · Σ: d [T, C] (overwritten) and dw (fp32, accumulated).
+  void forward_backward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised, float scale,
+                        double* loss_sum, View d, const HeadWeights& dw);
+
+  /// logits [B, V] fp32 of the given rows of hidden; B at most chunk().  For generation.
+  void logits(Stream& stream, View hidden, const int32_t* rows, int64_t B, const HeadWeights& w, View logits);
+
+  int64_t chunk() const { return chunk_; }
+
+ private:
+  void gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w);
+
+  Kernels& kernels_;
+  const ModelConfig& config_;
+  int64_t chunk_;                        // tokens whose logits exist at once
+  Buffer gathered_, normed_, d_normed_;  // [max_T, C]
+  Buffer inv_rms_;                       // [max_T] floats
+  Buffer logits_, d_logits_;             // [chunk, V]: fp32; compute type
+};
+
+}  // namespace tessera

@@ -1,0 +1,66 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/communicator.h"
+#include "device/buffer.h"
+#include "device/profiler.h"
+#include "shard/state.h"
+
+namespace tessera {
+
+/// Whole units in compute precision, in a few slots.  A unit is gathered on the communication stream when it is wanted
+/// or foreseen, waits in a slot until compute has visited it, and is found there again if nothing took its place and
+/// the weights have not changed.  In a group of one rank a unit is the shard itself and nothing is copied.
+class GatheredUnits {
+ public:
+  struct Slots {
+    int64_t layers = 3;     ///< decoder layers in memory at once
+    bool separate = false;  ///< embedding and head each have a slot, else they share one
+  };
+  GatheredUnits(Device& device, Communicator& group, const ShardLayout& layout, const ShardState& state, bool tied,
+                Slots slots, Stream& compute, Stream& communication, Profiler& profiler);
+
+  /// Enqueues the gather of a unit that will be visited soon, if a slot is free for it; false if none is.
+  bool prefetch(size_t unit);
+  /// The whole unit for kernels that are enqueued on the compute stream from here on, until release().
+  void* acquire(size_t unit);
+  void release(size_t unit);
+  /// After the update is enqueued on the compute stream: what lies in the slots is stale, gathers wait for the new
+  /// weights.
+  void weights_changed();
+  /// Names what follows in error messages.
+  void set_step(int64_t step) { step_ = step; }
+
+ private:
+  struct Slot {
+    Buffer buffer;
+    size_t unit = no_unit;
+    int pins = 0;  // visits that hold it or are foreseen
+    uint64_t last_use = 0;
+    std::unique_ptr<Event> ready, released;
+  };
+  static constexpr size_t no_unit = static_cast<size_t>(-1);
+  using Pool = std::vector<Slot>;
+
+  Pool make_pool(Device& device, int64_t count, int64_t elements) const;
+  Pool& pool_of(size_t unit);
+  Slot* holding(size_t unit);
+  Slot* gather_into_free_slot(size_t unit);
+
+  Communicator& group_;
+  const ShardLayout& layout_;
+  View weights_;
+  Stream& compute_;
+  Stream& communication_;
+  Profiler& profiler_;
+  Pool layers_, embedding_, head_;  // head_ is empty where it shares the embedding's
+  std::unique_ptr<Event> updated_;
+  std::vector<int> foreseen_;  // prefetches of a unit that acquire() has not met yet
+  uint64_t clock_ = 0;
+  int64_t step_ = 0;
+};
+
+}  // namespace tessera

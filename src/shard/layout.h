@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "model/tensors.h"
+
+/// The shard room: who holds what, and when units are gathered, released and reduced (docs/sharding.md has the
+/// picture).
+namespace tessera {
+
+/// A unit over the ranks of a shard group: its flat buffer is padded to a multiple of ranks × 64 elements and cut into
+/// equal slices; this rank's slices of all units lie behind one another in its flat shard.
+struct UnitShard {
+  UnitSpec spec;
+  int64_t padded = 0;  ///< elements of the gathered buffer
+  int64_t slice = 0;   ///< elements that each rank holds
+  int64_t begin = 0;   ///< where this rank's slice lies in the flat shard
+};
+
+/// A part of one tensor inside this rank's flat shard.
+struct ShardPiece {
+  const TensorSpec* tensor = nullptr;
+  int64_t tensor_offset = 0;  ///< elements into the row-major flattened tensor
+  int64_t count = 0;
+  int64_t shard_offset = 0;  ///< elements into the flat shard
+};
+
+class ShardLayout {
+ public:
+  ShardLayout(const ModelConfig& config, int rank, int ranks);
+  ShardLayout(const ShardLayout&) = delete;
+  ShardLayout& operator=(const ShardLayout&) = delete;
+
+  const std::vector<UnitShard>& units() const { return units_; }
+  int64_t size() const { return size_; }                             ///< elements of the flat shard, padding included
+  const std::vector<ShardPiece>& pieces() const { return pieces_; }  ///< in shard order; padding belongs to none
+
+  /// Stretches of the flat shard that weight decay treats alike, in order; together the whole shard.
+  struct DecayRange {
+    int64_t begin = 0, end = 0;
+    bool decay = false;
+  };
+  const std::vector<DecayRange>& decay_ranges() const { return decay_ranges_; }
+
+ private:
+  void add_pieces(const UnitShard& unit, int rank);
+
+  std::vector<UnitShard> units_;
+  std::vector<ShardPiece> pieces_;
+  std::vector<DecayRange> decay_ranges_;
+  int64_t size_ = 0;
+};
+
+}  // namespace tessera

@@ -1,0 +1,250 @@
+#include "shard/sharded_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+
+namespace tessera {
+namespace {
+
+int group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
+  switch (settings.strategy) {
+    case Strategy::no_shard:
+      return 1;
+    case Strategy::full_shard:
+    case Strategy::shard_grad_op:
+      return world.size();
+    case Strategy::hybrid_shard:
+      break;
+  }
+  const int size = settings.group_size > 0 ? static_cast<int>(settings.group_size) : ranks_per_host;
+  if (world.size() % size != 0)
+    throw JobError("[shard] hybrid_shard: {} ranks cannot be cut into groups of {}; set group_size to a divisor",
+                   world.size(), size);
+  return size;
+}
+
+bool looks_ahead(const ShardSettings& settings) {
+  return settings.forward_prefetch || settings.backward_prefetch != BackwardPrefetch::none;
+}
+
+/// Units foreseen at most; limit_all_gathers bounds what they take in memory.
+int64_t furthest_look_ahead(const ShardSettings& settings, int64_t layers) {
+  return settings.limit_all_gathers ? 2 : layers;
+}
+
+GatheredUnits::Slots gather_slots(const ShardSettings& settings, int64_t layers) {
+  if (settings.strategy == Strategy::shard_grad_op) return {.layers = layers, .separate = true};
+  return {.layers = looks_ahead(settings) ? furthest_look_ahead(settings, layers) + 1 : 1, .separate = false};
+}
+
+}  // namespace
+
+ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host) {
+  const int size = group_size(world, settings, ranks_per_host);
+  group = world.split(world.rank() / size, "shard group");
+  if (size < world.size()) replicas = world.split(world.rank() % size, "replicas");
+}
+
+ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,
+                           const ModelConfig& config, const ShardSettings& shard, const ModelSettings& model,
+                           int64_t max_tokens)
+    : device_(device),
+      kernels_(kernels),
+      profiler_(profiler),
+      groups_(groups),
+      config_(config),
+      settings_(shard),
+      checkpointing_(model.gradient_checkpointing),
+      dtype_(model.precision == Precision::bf16 ? DType::bf16 : DType::f32),
+      layout_(config_, groups.group->rank(), groups.group->size()),
+      state_(device, layout_, dtype_),
+      compute_(device.make_stream("compute")),
+      communication_(device.make_stream("communication")),
+      gathered_(device, *groups.group, layout_, state_, config.tied, gather_slots(shard, config.L), *compute_,
+                *communication_, profiler_),
+      gradients_(device, kernels, *groups.group, groups.replicas.get(), layout_, state_, config.tied, *compute_,
+                 *communication_, profiler_),
+      layer_(kernels, config_),
+      head_(device, kernels, config_, dtype_, max_tokens),
+      activations_(device, config_, dtype_, checkpointing_, max_tokens),
+      rope_(rope_frequencies(config_)),
+      cos_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
+      sin_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
+      backward_done_(device.make_event()),
+      loss_sum_(device, static_cast<int64_t>(sizeof(double)), "loss") {
+  reset_loss();
+}
+
+ShardedModel::~ShardedModel() {
+  try {
+    synchronize();  // what is enqueued uses the buffers
+  } catch (const std::exception&) {
+    // The streams' error has been thrown to whoever waited for them; nothing is left to do with it here.
+  }
+}
+
+void ShardedModel::reset_loss() { *loss_sum_.as<double>() = 0; }
+
+void ShardedModel::begin_update(int64_t step) {
+  reset_loss();
+  gathered_.set_step(step);
+  gradients_.set_step(step);
+  kernels_.fill_zero(*compute_, state_.gradient.data(), state_.gradient.bytes());
+}
+
+void ShardedModel::synchronize() {
+  // Both, so that nothing runs on when one has failed; communication last, as its errors name a rank.
+  std::exception_ptr error;
+  for (Stream* stream : {compute_.get(), communication_.get()}) {
+    try {
+      stream->synchronize();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  batches_.clear();
+  if (error) std::rethrow_exception(error);
+}
+
+// ---- visits ----
+
+void ShardedModel::plan_visits(bool with_backward) {
+  visits_.clear();
+  for (size_t unit = 0; unit <= head_unit(); ++unit) visits_.push_back(unit);
+  if (with_backward)
+    for (size_t unit = head_unit() - 1; unit >= 1; --unit) visits_.push_back(unit);
+  visit_ = foreseen_ = -1;
+}
+
+int64_t ShardedModel::look_ahead_distance() const {
+  const bool in_forward = visit_ < static_cast<int64_t>(head_unit());
+  const bool wanted =
+      in_forward ? settings_.forward_prefetch : settings_.backward_prefetch == BackwardPrefetch::backward_pre;
+  return wanted ? furthest_look_ahead(settings_, config_.L) : 0;
+}
+
+void ShardedModel::look_ahead(int64_t distance) {
+  const int64_t end = std::min(visit_ + distance, static_cast<int64_t>(visits_.size()) - 1);
+  for (foreseen_ = std::max(foreseen_, visit_); foreseen_ < end; ++foreseen_)
+    if (!gathered_.prefetch(visits_[static_cast<size_t>(foreseen_ + 1)])) return;
+}
+
+void* ShardedModel::visit(size_t unit) {
+  ++visit_;
+  void* flat = gathered_.acquire(unit);
+  look_ahead(look_ahead_distance());
+  return flat;
+}
+
+LayerWeights ShardedModel::layer_weights_at(size_t layer, void* flat, DType dtype) const {
+  return layer_weights(config_, layout_.units()[layer + 1].spec, flat, dtype);
+}
+
+// ---- passes ----
+
+Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
+  if (batch.size() > max_tokens())
+    throw DataError("a micro-batch has {} tokens, there is room for {}", batch.size(), max_tokens());
+  kernels_.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2, rope_.scale,
+                      cos_.as<float>(), sin_.as<float>());
+  const View table = embedding_weights(config_, visit(0), dtype_);
+  kernels_.embedding_forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
+  gathered_.release(0);
+  return batch.documents(cos_.as<float>(), sin_.as<float>());
+}
+
+void ShardedModel::forward_layers(const Documents& documents) {
+  for (int64_t i = 0; i < config_.L; ++i) {
+    const auto layer = static_cast<size_t>(i);
+    const LayerWeights w = layer_weights_at(layer, visit(layer + 1), dtype_);
+    layer_.forward(*compute_, i, w, documents, activations_.layer(i, documents.T),
+                   activations_.hidden(i + 1, documents.T));
+    gathered_.release(layer + 1);
+  }
+}
+
+HeadWeights ShardedModel::visit_head() {
+  void* flat = visit(head_unit());
+  const View table = config_.tied ? embedding_weights(config_, gathered_.acquire(0), dtype_) : View{};
+  return head_weights(config_, layout_.units().back().spec, flat, dtype_, table);
+}
+
+void ShardedModel::release_head() {
+  gathered_.release(head_unit());
+  if (config_.tied) gathered_.release(0);
+}
+
+void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, bool last) {
+  const HeadWeights w = visit_head();
+  float* flat = gradients_.acquire(head_unit());
+  const View table = config_.tied ? embedding_weights(config_, gradients_.acquire(0), DType::f32) : View{};
+  const HeadWeights dw = head_weights(config_, layout_.units().back().spec, flat, DType::f32, table);
+  head_.forward_backward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), scale,
+                         loss_sum_.as<double>(), d, dw);
+  release_head();
+  gradients_.reduce(head_unit(), last);
+}
+
+void ShardedModel::backward_layer(size_t layer, const Documents& documents, View d, bool last) {
+  const size_t unit = layer + 1;
+  const auto i = static_cast<int64_t>(layer);
+  const LayerWeights w = layer_weights_at(layer, visit(unit), dtype_);
+  const LayerActivations a = activations_.layer(i, documents.T);
+  if (i + 1 < config_.L) {  // what the last layer's forward pass left is still there
+    if (checkpointing_ == Checkpointing::full) layer_.recompute(*compute_, i, w, documents, a);
+    if (checkpointing_ == Checkpointing::selective) layer_.recompute_cheap(*compute_, w, a);
+  }
+  const LayerWeights dw = layer_weights_at(layer, gradients_.acquire(unit), DType::f32);
+  layer_.backward(*compute_, i, w, documents, a, activations_.gradients(documents.T), d, dw);
+  gathered_.release(unit);
+  if (settings_.backward_prefetch == BackwardPrefetch::backward_post) {
+    backward_done_->record(*compute_);
+    backward_done_->wait(*communication_);
+    look_ahead(1);
+  }
+  gradients_.reduce(unit, last);
+}
+
+void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
+  // A tied table's gradient was begun by the head; otherwise it begins here.
+  float* flat = config_.tied ? gradients_.acquired(0) : gradients_.acquire(0);
+  kernels_.embedding_backward(*compute_, batch.tokens(), d, embedding_weights(config_, flat, DType::f32));
+  gradients_.reduce(0, last);
+}
+
+void ShardedModel::train(Batch host_batch, float scale, bool last) {
+  const DeviceBatch& batch = batches_.emplace_back(device_, std::move(host_batch));
+  const View d = activations_.residual_gradient(batch.size());
+  plan_visits(/*with_backward=*/true);
+  profiler_.begin(*compute_, Phase::forward);
+  const Documents documents = begin_pass(batch);
+  forward_layers(documents);
+  profiler_.end(*compute_, Phase::forward);
+  profiler_.begin(*compute_, Phase::backward);
+  train_head(batch, scale, d, last);
+  for (size_t layer = static_cast<size_t>(config_.L); layer-- > 0;) backward_layer(layer, documents, d, last);
+  embedding_backward(batch, d, last);
+  profiler_.end(*compute_, Phase::backward);
+}
+
+void ShardedModel::evaluate(Batch host_batch) {
+  const DeviceBatch& batch = batches_.emplace_back(device_, std::move(host_batch));
+  plan_visits(/*with_backward=*/false);
+  forward_layers(begin_pass(batch));
+  const HeadWeights w = visit_head();
+  head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), loss_sum_.as<double>());
+  release_head();
+}
+
+void ShardedModel::finish_gradients() { gradients_.wait_all(); }
+
+void ShardedModel::weights_changed() { gathered_.weights_changed(); }
+
+void ShardedModel::cast_weights() {
+  if (dtype_ != DType::f32) kernels_.cast(*compute_, state_.master.view(), state_.weights());
+  weights_changed();
+}
+
+}  // namespace tessera

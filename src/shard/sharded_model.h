@@ -1,0 +1,112 @@
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "cluster/communicator.h"
+#include "data/batch.h"
+#include "job/job.h"
+#include "model/activations.h"
+#include "model/head.h"
+#include "shard/device_batch.h"
+#include "shard/gathered_units.h"
+#include "shard/unit_gradients.h"
+
+namespace tessera {
+
+/// The ranks that split a model between them, and those that hold the same slices: every strategy is one choice of
+/// these.
+///   full_shard, shard_grad_op   one group of all ranks, no replicas
+///   hybrid_shard                groups of group_size ranks (of one host), replicas across
+///   no_shard                    groups of one, all ranks replicas
+struct ShardGroups {
+  ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host);
+
+  std::unique_ptr<Communicator> group;
+  std::unique_ptr<Communicator> replicas;  ///< null where there are none
+};
+
+/// A model split over ranks: forward and backward passes over whole batches, unit by unit: gather → compute → release,
+/// and in the backward pass compute → reduce-scatter.  Everything is enqueued on two streams and returns at once;
+/// synchronize() waits.
+class ShardedModel {
+ public:
+  ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups, const ModelConfig& config,
+               const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens);
+  ~ShardedModel();
+
+  const ShardLayout& layout() const { return layout_; }
+  const ShardState& state() const { return state_; }
+  const ModelConfig& config() const { return config_; }
+  Stream& compute() { return *compute_; }
+  Profiler& profiler() { return profiler_; }
+  Communicator& group() { return *groups_.group; }
+  Communicator* replicas() { return groups_.replicas.get(); }
+  int64_t max_tokens() const { return activations_.max_tokens(); }
+
+  /// Starts update `step`: gradients and loss are zero.
+  void begin_update(int64_t step);
+  /// Adds a micro-batch's loss sum, and `scale` times its gradient.  `last`: of the update.  The batch may be empty:
+  /// the rank then only takes part in the communication.
+  void train(Batch batch, float scale, bool last);
+  /// After the last micro-batch: the compute stream waits for every reduction.
+  void finish_gradients();
+  /// After state().master was changed by kernels on the compute stream (which wrote state().weights()).
+  void weights_changed();
+  /// Makes the compute weights from the master weights, and weights_changed().
+  void cast_weights();
+
+  /// Adds a batch's loss sum, without gradients.
+  void evaluate(Batch batch);
+
+  /// Waits for both streams; throws what went wrong in them.
+  void synchronize();
+  /// Σ cross-entropy on this rank since begin_update() or reset_loss(); after synchronize().
+  double loss_sum() const { return *loss_sum_.as<double>(); }
+  void reset_loss();
+
+ private:
+  /// The units in the order in which a pass visits them, for looking ahead.
+  void plan_visits(bool with_backward);
+  void* visit(size_t unit);  ///< acquires, then prefetches what comes next
+  void look_ahead(int64_t distance);
+  int64_t look_ahead_distance() const;
+
+  Documents begin_pass(const DeviceBatch& batch);
+  void forward_layers(const Documents& documents);
+  HeadWeights visit_head();
+  void release_head();
+  void train_head(const DeviceBatch& batch, float scale, View d, bool last);
+  void backward_layer(size_t layer, const Documents& documents, View d, bool last);
+  void embedding_backward(const DeviceBatch& batch, View d, bool last);
+  size_t head_unit() const { return layout_.units().size() - 1; }
+  LayerWeights layer_weights_at(size_t layer, void* flat, DType dtype) const;
+
+  Device& device_;
+  Kernels& kernels_;
+  Profiler& profiler_;
+  ShardGroups& groups_;
+  const ModelConfig config_;
+  const ShardSettings settings_;
+  const Checkpointing checkpointing_;
+  const DType dtype_;
+  ShardLayout layout_;
+  ShardState state_;
+  std::unique_ptr<Stream> compute_, communication_;
+  GatheredUnits gathered_;
+  UnitGradients gradients_;
+  DecoderLayer layer_;
+  LossHead head_;
+  ActivationStore activations_;
+  RopeFrequencies rope_;
+  Buffer cos_, sin_;
+  std::unique_ptr<Event> backward_done_;  // for backward_post
+  Buffer loss_sum_;
+  std::deque<DeviceBatch> batches_;  // alive until synchronize()
+  std::vector<size_t> visits_;       // units, in the order of this pass
+  int64_t visit_ = -1;               // where in visits_ the pass is
+  int64_t foreseen_ = -1;            // how far it was looked ahead
+};
+
+}  // namespace tessera

@@ -1,0 +1,55 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "cluster/communicator.h"
+#include "device/buffer.h"
+#include "device/profiler.h"
+#include "kernels/kernels.h"
+#include "shard/state.h"
+
+namespace tessera {
+
+/// Whole units' gradients in fp32 while a backward pass makes them, and their way into the gradient shard:
+/// reduce-scatter over the shard group on the communication stream while the next unit computes, then, in an update's
+/// last micro-batch, the sum over replicas.  In a group of one rank the gradient is made in the shard itself.
+class UnitGradients {
+ public:
+  /// `replicas`: the ranks that hold the same slice; null where there are none.
+  UnitGradients(Device& device, Kernels& kernels, Communicator& group, Communicator* replicas,
+                const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute, Stream& communication,
+                Profiler& profiler);
+
+  /// The unit's gradient for kernels on the compute stream, zero at first (or what the shard has, in a group of one).
+  float* acquire(size_t unit);
+  /// The same place again, before reduce(): the table of a tied head gets its second part in the embedding's backward
+  /// pass.
+  float* acquired(size_t unit);
+  /// The kernels so far have made the whole gradient: adds it to the shard.  `last`: of the update's micro-batches.
+  void reduce(size_t unit, bool last);
+  /// The compute stream waits until every reduction has arrived.
+  void wait_all();
+  void set_step(int64_t step) { step_ = step; }
+
+ private:
+  struct Slot {
+    Buffer buffer;
+    std::unique_ptr<Event> reduced;
+  };
+  Slot& slot_of(size_t unit);
+
+  Kernels& kernels_;
+  Communicator& group_;
+  Communicator* replicas_;
+  const ShardLayout& layout_;
+  float* shard_;
+  Stream& compute_;
+  Stream& communication_;
+  Profiler& profiler_;
+  std::unique_ptr<Event> computed_, all_reduced_;
+  std::vector<Slot> layers_;  // two: one computes while the other is reduced
+  Slot embedding_, head_;     // head_ has no buffer where it shares the embedding's
+  int64_t step_ = 0;
+};
+
+}  // namespace tessera

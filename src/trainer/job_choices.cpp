@@ -1,0 +1,22 @@
+#include "trainer/job_choices.h"
+
+#include "checkpoint/checkpoint.h"
+
+namespace tessera {
+
+std::optional<std::filesystem::path> chosen_checkpoint(const Job& job) {
+  if (job.checkpoint.resume == "auto") return find_latest_checkpoint(job.job.output_dir);
+  if (job.checkpoint.resume == "never") return std::nullopt;
+  return job.checkpoint.resume;
+}
+
+ExportSettings export_settings(const Job& job) {
+  ExportSettings settings;
+  settings.base = job.model.base;
+  settings.directory = job.checkpoint.export_dir;
+  settings.dtype = job.checkpoint.export_dtype == Precision::bf16 ? DType::bf16 : DType::f32;
+  settings.max_shard_bytes = job.checkpoint.max_shard_bytes;
+  return settings;
+}
+
+}  // namespace tessera

@@ -1,0 +1,72 @@
+#include "trainer/metrics.h"
+
+#include <sys/resource.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace tessera {
+namespace {
+
+/// The lines of steps up to `step`.  A last line that was cut off by a crash is dropped.
+std::string lines_up_to(const std::filesystem::path& path, int64_t step) {
+  if (step == 0 || !std::filesystem::exists(path)) return {};
+  std::istringstream lines(read_text(path));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.value("step", step + 1) <= step) kept += line + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t resumed_step) : path_(path) {
+  write_text_durably(path, lines_up_to(path, resumed_step));
+  file_.open(path, std::ios::app);
+  if (!file_) throw DataError("{}: cannot be opened for writing", path.string());
+}
+
+void MetricsFile::line(const std::string& json) {
+  file_ << json << '\n' << std::flush;
+  if (!file_) throw DataError("{}: writing failed; is the disk full?", path_.string());
+}
+
+void MetricsFile::step(const StepMetrics& m) {
+  nlohmann::ordered_json json = {{"step", m.step},
+                                 {"epoch", m.epoch},
+                                 {"loss", m.loss},
+                                 {"grad_norm", m.grad_norm},
+                                 {"learning_rate", m.learning_rate},
+                                 {"tokens", m.tokens},
+                                 {"supervised_tokens", m.supervised_tokens},
+                                 {"samples", m.samples},
+                                 {"seconds", m.seconds},
+                                 {"tokens_per_second", m.tokens_per_second()},
+                                 {"mfu", m.mfu},
+                                 {"comm_wait_seconds", m.comm_wait_seconds},
+                                 {"peak_device_bytes", m.peak_device_bytes},
+                                 {"peak_host_bytes", m.peak_host_bytes}};
+  for (const auto& [phase, seconds] : m.phases) json["profile"][std::string(name_of(phase))] = seconds;
+  line(json.dump());
+}
+
+void MetricsFile::evaluation(int64_t step, double loss, int64_t tokens) {
+  line(nlohmann::ordered_json{{"step", step}, {"eval_loss", loss}, {"eval_tokens", tokens}}.dump());
+}
+
+void MetricsFile::save(int64_t step, double save_seconds, double pause_seconds) {
+  line(nlohmann::ordered_json{{"step", step}, {"save_seconds", save_seconds}, {"pause_seconds", pause_seconds}}.dump());
+}
+
+int64_t peak_host_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace tessera

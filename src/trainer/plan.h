@@ -1,0 +1,63 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "job/job.h"
+
+/// The trainer room: what happens in which step, the step itself, evaluation, and what is told about it.
+namespace tessera {
+
+using Sequence = std::vector<int32_t>;  ///< the samples of one row of a batch
+
+/// Which sequences every update takes: a function of the data, the job and the number of sequences an update, so that a
+/// resumed run finds its place from the step alone.
+class TrainingPlan {
+ public:
+  /// lengths: tokens of each training sample.  world: ranks.
+  TrainingPlan(const std::vector<int32_t>& lengths, const Job& job, int world);
+
+  int64_t total_steps() const { return total_steps_; }
+  int64_t sequences_per_update() const { return per_update_; }
+
+  struct Update {
+    int64_t epoch = 0;
+    double epochs_done = 0;               ///< after this update, with the part of the current one
+    std::span<const Sequence> sequences;  ///< of all ranks; valid until the next call
+  };
+  /// Update k, from 1.  Cheap inside one epoch; a new epoch is shuffled and packed anew.
+  Update update(int64_t k);
+
+ private:
+  struct Epoch {
+    int64_t first_step = 1;
+    int64_t steps = 0;  ///< that are run: fewer than it has in the last one
+  };
+  int64_t steps_of(int64_t epoch);
+  const std::vector<Sequence>& sequences_of(int64_t epoch);
+
+  std::vector<int32_t> lengths_;
+  DataSettings data_;
+  int64_t seed_;
+  int64_t per_update_;
+  int64_t total_steps_ = 0;
+  std::vector<Epoch> epochs_;
+  int64_t cached_epoch_ = -1;
+  std::vector<Sequence> cached_;
+};
+
+/// How `count` sequences are dealt out: micro-batch m of rank r gets [begin, end).  In the last micro-batch ranks may
+/// get fewer than micro_batch_size, or none.
+struct MicroBatches {
+  int64_t count;  ///< sequences
+  int64_t micro_batch_size;
+  int world;
+
+  int64_t micro_batches() const;
+  struct Range {
+    int64_t begin, end;
+  };
+  Range range(int64_t micro_batch, int rank) const;
+};
+
+}  // namespace tessera

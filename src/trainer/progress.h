@@ -1,0 +1,35 @@
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "trainer/metrics.h"
+
+namespace tessera {
+
+/// Tells the user how the run goes: a bar that is drawn over itself on a terminal, a line every logging_steps
+/// otherwise.
+class Progress {
+ public:
+  /// first_step: of this run, after what was resumed.
+  Progress(int64_t first_step, int64_t total_steps, int64_t logging_steps);
+
+  void step(const StepMetrics& metrics);
+  /// A line between the bar's redraws.
+  void note(const std::string& line);
+  void finish();
+
+ private:
+  std::string remaining(int64_t step) const;
+  void draw(const std::string& bar);
+
+  int64_t first_step_, total_steps_, logging_steps_;
+  bool terminal_;
+  std::string shown_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// "1:02:03", "2:03".
+std::string clock_text(double seconds);
+
+}  // namespace tessera

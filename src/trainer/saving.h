@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "job/job.h"
+#include "shard/sharded_model.h"
+
+namespace tessera {
+
+/// What a rank's writer thread has come to, as it travels in the step's report.
+struct SaveReport {
+  int64_t status = 0;  ///< a CheckpointWriter::Status
+  int64_t bytes = 0;
+  uint64_t xxh3 = 0;
+  double save_seconds = 0, pause_seconds = 0;
+};
+
+/// The life of a checkpoint, on every rank: begin → (report in each step's message) → all written → rank 0 commits.  No
+/// collective of its own.  Ranks that only replicate another's slices write nothing.
+class Saving {
+ public:
+  Saving(ShardedModel& model, const Job& job, int rank);
+
+  void begin(const CheckpointInfo& info);
+  bool running() const { return running_; }
+  int64_t step() const { return info_.step; }
+  /// Blocks until this rank's own shard is written.
+  void wait() { writer_.wait(); }
+
+  SaveReport report() const;
+  struct Outcome {
+    int64_t step;
+    double save_seconds, pause_seconds;  ///< the slowest rank's
+  };
+  /// With every rank's report: commits once all have written, and tells of it.  Throws DataError where a rank could
+  /// not.
+  std::optional<Outcome> collect(const std::vector<SaveReport>& reports);
+
+ private:
+  ShardedModel& model_;
+  const Job& job_;
+  int rank_;  // in the world
+  bool writes_;
+  bool running_ = false;
+  CheckpointInfo info_;
+  CheckpointWriter writer_;
+};
+
+}  // namespace tessera

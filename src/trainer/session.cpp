@@ -1,0 +1,87 @@
+#include "trainer/session.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "cluster/agree.h"
+#include "kernels/profiled_kernels.h"
+
+namespace tessera {
+
+std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size) {
+  const auto tokenized = [](const std::vector<DatasetSettings>& sets) {
+    return std::all_of(sets.begin(), sets.end(), [](const auto& set) { return set.type == DatasetType::tokenized; });
+  };
+  if (tokenized(job.datasets) && tokenized(job.eval_datasets)) return std::nullopt;
+  Tokenizer tokenizer = Tokenizer::load(job.model.tokenizer);
+  if (tokenizer.vocab_size() > vocab_size)
+    throw DataError("{}: the tokenizer has {} tokens, the model in {} only {}; use the model's own tokenizer",
+                    job.model.tokenizer.string(), tokenizer.vocab_size(), job.model.base.string(), vocab_size);
+  return tokenizer;
+}
+
+PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_size) {
+  PreparedFile file;
+  const auto make = [&] {
+    const std::optional<Tokenizer> tokenizer = load_tokenizer(job, vocab_size);
+    file = prepare(job, tokenizer ? &*tokenizer : nullptr, vocab_size);
+  };
+  Communicator& world = cluster.world();
+  agree(
+      world, "preparing the data",
+      [&] {
+        if (cluster.rank() == 0) make();
+      },
+      Patience::unlimited);
+  // The other hosts find rank 0's file on a shared disk, or make their own.
+  agree(
+      world, "preparing the data",
+      [&] {
+        if (cluster.rank() != 0 && cluster.local_rank() == 0) make();
+      },
+      Patience::unlimited);
+  std::string path = file.path.string();
+  auto length = static_cast<int64_t>(path.size());
+  world.broadcast_host(&length, sizeof length, 0, "broadcast of the prepared file's name");
+  path.resize(static_cast<size_t>(length));
+  world.broadcast_host(path.data(), length, 0, "broadcast of the prepared file's name");
+  file.path = path;
+  return file;
+}
+
+int compute_threads(const Job& job, const Cluster& cluster) {
+  if (job.device.threads > 0) return narrow<int>(job.device.threads);
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  const int bound = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+  const int share = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / cluster.local_size());
+  return std::clamp(bound, 1, share);
+}
+
+Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster) {
+  agree(world(), "reading the model's configuration", [&] { config_ = load_model_config(job.model.base); });
+  prepare_data();
+  agree(world(), "setting up", [&] {
+    device_ = make_cpu_device(compute_threads(job, cluster));
+    kernels_ = make_kernels(*device_);
+    if (job.log.profile) kernels_ = profile_kernels(std::move(kernels_), profiler_);
+  });
+  // Splits the communicator: the ranks do it together, outside agree().
+  groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size());
+  agree(world(), "allocating memory", [&] {
+    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, profiler_, *groups_, config_, job.shard, job.model,
+                                            job.train.micro_batch_size * job.data.sequence_len);
+  });
+}
+
+void Session::prepare_data() {
+  prepared_ = prepare_on_cluster(job_, cluster_, config_.V);
+  if (is_first() && !prepared_.summary.empty()) log::info("{}", prepared_.summary);
+}
+
+}  // namespace tessera

@@ -1,0 +1,56 @@
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "cluster/cluster.h"
+#include "data/prepared.h"
+#include "job/job.h"
+#include "kernels/kernels.h"
+#include "model/config.h"
+#include "shard/sharded_model.h"
+#include "text/tokenizer.h"
+
+namespace tessera {
+
+/// What a rank needs for a job, made in this order: the verbs run and evaluate start with it.  The constructors work on
+/// all ranks together and fail on all together (agree()).
+class Session {
+ public:
+  Session(const Job& job, Cluster& cluster);
+
+  const Job& job() const { return job_; }
+  Cluster& cluster() { return cluster_; }
+  Communicator& world() { return cluster_.world(); }
+  bool is_first() const { return cluster_.rank() == 0; }
+  Kernels& kernels() { return *kernels_; }
+  Device& device() { return *device_; }
+  Profiler& profiler() { return profiler_; }
+  ShardedModel& model() { return *model_; }
+  const ModelConfig& config() const { return config_; }
+  const PreparedFile& prepared() const { return prepared_; }
+
+ private:
+  void prepare_data();
+
+  const Job& job_;
+  Cluster& cluster_;
+  ModelConfig config_;
+  PreparedFile prepared_;
+  Profiler profiler_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Kernels> kernels_;
+  std::unique_ptr<ShardGroups> groups_;
+  std::unique_ptr<ShardedModel> model_;
+};
+
+/// The tokenizer that a job's data sets need; nothing where all are tokenised already.  Throws DataError where it has
+/// ids that the model has not.
+std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size);
+
+/// Makes or finds the prepared file: one rank a host works, the others wait.
+PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_size);
+
+/// job.device.threads, or the cores that this process may use over the ranks of the host.
+int compute_threads(const Job& job, const Cluster& cluster);
+
+}  // namespace tessera

@@ -1,0 +1,26 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+
+/// A TensorBoard event file: TFRecords (length, masked CRC-32C, data, masked CRC-32C) of Event protocol buffers with
+/// scalar summaries.  Formats: tensorflow/core/util/event.proto, framework/summary.proto, lib/io/record_writer.
+class TensorBoardFile {
+ public:
+  /// Begins a new file in `directory`; TensorBoard reads all of them.
+  explicit TensorBoardFile(const std::filesystem::path& directory);
+
+  void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
+
+ private:
+  void record(const std::string& data);
+  std::filesystem::path path_;
+  std::ofstream file_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,306 @@
+#include "trainer/trainer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cluster/agree.h"
+#include "optim/schedule.h"
+#include "trainer/job_choices.h"
+#include "trainer/weights.h"
+
+namespace tessera {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Makes output_dir, takes its lock and writes the resolved job, on rank 0.
+std::optional<FileLock> claim_output_dir(const Job& job, Cluster& cluster) {
+  std::optional<FileLock> lock;
+  agree(cluster.world(), "claiming output_dir", [&] {
+    if (cluster.rank() != 0) return;
+    const Path& directory = job.job.output_dir;
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error || ::access(directory.c_str(), W_OK | X_OK) != 0)
+      throw JobError("[job] output_dir: {} cannot be written to: {}", directory.string(),
+                     error ? error.message() : std::strerror(errno));
+    lock.emplace(directory / ".lock", FileLock::Wait::no,
+                 fmt::format("[job] output_dir: another job is running on {}; wait for it or choose another output_dir",
+                             directory.string()));
+    write_text_durably(directory / "job.resolved.ini", resolved_text(job));
+  });
+  return lock;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Job& job, Cluster& cluster)
+    : job_(job),
+      cluster_(cluster),
+      output_lock_(claim_output_dir(job, cluster)),
+      session_(job, cluster),
+      training_set_(session_.prepared().path, "train"),
+      plan_(training_set_.lengths(), job, cluster.size()),
+      evaluation_(session_),
+      optimizer_(session_.model(), session_.kernels(), job.train),
+      flops_(session_.config()),
+      saving_(session_.model(), job, cluster.rank()) {}
+
+Trainer::~Trainer() = default;
+
+ExitCode Trainer::run() {
+  load_weights();
+  if (session_.is_first()) {
+    metrics_.emplace(job_.job.output_dir / "metrics.jsonl", resumed_step_);
+    if (job_.log.tensorboard) tensorboard_.emplace(job_.job.output_dir / "tensorboard");
+    progress_.emplace(resumed_step_ + 1, plan_.total_steps(), job_.log.logging_steps);
+  }
+  announce();
+  if (resumed_step_ == 0) evaluate(0);
+  step_started_ = now();
+  for (int64_t k = resumed_step_ + 1; k <= plan_.total_steps(); ++k) {
+    step(k);
+    const bool last = k == plan_.total_steps();
+    if (last || due(job_.eval.eval_steps, k)) evaluate(k);
+    if (last || stop_ || due(job_.checkpoint.save_steps, k)) save(k);
+    if (stop_ && !last) {
+      finish_saving();
+      if (progress_)
+        progress_->note(
+            fmt::format("stopped by {} after step {}; run the same command to go on", signals::stop_reason(), k));
+      return ExitCode::asked_to_stop;
+    }
+  }
+  finish_saving();
+  if (progress_) progress_->finish();
+  if (job_.checkpoint.export_when != Export::never) export_model(plan_.total_steps());
+  return ExitCode::done;
+}
+
+// ---- before the first step ----
+
+void Trainer::load_weights() {
+  ShardedModel& model = session_.model();
+  std::optional<Path> directory;
+  agree(session_.world(), "looking for a checkpoint", [&] { directory = chosen_checkpoint(job_); });
+  agree(
+      session_.world(), "reading the weights",
+      [&] {
+        if (directory) {
+          const CheckpointReader checkpoint(*directory);
+          load_checkpoint(model, checkpoint);
+          resumed_step_ = last_saved_ = checkpoint.info().step;
+          samples_seen_ = checkpoint.info().samples_seen;
+          tokens_seen_ = checkpoint.info().tokens_seen;
+        } else if (job_.model.init == Init::random) {
+          initialise_random(model, job_.job.seed);
+        } else {
+          load_pretrained(model, job_.model.base);
+        }
+        model.synchronize();
+      },
+      Patience::unlimited);
+  const double mine = measure_gemm_peak(session_.device(), session_.kernels(), model.state().weights().dtype);
+  std::vector<double> peaks(static_cast<size_t>(cluster_.size()));
+  session_.world().all_gather_host(&mine, peaks.data(), sizeof mine, "all_gather(GEMM peak)");
+  gemm_peak_ = std::accumulate(peaks.begin(), peaks.end(), 0.0);
+  if (directory && session_.is_first()) log::info("resuming from {}", directory->string());
+}
+
+void Trainer::announce() const {
+  if (!progress_) return;
+  log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
+            parameter_count(session_.config()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
+            cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
+            job_.data.sequence_len);
+}
+
+// ---- a step ----
+
+int64_t Trainer::enqueue_micro_batches(int64_t k, const TrainingPlan::Update& update) {
+  const int64_t supervised = std::accumulate(update.sequences.begin(), update.sequences.end(), int64_t{0},
+                                             [&](int64_t sum, const Sequence& sequence) {
+                                               for (const int32_t sample : sequence)
+                                                 sum += training_set_.supervised()[static_cast<size_t>(sample)];
+                                               return sum;
+                                             });
+  const float scale = supervised > 0 ? 1.0f / static_cast<float>(supervised) : 0.0f;
+  ShardedModel& model = session_.model();
+  model.begin_update(k);
+  const MicroBatches deal{static_cast<int64_t>(update.sequences.size()), job_.train.micro_batch_size, cluster_.size()};
+  for (int64_t m = 0; m < deal.micro_batches(); ++m) {
+    const auto [begin, end] = deal.range(m, cluster_.rank());
+    Batch batch = make_batch(training_set_,
+                             update.sequences.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+    model.train(std::move(batch), scale, m + 1 == deal.micro_batches());
+  }
+  model.finish_gradients();
+  optimizer_.measure_gradient();
+  return supervised;
+}
+
+std::vector<Trainer::Report> Trainer::exchange_report(int64_t k) {
+  Report mine;
+  mine.loss_sum = session_.model().loss_sum();
+  mine.squared_norm = optimizer_.squared_norm();
+  mine.comm_wait_seconds = session_.profiler().seconds(Phase::wait);
+  mine.peak_device_bytes = session_.device().peak_bytes();
+  mine.peak_host_bytes = peak_host_bytes();
+  mine.stop_requested = signals::stop_requested() ? 1 : 0;
+  mine.save = saving_.report();
+  std::vector<Report> reports(static_cast<size_t>(cluster_.size()));
+  session_.world().all_gather_host(&mine, reports.data(), sizeof mine, fmt::format("report of step {}", k));
+  return reports;
+}
+
+StepMetrics Trainer::summarise(int64_t k, const TrainingPlan::Update& update, const std::vector<Report>& reports,
+                               int64_t supervised) {
+  StepMetrics m;
+  m.step = k;
+  m.epoch = update.epochs_done;
+  m.supervised_tokens = supervised;
+  double flops = 0;
+  for (const Sequence& sequence : update.sequences)
+    for (const int32_t sample : sequence) {
+      const int32_t length = training_set_.lengths()[static_cast<size_t>(sample)];
+      m.tokens += length;
+      ++m.samples;
+      flops += flops_.of_document(length);
+    }
+  double loss_sum = 0, squared_norm = 0;
+  for (const Report& report : reports) {
+    loss_sum += report.loss_sum;
+    m.peak_device_bytes = std::max(m.peak_device_bytes, report.peak_device_bytes);
+    m.peak_host_bytes = std::max(m.peak_host_bytes, report.peak_host_bytes);
+  }
+  // Every shard group holds the whole gradient; the first one's ranks are 0 … S-1.
+  for (int r = 0; r < session_.model().group().size(); ++r)
+    squared_norm += reports[static_cast<size_t>(r)].squared_norm;
+  m.loss = supervised > 0 ? loss_sum / static_cast<double>(supervised) : 0;
+  m.grad_norm = std::sqrt(squared_norm);
+  m.learning_rate = learning_rate_at(job_.train, k, plan_.total_steps());
+  m.comm_wait_seconds = reports.front().comm_wait_seconds - communication_wait_so_far_;
+  communication_wait_so_far_ = reports.front().comm_wait_seconds;
+  const double end = now();
+  m.seconds = end - step_started_;
+  step_started_ = end;
+  m.mfu = flops / (m.seconds * gemm_peak_);
+  return m;
+}
+
+void Trainer::require_finite(const StepMetrics& m) {
+  if (std::isfinite(m.loss) && std::isfinite(m.grad_norm)) return;
+  if (progress_) progress_->finish();
+  if (saving_.running()) finish_saving();
+  if (!session_.is_first()) throw FailedElsewhere(ExitCode::bad_data);
+  throw DataError(
+      "step {}: the loss is {} and the gradient norm {}; stopping before the update. {} Lower learning_rate, add "
+      "warm-up, or look at the samples of this step (train inspect)",
+      m.step, m.loss, m.grad_norm,
+      last_saved_ > 0 ? fmt::format("The last good checkpoint is that of step {}.", last_saved_)
+                      : std::string("There is no checkpoint yet."));
+}
+
+void Trainer::step(int64_t k) {
+  const TrainingPlan::Update update = plan_.update(k);
+  std::vector<double> phases_before;
+  for (int i = 0; i < static_cast<int>(Phase::count); ++i)
+    phases_before.push_back(session_.profiler().seconds(static_cast<Phase>(i)));
+
+  const int64_t supervised = enqueue_micro_batches(k, update);
+  session_.model().synchronize();
+  const std::vector<Report> reports = exchange_report(k);
+  StepMetrics m = summarise(k, update, reports, supervised);
+  require_finite(m);
+  optimizer_.update(k, m.learning_rate, clip_factor(m.grad_norm, job_.train.max_grad_norm));
+
+  samples_seen_ += m.samples;
+  tokens_seen_ += m.tokens;
+  stop_ = std::any_of(reports.begin(), reports.end(), [](const Report& r) { return r.stop_requested != 0; });
+  if (job_.log.profile)
+    for (int i = 0; i < static_cast<int>(Phase::count); ++i)
+      m.phases.emplace_back(static_cast<Phase>(i),
+                            session_.profiler().seconds(static_cast<Phase>(i)) - phases_before[static_cast<size_t>(i)]);
+  tell(m);
+  collect_save(reports);
+}
+
+void Trainer::tell(const StepMetrics& m) {
+  if (!metrics_) return;
+  metrics_->step(m);
+  progress_->step(m);
+  if (tensorboard_)
+    tensorboard_->scalars(m.step, {{"train/loss", m.loss},
+                                   {"train/grad_norm", m.grad_norm},
+                                   {"train/learning_rate", m.learning_rate},
+                                   {"train/epoch", m.epoch},
+                                   {"train/tokens_per_second", m.tokens_per_second()},
+                                   {"train/mfu", m.mfu}});
+}
+
+// ---- evaluation, saving, export ----
+
+void Trainer::evaluate(int64_t step) {
+  if (evaluation_.empty()) return;
+  const EvaluationResult result = evaluation_.run();
+  if (metrics_) {
+    metrics_->evaluation(step, result.loss, result.tokens);
+    progress_->note(fmt::format("step {}: evaluation loss {:.4f} over {} tokens", step, result.loss, result.tokens));
+    if (tensorboard_) tensorboard_->scalars(step, {{"eval/loss", result.loss}});
+  }
+  step_started_ = now();
+}
+
+void Trainer::save(int64_t step) {
+  if (saving_.running()) finish_saving();
+  session_.model().synchronize();
+  CheckpointInfo info;
+  info.step = step;
+  info.epoch = plan_.update(step).epoch;
+  info.samples_seen = samples_seen_;
+  info.tokens_seen = tokens_seen_;
+  info.job = resolved_text(job_);
+  info.model_config = session_.config().json;
+  saving_.begin(info);
+}
+
+void Trainer::collect_save(const std::vector<Report>& reports) {
+  std::vector<SaveReport> saves;
+  for (const Report& report : reports) saves.push_back(report.save);
+  const auto outcome = saving_.collect(saves);
+  if (!outcome) return;
+  last_saved_ = outcome->step;
+  if (!metrics_) return;
+  metrics_->save(outcome->step, outcome->save_seconds, outcome->pause_seconds);
+  progress_->note(fmt::format("step {}: checkpoint saved in {:.1f} s, which held training up for {:.2f} s",
+                              outcome->step, outcome->save_seconds, outcome->pause_seconds));
+  if (job_.checkpoint.export_when == Export::every && outcome->step < plan_.total_steps()) export_model(outcome->step);
+}
+
+void Trainer::finish_saving() {
+  while (saving_.running()) {
+    saving_.wait();
+    collect_save(exchange_report(saving_.step()));
+  }
+}
+
+void Trainer::export_model(int64_t step) {
+  agree(
+      session_.world(), "exporting the model",
+      [&] {
+        if (!session_.is_first()) return;
+        export_checkpoint(CheckpointReader(step_directory(job_.job.output_dir, step)), export_settings(job_));
+        log::info("exported step {} to {}", step, job_.checkpoint.export_dir.string());
+      },
+      Patience::unlimited);
+}
+
+}  // namespace tessera

@@ -1,0 +1,124 @@
+#include "model/config.h"
+
+#include <catch2/catch.hpp>
+
+#include "base/error.h"
+#include "model/tensors.h"
+
+using namespace tessera;
+using Catch::Contains;
+
+namespace {
+
+/// A small llama's config.json with more keys, or with keys of its own replaced, at the end: the last one counts.
+std::string config_with(const std::string& more) {
+  return R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 3,
+             "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 512, "max_position_embeddings": 256,
+             "hidden_act": "silu", "rms_norm_eps": 1e-5)" +
+         (more.empty() ? "" : ", " + more) + "}";
+}
+
+ModelConfig parsed(const std::string& more) { return parse_model_config(config_with(more), "config.json"); }
+
+std::string error_of(const std::string& more) {
+  try {
+    parsed(more);
+  } catch (const DataError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("A llama config gives the sizes it names and the defaults it leaves out", "[model]") {
+  const ModelConfig c = parsed("");
+  CHECK(c.family == Family::llama);
+  CHECK((c.C == 64 && c.F == 172 && c.L == 3 && c.H == 8 && c.G == 4 && c.D == 8 && c.V == 512));
+  CHECK(c.rms_norm_eps == 1e-5);
+  CHECK_FALSE(c.tied);
+  CHECK_FALSE(c.qkv_bias);
+  CHECK(c.window == std::vector<int64_t>{0, 0, 0});
+  CHECK(c.rope.theta == 10000);
+}
+
+TEST_CASE("Both spellings of the rotary settings mean the same", "[model]") {
+  const ModelConfig classic = parsed(R"("rope_theta": 5000.0, "rope_scaling": {"type": "linear", "factor": 4.0})");
+  const ModelConfig hf5 = parsed(R"("rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5000.0})");
+  CHECK(rope_frequencies(classic).inv_freq == rope_frequencies(hf5).inv_freq);
+  CHECK(classic.rope.type == RopeType::linear);
+}
+
+TEST_CASE("Linear scaling divides every frequency by the factor", "[model]") {
+  const auto plain = rope_frequencies(parsed("")).inv_freq;
+  const auto scaled = rope_frequencies(parsed(R"("rope_scaling": {"rope_type": "linear", "factor": 4.0})")).inv_freq;
+  REQUIRE(plain.size() == 4);
+  for (size_t i = 0; i < plain.size(); ++i) CHECK(scaled[i] == Approx(plain[i] / 4));
+}
+
+TEST_CASE("Yarn scales cos and sin by 0.1 ln(factor) + 1 unless the config gives a factor", "[model]") {
+  const std::string yarn =
+      R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64)";
+  CHECK(rope_frequencies(parsed(yarn + "}")).scale == Approx(1.1386294));
+  CHECK(rope_frequencies(parsed(yarn + R"(, "attention_factor": 1.0})")).scale == Approx(1.0));
+}
+
+TEST_CASE("Llama 3 scaling keeps high frequencies and divides low ones", "[model]") {
+  const auto plain = rope_frequencies(parsed("")).inv_freq;
+  const auto scaled = rope_frequencies(parsed(R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+      "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64})"))
+                          .inv_freq;
+  CHECK(scaled.front() == Approx(plain.front()));
+  CHECK(scaled.back() == Approx(plain.back() / 8));
+}
+
+TEST_CASE("A config that asks for something else is refused with the name of the key", "[model]") {
+  CHECK_THAT(error_of(R"("model_type": "gpt2")"), Contains("model_type \"gpt2\" is not supported"));
+  CHECK_THAT(error_of(R"("hidden_act": "gelu")"), Contains("hidden_act \"gelu\""));
+  CHECK_THAT(error_of(R"("attention_dropout": 0.1)"), Contains("attention_dropout = 0.1"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "longrope", "factor": 2.0})"), Contains("longrope"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "linear", "factor": 2.0, "extra": 3})"), Contains("extra"));
+  CHECK_THAT(error_of(R"("logit_scale": 2.0)"), Contains("logit_scale"));
+  CHECK_THAT(error_of(R"("quantization_config": {"bits": 4})"), Contains("quantization_config"));
+  CHECK_THAT(error_of(R"("num_key_value_heads": 3)"), Contains("not a multiple"));
+  CHECK_THAT(error_of(R"("architectures": ["LlamaForSequenceClassification"])"), Contains("ForCausalLM"));
+  CHECK_THAT(error_of(R"("partial_rotary_factor": 0.5)"), Contains("partial_rotary_factor"));
+  CHECK_THAT(error_of(R"("sliding_window": 16)"), Contains("sliding_window"));
+}
+
+TEST_CASE("Keys that change nothing, and unknown keys without a value, are accepted", "[model]") {
+  CHECK_NOTHROW(parsed(R"("bos_token_id": 1, "use_cache": true, "torch_dtype": "bfloat16", "something_new": null)"));
+}
+
+TEST_CASE("A Qwen2 config has biases on q, k and v, and a window only where it is switched on", "[model]") {
+  const std::string qwen = R"("model_type": "qwen2", "sliding_window": 16, "max_window_layers": 1, )";
+  const ModelConfig off = parsed(qwen + R"("use_sliding_window": false)");
+  CHECK((off.qkv_bias && !off.o_bias && !off.mlp_bias));
+  CHECK(off.window == std::vector<int64_t>{0, 0, 0});
+  CHECK(parsed(qwen + R"("use_sliding_window": true)").window == std::vector<int64_t>{0, 16, 16});
+}
+
+TEST_CASE("A Qwen3 config has q and k norms and its own head width", "[model]") {
+  const ModelConfig c = parsed(R"("model_type": "qwen3", "head_dim": 32)");
+  CHECK((c.qk_norm && c.D == 32));
+}
+
+TEST_CASE("A Mistral config has a window on every layer", "[model]") {
+  CHECK(parsed(R"("model_type": "mistral", "sliding_window": 16)").window == std::vector<int64_t>{16, 16, 16});
+}
+
+TEST_CASE("A tied model has no lm_head, and q, k, v as well as gate and up lie side by side", "[model]") {
+  const auto units = model_units(parsed(R"("tie_word_embeddings": true)"));
+  REQUIRE(units.size() == 5);
+  CHECK(units.back().tensors.size() == 1);
+  const auto& t = units[1].tensors;
+  CHECK(t[1].offset == t[0].offset + t[0].size());
+  CHECK(t[2].offset == t[1].offset + t[1].size());
+  CHECK(t[5].offset == t[4].offset + t[4].size());
+}
+
+TEST_CASE("Only norms and biases are spared from weight decay", "[model]") {
+  for (const auto& unit : model_units(parsed(R"("attention_bias": true, "mlp_bias": true)")))
+    for (const auto& tensor : unit.tensors)
+      CHECK(tensor.decay == (tensor.name.find("norm") == std::string::npos && !tensor.name.ends_with("bias")));
+}
