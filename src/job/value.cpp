@@ -232,7 +232,7 @@ Value<std::string> text_or_file() {
           write_text};
 }
 
-Value<std::string> word_or_path(std::vector<std::string> own) {
+Value<std::string> word_or_path(const std::vector<std::string>& own) {
   std::vector<std::string> names = own;
   names.push_back("a path");
   const std::string expected = enumerated(names);
@@ -245,7 +245,7 @@ Value<std::string> word_or_path(std::vector<std::string> own) {
           write_text};
 }
 
-Value<std::string> one_of(std::vector<std::string> choices) {
+Value<std::string> one_of(const std::vector<std::string>& choices) {
   return {enumerated(choices), choices,
           [choices](const std::string& text, const Path&) { return choices[index_of_choice(text, choices)]; },
           write_text};

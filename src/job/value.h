@@ -53,9 +53,9 @@ Value<std::string> word();               // any text but none
 Value<std::vector<std::string>> list();  // words with commas between them
 Value<Path> path();
 Value<std::string> path_or_glob();
-Value<std::string> text_or_file();                              // the path where such a file exists, else the text
-Value<std::string> word_or_path(std::vector<std::string> own);  // one of the words, else a path
-Value<std::string> one_of(std::vector<std::string> choices);
+Value<std::string> text_or_file();  // the path where such a file exists, else the text
+Value<std::string> word_or_path(const std::vector<std::string>& own);  // one of the words, else a path
+Value<std::string> one_of(const std::vector<std::string>& choices);
 
 /// Throws WrongValue "nonsense; expected a, b or c; did you mean b?".
 size_t index_of_choice(const std::string& text, const std::vector<std::string>& choices);
