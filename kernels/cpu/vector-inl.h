@@ -104,10 +104,22 @@ HWY_INLINE float sum_of(int64_t n, const Value& value) {
   return hn::GetLane(hn::SumOfLanes(FloatTag(), sums));
 }
 
-/// e^x for x <= 0, within one unit in the last place; NaN stays NaN.
+/// e^x for x <= 0, to two units in the last place; 0 below -87.3, where fp32 has no normal number left; NaN stays NaN.
+/// x = n ln 2 + r with |r| <= ln 2 / 2:  e^x = 2^n e^r,  e^r = 1 + r + r² q(r), q interpolated at the Chebyshev nodes.
 HWY_INLINE Floats exp_of_negative(Floats x) {
-  const Floats clamped = hn::Max(x, all(-105));  // e^-105 is 0 already; keeps -inf from the conversion to integers
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(FloatTag(), clamped));
+  // Adding 1.5 * 2^23 rounds to an integer; the 127 more puts n + 127, the exponent of 2^n, into the lowest bits.
+  const Floats magic = all(0x1.8p23f + 127);
+  const Floats biased = hn::MulAdd(x, all(1.44269504f), magic);
+  const Floats n = hn::Sub(biased, magic);
+  const Floats power = hn::BitCast(FloatTag(), hn::ShiftLeft<23>(hn::BitCast(BitsTag(), biased)));
+  const Floats r =
+      hn::NegMulAdd(n, all(1.42860677e-06f), hn::NegMulAdd(n, all(0.693145751953125f), x));  // ln 2 in two parts
+  const Floats rr = hn::Mul(r, r);
+  const Floats lower = hn::MulAdd(r, all(0.166665763f), all(0.5f));
+  const Floats upper = hn::MulAdd(r, all(0.00836323295f), all(0.0416665524f));
+  const Floats q = hn::MulAdd(rr, hn::MulAdd(rr, all(0.00139262504f), upper), lower);
+  const Floats value = hn::Mul(hn::Add(hn::MulAdd(rr, q, r), all(1)), power);
+  return hn::IfThenZeroElse(hn::Lt(x, all(-87.3f)), value);
 }
 
 }  // namespace tessera::HWY_NAMESPACE
