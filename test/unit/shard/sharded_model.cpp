@@ -1,0 +1,268 @@
+#include "shard/sharded_model.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <random>
+
+#include "support/local_communicator.h"
+
+using namespace tessera;
+
+namespace {
+
+/// Sizes that nothing divides, with everything that a family can have.
+ModelConfig odd_model(bool tied, Family family = Family::llama) {
+  ModelConfig c;
+  c.family = family;
+  c.C = 18, c.H = 3, c.G = 1, c.D = 10, c.F = 23, c.V = 37, c.L = 3;
+  c.tied = tied;
+  c.qkv_bias = c.o_bias = c.mlp_bias = family == Family::llama;
+  c.qk_norm = family == Family::qwen3;
+  c.window = {0, 4, 0};
+  c.initializer_range = 0.3;
+  return c;
+}
+
+/// `documents` of random tokens, every third target ignored.
+Batch random_batch(int64_t V, const std::vector<int>& documents, unsigned seed) {
+  std::mt19937 random(seed);
+  Batch batch;
+  for (const int n : documents) {
+    for (int i = 0; i < n; ++i) {
+      batch.tokens.push_back(static_cast<int32_t>(random() % static_cast<unsigned>(V)));
+      const bool supervised = i + 1 < n && random() % 3 != 0;
+      batch.targets.push_back(supervised ? static_cast<int32_t>(random() % static_cast<unsigned>(V)) : ignored_label);
+      batch.positions.push_back(i);
+      if (supervised) ++batch.supervised;
+    }
+    batch.cu_seqlens.push_back(static_cast<int32_t>(batch.tokens.size()));
+    ++batch.samples;
+  }
+  return batch;
+}
+
+std::vector<Batch> four_batches(int64_t V) {
+  return {random_batch(V, {7, 3}, 1), random_batch(V, {11}, 2), random_batch(V, {2, 2, 5}, 3), random_batch(V, {}, 4)};
+}
+
+using Tensors = std::map<std::string, std::vector<float>>;
+
+void add_pieces(const ShardedModel& model, const float* flat, Tensors& whole) {
+  for (const ShardPiece& piece : model.layout().pieces()) {
+    auto& tensor = whole[piece.tensor->name];
+    tensor.resize(static_cast<size_t>(piece.tensor->size()));
+    std::copy_n(flat + piece.shard_offset, piece.count, tensor.begin() + piece.tensor_offset);
+  }
+}
+
+/// The same weights on any number of ranks: a function of name and place.
+void fill_weights(ShardedModel& model) {
+  for (const ShardPiece& piece : model.layout().pieces())
+    for (int64_t i = 0; i < piece.count; ++i) {
+      const auto at =
+          static_cast<double>(piece.tensor_offset + i) + 31.0 * static_cast<double>(piece.tensor->name.size());
+      const auto noise = static_cast<float>(0.4 * std::sin(1.7 * at) * std::cos(0.31 * at));
+      model.state().master.as<float>()[piece.shard_offset + i] =
+          piece.tensor->init == TensorSpec::Init::ones ? 1.0f + noise : noise;
+    }
+  model.cast_weights();
+}
+
+struct Setting {
+  ShardSettings shard;
+  ModelSettings model;
+};
+
+Setting fp32() {
+  Setting setting;
+  setting.model.precision = Precision::fp32;
+  return setting;
+}
+
+struct Result {
+  double loss_sum = 0;
+  Tensors gradient;
+  std::vector<int64_t> peak_bytes;  // of each rank
+};
+
+/// One update of the four batches, dealt out over `ranks` threads.
+Result train(const ModelConfig& config, const Setting& setting, int ranks) {
+  Result result;
+  std::mutex mutex;
+  const auto errors = test::try_on_ranks(ranks, [&](Communicator& world) {
+    const auto device = make_cpu_device(1);
+    const auto kernels = make_kernels(*device);
+    Profiler profiler;
+    ShardGroups groups(world, setting.shard, world.size());
+    ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
+    fill_weights(model);
+    auto batches = four_batches(config.V);
+    model.begin_update(1);
+    const auto count = static_cast<int>(batches.size());
+    for (int first = 0; first < count; first += ranks) {
+      const int mine = first + world.rank();
+      model.train(mine < count ? batches[static_cast<size_t>(mine)] : Batch{}, 0.25f, first + ranks >= count);
+    }
+    model.finish_gradients();
+    model.synchronize();
+    const std::lock_guard lock(mutex);
+    result.loss_sum += model.loss_sum();
+    result.peak_bytes.push_back(device->peak_bytes());
+    add_pieces(model, model.state().gradient.as<float>(), result.gradient);
+  });
+  for (const auto& error : errors)
+    if (error) std::rethrow_exception(error);
+  return result;
+}
+
+/// The largest difference over the largest value.
+double distance(const Tensors& a, const Tensors& b) {
+  double difference = 0, largest = 0;
+  REQUIRE(a.size() == b.size());
+  for (const auto& [name, values] : a)
+    for (size_t i = 0; i < values.size(); ++i) {
+      difference = std::max(difference, std::abs(static_cast<double>(values[i]) - b.at(name)[i]));
+      largest = std::max(largest, std::abs(static_cast<double>(values[i])));
+    }
+  return difference / largest;
+}
+
+/// The loss alone, with one weight moved.
+double loss_with(const ModelConfig& config, const std::string& name, size_t index, float shift) {
+  double loss = 0;
+  const auto errors = test::try_on_ranks(1, [&](Communicator& world) {
+    const auto device = make_cpu_device(1);
+    const auto kernels = make_kernels(*device);
+    Profiler profiler;
+    const Setting setting = fp32();
+    ShardGroups groups(world, setting.shard, 1);
+    ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
+    fill_weights(model);
+    for (const ShardPiece& piece : model.layout().pieces())
+      if (piece.tensor->name == name)
+        model.state().master.as<float>()[piece.shard_offset + static_cast<int64_t>(index)] += shift;
+    model.cast_weights();
+    for (Batch& batch : four_batches(config.V)) model.evaluate(std::move(batch));
+    model.synchronize();
+    loss = model.loss_sum();
+  });
+  if (errors.front()) std::rethrow_exception(errors.front());
+  return loss;
+}
+
+}  // namespace
+
+TEST_CASE("The gradient of every tensor agrees with finite differences of the loss", "[shard]") {
+  for (const auto& [tied, family] : {std::pair{false, Family::llama}, {true, Family::qwen3}}) {
+    const ModelConfig config = odd_model(tied, family);
+    const Result result = train(config, fp32(), 1);
+    for (const auto& [name, gradient] : result.gradient) {
+      const size_t i = gradient.size() / 2;
+      const float h = 1e-2f;
+      const double slope = (loss_with(config, name, i, h) - loss_with(config, name, i, -h)) / (2.0 * h);
+      INFO(name << "[" << i << "]");
+      CHECK(gradient[i] == Approx(0.25 * slope).epsilon(0.02).margin(2e-3));
+    }
+  }
+}
+
+TEST_CASE("Every checkpointing setting gives the same bits", "[shard]") {
+  for (const Family family : {Family::llama, Family::qwen3}) {
+    Setting setting = fp32();
+    setting.model.gradient_checkpointing = Checkpointing::none;
+    const Result none = train(odd_model(false, family), setting, 2);
+    for (const Checkpointing other : {Checkpointing::selective, Checkpointing::full}) {
+      setting.model.gradient_checkpointing = other;
+      const Result result = train(odd_model(false, family), setting, 2);
+      CHECK(result.gradient == none.gradient);
+      CHECK(result.loss_sum == none.loss_sum);
+    }
+  }
+}
+
+TEST_CASE("Any number of ranks makes the gradient that one rank makes", "[shard]") {
+  for (const bool tied : {false, true}) {
+    const Result one = train(odd_model(tied), fp32(), 1);
+    for (const int ranks : {2, 3, 4, 5}) {
+      INFO(ranks << " ranks, tied " << tied);
+      const Result many = train(odd_model(tied), fp32(), ranks);
+      CHECK(many.loss_sum == Approx(one.loss_sum).epsilon(1e-6));
+      CHECK(distance(one.gradient, many.gradient) < 1e-6);
+    }
+  }
+}
+
+TEST_CASE("Every strategy makes the gradient that one rank makes", "[shard]") {
+  const Result one = train(odd_model(true), fp32(), 1);
+  for (const Strategy strategy :
+       {Strategy::full_shard, Strategy::shard_grad_op, Strategy::no_shard, Strategy::hybrid_shard}) {
+    Setting setting = fp32();
+    setting.shard.strategy = strategy;
+    setting.shard.group_size = 2;
+    CHECK(distance(one.gradient, train(odd_model(true), setting, 4).gradient) < 1e-6);
+  }
+}
+
+TEST_CASE("The order of gathers and reductions changes nothing", "[shard]") {
+  const Result reference = train(odd_model(false), fp32(), 3);
+  for (const BackwardPrefetch backward :
+       {BackwardPrefetch::backward_pre, BackwardPrefetch::backward_post, BackwardPrefetch::none})
+    for (const bool forward : {true, false})
+      for (const bool limit : {true, false}) {
+        Setting setting = fp32();
+        setting.shard.backward_prefetch = backward;
+        setting.shard.forward_prefetch = forward;
+        setting.shard.limit_all_gathers = limit;
+        CHECK(train(odd_model(false), setting, 3).gradient == reference.gradient);
+      }
+}
+
+TEST_CASE("The same ranks give the same bits", "[shard]") {
+  Setting setting;  // bf16
+  CHECK(train(odd_model(false), setting, 3).gradient == train(odd_model(false), setting, 3).gradient);
+}
+
+TEST_CASE("Ranks that cannot be cut into groups are refused", "[shard]") {
+  Setting setting = fp32();
+  setting.shard.strategy = Strategy::hybrid_shard;
+  setting.shard.group_size = 2;
+  CHECK_THROWS_WITH(train(odd_model(false), setting, 3), Catch::Contains("groups of 2"));
+}
+
+TEST_CASE("The shards of all ranks hold every element of every tensor once", "[shard]") {
+  const ModelConfig config = odd_model(false);
+  for (const int ranks : {1, 2, 3, 4, 7}) {
+    std::map<std::string, std::vector<int>> seen;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const ShardLayout layout(config, rank, ranks);
+      for (const ShardPiece& piece : layout.pieces()) {
+        auto& counts = seen[piece.tensor->name];
+        counts.resize(static_cast<size_t>(piece.tensor->size()));
+        for (int64_t i = 0; i < piece.count; ++i) ++counts[static_cast<size_t>(piece.tensor_offset + i)];
+      }
+    }
+    for (const auto& [name, counts] : seen) CHECK(counts == std::vector<int>(counts.size(), 1));
+  }
+}
+
+TEST_CASE("Decay ranges cover the shard and treat every tensor by its kind", "[shard]") {
+  const ModelConfig config = odd_model(false);
+  for (const int ranks : {1, 3}) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const ShardLayout layout(config, rank, ranks);
+      int64_t at = 0;
+      for (const auto& range : layout.decay_ranges()) {
+        CHECK(range.begin == at);
+        at = range.end;
+        for (const ShardPiece& piece : layout.pieces())
+          if (piece.shard_offset >= range.begin && piece.shard_offset < range.end) {
+            CHECK(piece.tensor->decay == range.decay);
+            CHECK(piece.shard_offset + piece.count <= range.end);
+          }
+      }
+      CHECK(at == layout.size());
+    }
+  }
+}
