@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,8 @@
 
 namespace tessera {
 
-/// Tokenised, masked samples on disk (prepared.h5): read-only, any number of processes.  All metadata is in memory (a few
-/// bytes a sample), tokens are read when a batch wants them.
+/// Tokenised, masked samples on disk (prepared.h5): read-only, any number of processes.  All metadata is in memory (a
+/// few bytes a sample), tokens are read when a batch wants them.
 class PreparedSet {
  public:
   /// Throws DataError where the file is missing, damaged, or of another version.  `split`: "train" or "eval".
@@ -31,22 +32,27 @@ class PreparedSet {
   void append(int64_t i, Batch& batch) const;
   /// Sample i as it is stored: ids and unshifted labels.
   void read(int64_t i, std::vector<int32_t>& ids, std::vector<int32_t>& labels) const;
+  /// Where sample i comes from: "FILE:LINE".
+  std::string source(int64_t i) const;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
+/// The samples of some sequences (epoch_sequences), one document each.
+Batch make_batch(const PreparedSet& set, std::span<const std::vector<int32_t>> sequences);
+
 struct PreparedFile {
   std::filesystem::path path;
-  bool reused = false;     ///< it was there already, made from exactly the same things
-  std::string summary;     ///< what it holds, a few lines for people
+  bool reused = false;  ///< it was there already, made from exactly the same things
+  std::string summary;  ///< what it holds, a few lines for people
 };
 
 /// Makes the prepared file for a job, or finds the one that an earlier run made from the same things: its name carries
 /// a hash of everything that shapes it.  One process makes it, others that ask meanwhile wait for the lock, saying so.
-/// `tokenizer` may be null when every data set is of type tokenized.  vocab_size: of the model; a token id beyond it is a
-/// DataError (file:line).  Warns about samples without a supervised token, and about what was dropped or cut.
+/// `tokenizer` may be null when every data set is of type tokenized.  vocab_size: of the model; a token id beyond it is
+/// a DataError (file:line).  Warns about samples without a supervised token, and about what was dropped or cut.
 PreparedFile prepare(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size);
 
 }  // namespace tessera

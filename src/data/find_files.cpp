@@ -1,0 +1,79 @@
+#include <glob.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/error.h"
+#include "data/records.h"
+
+namespace tessera {
+namespace {
+
+/// ".jsonl" for a.jsonl, a.jsonl.gz and a.jsonl.zst.
+std::string data_ending(Path path) {
+  if (path.extension() == ".gz" || path.extension() == ".zst") path.replace_extension();
+  return path.extension().string();
+}
+
+bool is_json(const std::string& ending) { return ending == ".jsonl" || ending == ".json"; }
+
+bool is_hidden(const Path& path) { return path.filename().string().starts_with('.'); }
+
+std::vector<Path> files_below(const Path& directory, DatasetType type) {
+  std::vector<Path> files;
+  std::filesystem::recursive_directory_iterator walk(directory), end;
+  for (; walk != end; ++walk) {
+    const Path& path = walk->path();
+    if (is_hidden(path)) {
+      if (walk->is_directory()) walk.disable_recursion_pending();
+      continue;
+    }
+    const std::string ending = data_ending(path);
+    const bool readable = is_json(ending) || (ending == ".txt" && type == DatasetType::completion);
+    if (readable && walk->is_regular_file()) files.push_back(path);
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<Path> matches(const std::string& pattern) {
+  glob_t found{};
+  const int status = ::glob(pattern.c_str(), 0, nullptr, &found);
+  std::vector<Path> files;
+  if (status == 0) files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  std::erase_if(files, [](const Path& path) { return std::filesystem::is_directory(path); });
+  return files;
+}
+
+void check_ending(const Path& file, const DatasetSettings& dataset, const SectionName& section) {
+  const std::string ending = data_ending(file);
+  if (ending == ".txt" && dataset.type != DatasetType::completion)
+    throw JobError("[{}] path: {} is plain text, which only type = completion reads", section, file.string());
+  if (ending != ".txt" && !is_json(ending))
+    throw DataError("[{}] path: {}: unknown ending; expected .jsonl, .json or .txt, each also with .gz or .zst",
+                    section, file.string());
+}
+
+}  // namespace
+
+std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionName& section) {
+  const Path path = dataset.path;
+  if (std::filesystem::is_directory(path)) {
+    std::vector<Path> files = files_below(path, dataset.type);
+    if (files.empty())
+      throw DataError("[{}] path: the directory {} holds no data file (.jsonl, .json{}, each also with .gz or .zst)",
+                      section, dataset.path, dataset.type == DatasetType::completion ? ", .txt" : "");
+    return files;
+  }
+  std::vector<Path> files;
+  if (std::filesystem::exists(path))
+    files.push_back(path);
+  else if (dataset.path.find_first_of("*?[") != std::string::npos)
+    files = matches(dataset.path);
+  if (files.empty()) throw DataError("[{}] path: there is no file {}", section, dataset.path);
+  for (const Path& file : files) check_ending(file, dataset, section);
+  return files;
+}
+
+}  // namespace tessera

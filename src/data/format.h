@@ -1,0 +1,56 @@
+#pragma once
+#include <simdjson.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/batch.h"
+#include "data/fields.h"
+#include "job/job.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace tessera {
+
+/// A sample as training sees it.
+struct Sample {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> labels;  ///< unshifted, as long as ids: the id, or ignored_label
+};
+
+/// How the records of a data set become samples: one class for each `type`.  Immutable, so that any number of threads
+/// may use one.  Functions throw DataError naming `place`.
+class SampleFormat {
+ public:
+  virtual ~SampleFormat() = default;
+  virtual Sample from_json(simdjson::dom::element record, const Place& place) const = 0;
+  /// A plain text file.  Only completion has a meaning for it; find_data_files keeps .txt from the others.
+  virtual Sample from_document(std::string_view text, const Place& place) const;
+};
+
+/// `tokenizer` may be null for type = tokenized.  Throws JobError where the settings name what does not exist.
+std::unique_ptr<const SampleFormat> make_format(const DatasetSettings& dataset, const DataSettings& data,
+                                                const Tokenizer* tokenizer);
+
+/// Throws DataError where a token or label lies outside the model's vocabulary, or there is not one label a token.
+void check_sample(const Sample& sample, int64_t vocab_size, const Place& place);
+
+/// The template that a data set names, or the tokenizer's own where it names none.  Throws JobError.
+ChatTemplate choose_template(const DatasetSettings& dataset, const Tokenizer& tokenizer);
+
+// Made by make_format.
+std::unique_ptr<const SampleFormat> tokenized_format();
+std::unique_ptr<const SampleFormat> completion_format(const DatasetSettings& dataset, const Tokenizer& tokenizer);
+std::unique_ptr<const SampleFormat> alpaca_format(const DatasetSettings& dataset, const DataSettings& data,
+                                                  const Tokenizer& tokenizer);
+std::unique_ptr<const SampleFormat> input_output_format(const DataSettings& data, const Tokenizer& tokenizer);
+std::unique_ptr<const SampleFormat> chat_format(const DatasetSettings& dataset, const DataSettings& data,
+                                                const Tokenizer& tokenizer);
+
+/// `name`, or `otherwise` where the job leaves it out.
+inline std::string name_or(const std::string& name, const char* otherwise) { return name.empty() ? otherwise : name; }
+
+}  // namespace tessera

@@ -1,0 +1,308 @@
+// prepare(): job → prepared file.  Records are read in blocks; while the threads make samples of one block, the next is
+// read; samples are stored in the order of the files.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <thread>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "data/make_samples.h"
+#include "data/order.h"
+#include "data/prepare_key.h"
+#include "data/prepared.h"
+#include "data/prepared_writer.h"
+#include "data/random.h"
+#include "data/records.h"
+
+namespace tessera {
+namespace {
+
+constexpr size_t block_records = 2048;
+constexpr size_t block_bytes = 16 << 20;
+constexpr int64_t errors_shown = 5;
+constexpr int64_t split_stream = -1;  // epochs use the random streams from 0
+
+/// What happened to the samples on their way.
+struct Counts {
+  int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
+};
+
+class Preparation {
+ public:
+  Preparation(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size, const Path& path)
+      : job_(job), tokenizer_(tokenizer), vocab_size_(vocab_size), writer_(path) {}
+
+  /// Returns the summary that the file carries.
+  std::string run(const std::vector<FoundDataset>& datasets, const std::string& key) {
+    for (const FoundDataset& dataset : datasets) read_dataset(dataset);
+    warn_about_counts();
+    PreparedWriter::Contents contents;
+    contents.key = key;
+    contents.vocab_size = vocab_size_;
+    contents.sources = sources_;
+    take_validation(contents.eval);
+    for (const Rows& rows : rows_) put(rows, contents);
+    check_not_empty(contents);
+    contents.summary = summary(contents);
+    writer_.finish(contents);
+    return contents.summary;
+  }
+
+ private:
+  struct Rows {
+    const FoundDataset* dataset;
+    std::vector<SampleRow> rows;
+  };
+
+  /// Up to a block of records; fewer only at the end.
+  static std::vector<Record> read_block(RecordStream& stream) {
+    std::vector<Record> block;
+    size_t bytes = 0;
+    for (Record record; block.size() < block_records && bytes < block_bytes && stream.next(record);) {
+      bytes += record.text.size();
+      block.push_back(std::move(record));
+    }
+    return block;
+  }
+
+  void read_dataset(const FoundDataset& dataset) {
+    const std::unique_ptr<const SampleFormat> format = make_format(*dataset.settings, job_.data, tokenizer_);
+    first_source_ = narrow<int32_t>(sources_.size());
+    for (const Path& file : dataset.files) sources_.push_back(file.string());
+    rows_.push_back({&dataset, {}});
+    taken_ = 0;
+
+    RecordStream stream(dataset.files);
+    std::vector<Record> block = read_block(stream);
+    while (!block.empty() && !reached_limit(dataset)) {
+      std::vector<Record> following;
+      std::exception_ptr reading_failed;
+      std::vector<MadeSample> made;
+      {
+        const std::jthread reader([&] {
+          try {
+            following = read_block(stream);
+          } catch (...) {
+            reading_failed = std::current_exception();
+          }
+        });
+        made = make_samples(block, dataset.files, *format, vocab_size_, threads());
+      }
+      take(dataset, made);
+      if (reading_failed && !reached_limit(dataset)) std::rethrow_exception(reading_failed);
+      block = std::move(following);
+    }
+  }
+
+  int64_t threads() const {
+    return job_.data.workers > 0 ? job_.data.workers : std::max<int64_t>(std::thread::hardware_concurrency(), 1);
+  }
+
+  bool reached_limit(const FoundDataset& dataset) const {
+    return dataset.settings->limit > 0 && taken_ >= dataset.settings->limit;
+  }
+
+  void take(const FoundDataset& dataset, const std::vector<MadeSample>& made) {
+    for (const MadeSample& one : made) {
+      if (reached_limit(dataset)) return;
+      if (one.error) {
+        skip_or_stop(one);
+        continue;
+      }
+      ++taken_;
+      store(one);
+    }
+    say_progress(dataset);
+  }
+
+  void skip_or_stop(const MadeSample& one) {
+    if (job_.data.on_error == OnError::stop) std::rethrow_exception(one.error);
+    try {
+      std::rethrow_exception(one.error);
+    } catch (const DataError& error) {
+      if (++counts_.broken <= errors_shown) log::warn("skipped: {}", error.what());
+    }
+  }
+
+  void store(const MadeSample& one) {
+    const size_t length = one.sample.ids.size(), longest = narrow<size_t>(job_.data.sequence_len);
+    if (length == 0) {
+      ++counts_.empty;
+    } else if (length <= longest) {
+      store_piece(one, 0, length, 0);
+    } else if (job_.data.overlong == Overlong::drop) {
+      ++counts_.dropped;
+    } else if (job_.data.overlong == Overlong::truncate) {
+      ++counts_.truncated;
+      store_piece(one, 0, longest, 0);
+    } else {
+      ++counts_.split;
+      int32_t piece = 0;
+      for (size_t begin = 0; begin < length; begin += longest)
+        store_piece(one, begin, std::min(longest, length - begin), piece++);
+    }
+  }
+
+  void store_piece(const MadeSample& one, size_t begin, size_t length, int32_t piece) {
+    SampleRow row = writer_.add(one.sample, begin, length);
+    row.piece = piece;
+    row.file = first_source_ + one.file;
+    row.line = one.line;
+    counts_.unsupervised += row.supervised == 0;
+    rows_.back().rows.push_back(row);
+  }
+
+  void say_progress(const FoundDataset& dataset) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - said_ < std::chrono::seconds(10)) return;
+    said_ = now;
+    log::info("[{}]: {} samples tokenised", dataset.section, taken_);
+  }
+
+  /// Draws the validation samples from the training ones, before any is repeated: no sample is on both sides.
+  void take_validation(std::vector<SampleRow>& eval) {
+    if (job_.data.val_set_size <= 0) return;
+    std::vector<std::pair<size_t, size_t>> all;  // data set, row
+    for (size_t d = 0; d < rows_.size(); ++d)
+      for (size_t r = 0; r < rows_[d].rows.size(); ++r) all.emplace_back(d, r);
+    const size_t count = validation_count(all.size());
+    Random(job_.job.seed, split_stream).shuffle(all);
+    all.resize(count);
+    std::sort(all.begin(), all.end());
+    for (const auto& [d, r] : all) eval.push_back(rows_[d].rows[r]);
+    for (auto chosen = all.rbegin(); chosen != all.rend(); ++chosen)
+      rows_[chosen->first].rows[chosen->second].length = 0;
+    for (Rows& rows : rows_) std::erase_if(rows.rows, [](const SampleRow& row) { return row.length == 0; });
+  }
+
+  size_t validation_count(size_t samples) const {
+    if (samples == 0) return 0;
+    const double wanted = job_.data.val_set_size;
+    const double count = wanted < 1 ? std::ceil(wanted * static_cast<double>(samples)) : wanted;
+    if (count >= static_cast<double>(samples))
+      throw DataError("[data] val_set_size = {} leaves nothing to train on: there are {} samples", wanted, samples);
+    return static_cast<size_t>(count);
+  }
+
+  static void put(const Rows& rows, PreparedWriter::Contents& contents) {
+    std::vector<SampleRow>& split = rows.dataset->evaluation ? contents.eval : contents.train;
+    for (int64_t i = 0; i < rows.dataset->settings->repeat; ++i)
+      split.insert(split.end(), rows.rows.begin(), rows.rows.end());
+  }
+
+  void check_not_empty(const PreparedWriter::Contents& contents) const {
+    std::string why;
+    if (counts_.dropped > 0)
+      why += fmt::format(
+          "; {} are longer than sequence_len = {} and overlong = drop leaves them out (overlong = split "
+          "cuts them into pieces)",
+          counts_.dropped, job_.data.sequence_len);
+    if (counts_.broken > 0) why += fmt::format("; {} are broken and were skipped", counts_.broken);
+    if (counts_.empty > 0) why += fmt::format("; {} are empty", counts_.empty);
+    if (contents.train.empty()) throw DataError("there is no sample to train on in the data sets{}", why);
+    if (contents.eval.empty() && !job_.eval_datasets.empty())
+      throw DataError("there is no sample in the evaluation data sets{}", why);
+  }
+
+  void warn_about_counts() const {
+    const auto warn = [](int64_t count, const std::string& what) {
+      if (count > 0) log::warn("{} {} {}", count, count == 1 ? "sample" : "samples", what);
+    };
+    const std::string longer = fmt::format("longer than sequence_len = {}", job_.data.sequence_len);
+    warn(counts_.broken, "broken and skipped (on_error = skip)");
+    warn(counts_.empty, "without any token left out");
+    warn(counts_.dropped, longer + " left out (overlong = drop)");
+    warn(counts_.truncated, longer + " cut off there (overlong = truncate)");
+    warn(counts_.unsupervised, "without a token that carries loss: kept, but nothing is learnt from them");
+    if (counts_.split > 0) log::info("{} samples {} split into pieces (overlong = split)", counts_.split, longer);
+  }
+
+  std::string summary(const PreparedWriter::Contents& contents) const {
+    std::string text = line_of("train", contents.train);
+    if (!contents.eval.empty()) text += "\n" + line_of("eval", contents.eval);
+    for (const auto& [count, what] : {std::pair{counts_.broken, "broken, skipped"},
+                                      {counts_.empty, "empty, left out"},
+                                      {counts_.dropped, "too long, left out"},
+                                      {counts_.truncated, "too long, cut off"},
+                                      {counts_.split, "too long, split"},
+                                      {counts_.unsupervised, "without a token that carries loss"}})
+      if (count > 0) text += fmt::format("\n{} samples {}", count, what);
+    return text;
+  }
+
+  static std::string line_of(const char* split, const std::vector<SampleRow>& rows) {
+    int64_t tokens = 0, supervised = 0;
+    int32_t longest = 0;
+    for (const SampleRow& row : rows) {
+      tokens += row.length;
+      supervised += row.supervised;
+      longest = std::max(longest, row.length);
+    }
+    return fmt::format("{}: {} samples, {} tokens, {} of them carry loss; the longest has {}", split, rows.size(),
+                       tokens, supervised, longest);
+  }
+
+  const Job& job_;
+  const Tokenizer* tokenizer_;
+  int64_t vocab_size_;
+  PreparedWriter writer_;
+  std::vector<std::string> sources_;
+  std::vector<Rows> rows_;
+  Counts counts_;
+  int32_t first_source_ = 0;  // of the data set being read
+  int64_t taken_ = 0;         // samples of it so far
+  std::chrono::steady_clock::time_point said_ = std::chrono::steady_clock::now();
+};
+
+/// How the training samples fill sequences, said beside what the file says about itself.
+std::string packing_line(const Path& path, const Job& job) {
+  if (!job.data.sample_packing) return "";
+  const PreparedSet train(path, "train");
+  const size_t sequences = epoch_sequences(train.lengths(), job.data, job.job.seed, 0).size();
+  const double room = static_cast<double>(sequences) * static_cast<double>(job.data.sequence_len);
+  return fmt::format("\npacked: {} sequences of at most {} tokens, {:.1f} % full", sequences, job.data.sequence_len,
+                     100 * static_cast<double>(train.total_tokens()) / room);
+}
+
+std::optional<PreparedFile> reuse(const Path& path, const std::string& key, const Job& job) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const PreparedSet whole(path, "train");  // throws where it is damaged
+  const hdf5::File file = hdf5::File::open_read(path);
+  if (file.read_string("/", "key") != key)
+    throw DataError("{}: was made from other things than its name says; delete it, and the next run makes it again",
+                    path.string());
+  return PreparedFile{path, true, file.read_string("/", "summary") + packing_line(path, job)};
+}
+
+FileLock lock(const Path& path) {
+  try {
+    return FileLock(path, FileLock::Wait::no);
+  } catch (const JobError&) {
+    log::info("another process is preparing the data ({}); waiting for it", path.string());
+    return FileLock(path, FileLock::Wait::yes);
+  }
+}
+
+}  // namespace
+
+PreparedFile prepare(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size) {
+  const std::vector<FoundDataset> datasets = find_datasets(job);
+  const std::string key = prepare_key(job, datasets, tokenizer, vocab_size);
+  const Path folder = job.data.prepared_path.empty() ? job.job.output_dir / "prepared" : job.data.prepared_path;
+  const Path path = folder / ("prepared-" + key + ".h5");
+  if (auto made_earlier = reuse(path, key, job)) return *made_earlier;
+
+  std::filesystem::create_directories(folder);
+  const FileLock held = lock(folder / ("prepared-" + key + ".lock"));
+  if (auto made_meanwhile = reuse(path, key, job)) return *made_meanwhile;
+  const std::string summary = Preparation(job, tokenizer, vocab_size, path).run(datasets, key);
+  return PreparedFile{path, false, summary + packing_line(path, job)};
+}
+
+}  // namespace tessera

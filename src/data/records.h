@@ -1,0 +1,55 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/bytes.h"
+#include "job/job.h"
+
+namespace tessera {
+
+/// One entry of a data file as it stands there.
+struct Record {
+  enum class Kind { json, document };
+  Kind kind = Kind::json;
+  int32_t file = 0;  ///< index into the files of the data set
+  int64_t line = 1;  ///< where it begins, from 1
+  std::string text;  ///< a JSON value, or a plain document
+};
+
+/// "dataset.NAME" or "eval_dataset.NAME", for messages.
+using SectionName = std::string;
+
+/// The files that `path` of a data set names, sorted: the file itself, all data files below a directory (hidden ones
+/// and unknown endings left out; .txt only for type = completion), or the matches of a glob.  Throws DataError where
+/// there is none, and JobError where a .txt file is named for a type that cannot read it.
+std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionName& section);
+
+/// The records of several files, one after the other.
+///   .jsonl   a JSON value a line; blank lines are passed over
+///   .json    an array of JSON values, or JSON lines under that name
+///   .txt     the whole file is one document, to be used with overlong = split
+/// Reads as it goes: a record is in memory, a file need not be (but for .txt).  Whether a record is sound JSON is for
+/// whoever parses it to find.
+class RecordStream {
+ public:
+  explicit RecordStream(std::vector<Path> files);
+  ~RecordStream();
+  bool next(Record& record);
+
+ private:
+  class Source;
+  class JsonLines;
+  class JsonArray;
+  class Document;
+  std::unique_ptr<Source> open(const Path& path) const;
+
+  std::vector<Path> files_;
+  size_t file_ = 0;
+  std::unique_ptr<Source> source_;
+};
+
+}  // namespace tessera
