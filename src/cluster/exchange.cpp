@@ -1,7 +1,6 @@
 #include "cluster/exchange.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <set>
@@ -20,24 +19,22 @@ constexpr int64_t kPiecesInFlight = 4;
 /// A ticket is the flow's number and the piece's slot.
 constexpr int64_t kTicketsAFlow = 64;
 
-/// Looks again at once, then after the other threads of the core had a turn, then after growing sleeps.
+/// Looks again a few times, then sleeps longer and longer.  Sleeps from the start, for one that yields its core to a
+/// computing thread gets it back a scheduler's slice of milliseconds later, but one that wakes up gets it at once.
 class Backoff {
  public:
-  void reset() { tries_ = 0, sleep_ = std::chrono::microseconds(20); }
+  void reset() { *this = {}; }
   void wait() {
-    ++tries_;
-    if (tries_ <= 16) return;
-    if (tries_ <= 32) {
-      sched_yield();
-      return;
-    }
+    if (++tries_ <= kImmediateTries) return;
     std::this_thread::sleep_for(sleep_);
-    sleep_ = std::min(sleep_ * 2, std::chrono::microseconds(200));
+    sleep_ = std::min(sleep_ * 3 / 2, kLongestSleep);
   }
 
  private:
+  static constexpr int kImmediateTries = 8;
+  static constexpr std::chrono::nanoseconds kLongestSleep = std::chrono::microseconds(200);
   int tries_ = 0;
-  std::chrono::microseconds sleep_{20};
+  std::chrono::nanoseconds sleep_ = std::chrono::microseconds(10);
 };
 
 std::string joined(const std::set<int>& ranks) { return fmt::format("{}", fmt::join(ranks, ", ")); }
