@@ -5,20 +5,16 @@
 #include "base/number.h"
 
 namespace tessera {
-namespace {
 
-constexpr int64_t logits_bytes = 64 << 20;  // of one chunk; matrix products want a few hundred rows
-
-int64_t chunk_rows(int64_t V, int64_t max_T) {
+int64_t loss_chunk(int64_t V, int64_t max_T) {
+  constexpr int64_t logits_bytes = 64 << 20;  // of one chunk; matrix products want a few hundred rows
   return std::clamp<int64_t>(logits_bytes / (4 * V) / 64 * 64, 64, std::max<int64_t>(64, round_up(max_T, 64)));
 }
-
-}  // namespace
 
 LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType dtype, int64_t max_T)
     : kernels_(kernels),
       config_(c),
-      chunk_(chunk_rows(c.V, max_T)),
+      chunk_(loss_chunk(c.V, max_T)),
       gathered_(device, dtype, max_T, c.C, "head"),
       normed_(device, dtype, max_T, c.C, "head"),
       d_normed_(device, dtype, max_T, c.C, "head"),

@@ -8,7 +8,7 @@
 namespace tessera {
 
 GatheredUnits::GatheredUnits(Device& device, Communicator& group, const ShardLayout& layout, const ShardState& state,
-                             bool tied, Slots slots, Stream& compute, Stream& communication, Profiler& profiler)
+                             bool tied, GatherSlots slots, Stream& compute, Stream& communication, Profiler& profiler)
     : group_(group),
       layout_(layout),
       weights_(state.weights()),

@@ -7,6 +7,7 @@
 #include "cluster/communicator.h"
 #include "device/buffer.h"
 #include "device/profiler.h"
+#include "shard/prefetch.h"
 #include "shard/state.h"
 
 namespace tessera {
@@ -16,12 +17,8 @@ namespace tessera {
 /// the weights have not changed.  In a group of one rank a unit is the shard itself and nothing is copied.
 class GatheredUnits {
  public:
-  struct Slots {
-    int64_t layers = 3;     ///< decoder layers in memory at once
-    bool separate = false;  ///< embedding and head each have a slot, else they share one
-  };
   GatheredUnits(Device& device, Communicator& group, const ShardLayout& layout, const ShardState& state, bool tied,
-                Slots slots, Stream& compute, Stream& communication, Profiler& profiler);
+                GatherSlots slots, Stream& compute, Stream& communication, Profiler& profiler);
 
   /// Enqueues the gather of a unit that will be visited soon, if a slot is free for it; false if none is.
   bool prefetch(size_t unit);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "shard/prefetch.h"
 
 namespace tessera {
 namespace {
@@ -23,20 +24,6 @@ int group_size(const Communicator& world, const ShardSettings& settings, int ran
     throw JobError("[shard] hybrid_shard: {} ranks cannot be cut into groups of {}; set group_size to a divisor",
                    world.size(), size);
   return size;
-}
-
-bool looks_ahead(const ShardSettings& settings) {
-  return settings.forward_prefetch || settings.backward_prefetch != BackwardPrefetch::none;
-}
-
-/// Units foreseen at most; limit_all_gathers bounds what they take in memory.
-int64_t furthest_look_ahead(const ShardSettings& settings, int64_t layers) {
-  return settings.limit_all_gathers ? 2 : layers;
-}
-
-GatheredUnits::Slots gather_slots(const ShardSettings& settings, int64_t layers) {
-  if (settings.strategy == Strategy::shard_grad_op) return {.layers = layers, .separate = true};
-  return {.layers = looks_ahead(settings) ? furthest_look_ahead(settings, layers) + 1 : 1, .separate = false};
 }
 
 }  // namespace

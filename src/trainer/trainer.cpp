@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cluster/agree.h"
 #include "optim/schedule.h"
+#include "shard/memory.h"
 #include "trainer/job_choices.h"
 #include "trainer/weights.h"
 
@@ -115,12 +116,15 @@ void Trainer::load_weights() {
   if (directory && session_.is_first()) log::info("resuming from {}", directory->string());
 }
 
-void Trainer::announce() const {
+void Trainer::announce() {
   if (!progress_) return;
   log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
             parameter_count(session_.config()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
             job_.data.sequence_len);
+  log::info("{}", plan_memory(session_.config(), job_.shard, job_.model, session_.model().group().size(),
+                              session_.model().max_tokens())
+                      .describe());
 }
 
 // ---- a step ----

@@ -40,7 +40,7 @@ class Trainer {
   };
 
   void load_weights();
-  void announce() const;
+  void announce();
 
   void step(int64_t k);
   int64_t enqueue_micro_batches(int64_t k, const TrainingPlan::Update& update);

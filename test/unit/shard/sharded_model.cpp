@@ -6,6 +6,7 @@
 #include <mutex>
 #include <random>
 
+#include "shard/memory.h"
 #include "support/local_communicator.h"
 
 using namespace tessera;
@@ -84,7 +85,7 @@ Setting fp32() {
 struct Result {
   double loss_sum = 0;
   Tensors gradient;
-  std::vector<int64_t> peak_bytes;  // of each rank
+  std::vector<int64_t> allocated;  // bytes of each rank's model, before kernels took scratch memory
 };
 
 /// One update of the four batches, dealt out over `ranks` threads.
@@ -97,6 +98,7 @@ Result train(const ModelConfig& config, const Setting& setting, int ranks) {
     Profiler profiler;
     ShardGroups groups(world, setting.shard, world.size());
     ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
+    const int64_t allocated = device->bytes_in_use();
     fill_weights(model);
     auto batches = four_batches(config.V);
     model.begin_update(1);
@@ -109,7 +111,7 @@ Result train(const ModelConfig& config, const Setting& setting, int ranks) {
     model.synchronize();
     const std::lock_guard lock(mutex);
     result.loss_sum += model.loss_sum();
-    result.peak_bytes.push_back(device->peak_bytes());
+    result.allocated.push_back(allocated);
     add_pieces(model, model.state().gradient.as<float>(), result.gradient);
   });
   for (const auto& error : errors)
@@ -222,6 +224,23 @@ TEST_CASE("The order of gathers and reductions changes nothing", "[shard]") {
 TEST_CASE("The same ranks give the same bits", "[shard]") {
   Setting setting;  // bf16
   CHECK(train(odd_model(false), setting, 3).gradient == train(odd_model(false), setting, 3).gradient);
+}
+
+TEST_CASE("A rank allocates what the memory plan says, and the loss", "[shard]") {
+  for (const bool tied : {false, true})
+    for (const int ranks : {1, 2, 3})
+      for (const Precision precision : {Precision::bf16, Precision::fp32})
+        for (const Checkpointing checkpointing : {Checkpointing::none, Checkpointing::selective, Checkpointing::full})
+          for (const Strategy strategy : {Strategy::full_shard, Strategy::shard_grad_op}) {
+            Setting setting;
+            setting.model.precision = precision;
+            setting.model.gradient_checkpointing = checkpointing;
+            setting.shard.strategy = strategy;
+            const ModelConfig config = odd_model(tied, Family::qwen3);
+            const auto plan = plan_memory(config, setting.shard, setting.model, ranks, 24);
+            const auto loss_sum = static_cast<int64_t>(sizeof(double));
+            for (const int64_t bytes : train(config, setting, ranks).allocated) CHECK(bytes == plan.total() + loss_sum);
+          }
 }
 
 TEST_CASE("Ranks that cannot be cut into groups are refused", "[shard]") {

@@ -1,0 +1,72 @@
+#include "shard/memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "device/dtype.h"
+#include "model/head.h"
+#include "shard/layout.h"
+#include "shard/prefetch.h"
+
+namespace tessera {
+namespace {
+
+struct Sizes {
+  int64_t T, C, Q, KV, F, D, H, G, L;  // Q = H·D, KV = G·D
+};
+
+/// Elements of the compute type that a token keeps in one layer, by how long they are kept.
+struct PerToken {
+  int64_t kept, cheap;
+};
+
+PerToken layer_elements(const Sizes& s, bool qk_norm) {
+  const int64_t normed_qk = qk_norm ? s.Q + s.KV : 0;
+  return {.kept = s.Q + 2 * s.KV + normed_qk + s.Q + s.C + 2 * s.F, .cheap = 2 * s.C + s.F};
+}
+
+int64_t activation_bytes(const ModelConfig& c, const Sizes& s, Checkpointing checkpointing, int64_t b) {
+  const int64_t kept = checkpointing == Checkpointing::full ? 1 : s.L;
+  const int64_t cheap = checkpointing == Checkpointing::none ? s.L : 1;
+  const PerToken layer = layer_elements(s, c.qk_norm);
+  const int64_t streams = (s.L + 1) * s.C;
+  const int64_t gradients = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;
+  const int64_t floats = kept * (2 + s.H + (c.qk_norm ? s.H + s.G : 0)) + s.D;  // inv_rms, log_sum_exp; cos and sin
+  return s.T * (b * (streams + kept * layer.kept + cheap * layer.cheap + gradients) + 4 * floats);
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const ModelConfig& c, const ShardSettings& shard, const ModelSettings& model, int ranks,
+                       int64_t max_tokens) {
+  const ShardLayout layout(c, 0, ranks);
+  const auto& units = layout.units();
+  const int64_t b = model.precision == Precision::bf16 ? 2 : 4;
+  const int64_t embedding = units.front().padded, head = units.back().padded, layer = units[1].padded;
+  const Sizes s{max_tokens, c.C, c.H * c.D, c.G * c.D, c.F, c.D, c.H, c.G, c.L};
+
+  MemoryPlan plan;
+  plan.shards = layout.size() * (16 + (b == 2 ? 2 : 0));
+  if (ranks > 1) {
+    const GatherSlots slots = gather_slots(shard, c.L);
+    const int64_t ends = c.tied || slots.separate ? embedding + head : std::max(embedding, head);
+    plan.gathered = b * (std::min(slots.layers, c.L) * layer + ends);
+    plan.unit_gradients =
+        4 * (std::min<int64_t>(2, c.L) * layer + (c.tied ? embedding + head : std::max(embedding, head)));
+  }
+  plan.activations = activation_bytes(c, s, model.gradient_checkpointing, b);
+  const int64_t chunk = loss_chunk(c.V, max_tokens);
+  plan.head = max_tokens * (3 * b * c.C + 4) + chunk * c.V * (b == 2 ? 6 : 4);
+  return plan;
+}
+
+std::string MemoryPlan::describe() const {
+  const auto mb = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  return fmt::format(
+      "memory a rank: {:.0f} MB (shards {:.0f}, gathered units {:.0f}, unit gradients {:.0f}, activations {:.0f}, head "
+      "{:.0f})",
+      mb(total()), mb(shards), mb(gathered), mb(unit_gradients), mb(activations), mb(head));
+}
+
+}  // namespace tessera
