@@ -81,8 +81,14 @@ def write_model(settings, spelling, seed, folder):
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
+    if settings.get("use_sliding_window") is False:  # transformers drops the numbers, published models keep them
+        change_config(folder / "config.json", sliding_window=settings["sliding_window"], max_window_layers=1)
     if spelling != "rope_parameters":
         spell_as_older_models_do(folder / "config.json", "type" if spelling.endswith("type") else "rope_type")
+
+
+def change_config(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}, indent=2) + "\n")
 
 
 def spell_as_older_models_do(path, type_key):

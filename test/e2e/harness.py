@@ -3,6 +3,7 @@
 A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest starts; it ends with status 0, 1 with what was wrong, or 77 where
 something that it needs is not there.  Nothing beyond Python's standard library is imported here.
 """
+import atexit
 import contextlib
 import json
 import os
@@ -48,7 +49,7 @@ class Case:
     """A folder of test/data/reference, or of another directory in the same form."""
 
     def __init__(self, folder):
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve()
         self.name = self.folder.name
         self.job = json.loads((self.folder / "job.json").read_text())
         self.expected = json.loads((self.folder / "expected.json").read_text())
@@ -106,8 +107,10 @@ class Program:
             skip("no mpirun here; scripts/setup.sh installs it")
 
     def start(self, ranks, arguments):
-        return subprocess.Popen(["mpirun", "-n", str(ranks), self.train, *map(str, arguments)], env=environment(),
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(["mpirun", "-n", str(ranks), self.train, *map(str, arguments)], env=environment(),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        atexit.register(process.terminate)  # a failed test leaves nothing running
+        return process
 
     def run(self, folder, settings, ranks=1, expect=0):
         """Trains in `folder` (made if it is not there) and returns it; the exit status has to be `expect`."""

@@ -12,7 +12,7 @@ with workspace() as place:
                 f"{ranks} ranks: one line names file, line, key and the nearest key", output)
 
     job = train.job(place / "no-data", {**case.settings(), "dataset.reference.path": place / "nothing.jsonl"})
-    output = train.finish(train.start(2, [job]), 2, "a job whose data set is not there")
+    output = train.finish(train.start(2, [job]), 4, "a job whose data set is not there")
     require("nothing.jsonl" in output, "the missing data set is named", output)
 
     broken = place / "broken.jsonl"

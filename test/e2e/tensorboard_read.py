@@ -18,12 +18,10 @@ with workspace() as place:
     events = next(run.rglob("*tfevents*")).parent
     reader = EventAccumulator(str(events))
     reader.Reload()
-    tags = reader.Tags()["scalars"]
-    for key, rows in (("loss", steps(run)), ("learning_rate", steps(run)), ("grad_norm", steps(run)),
-                      ("eval_loss", [row for row in metrics(run) if "eval_loss" in row])):
-        tag = [name for name in tags if name.split("/")[-1] == key]
-        require(len(tag) == 1, f"one curve {key}", tags)
-        read = [(event.step, event.value) for event in reader.Scalars(tag[0])]
-        require([step for step, _ in read] == [row["step"] for row in rows], f"{key} has every step", read)
+    evaluations = [row for row in metrics(run) if "eval_loss" in row]
+    for tag, key, rows in (("train/loss", "loss", steps(run)), ("train/learning_rate", "learning_rate", steps(run)),
+                           ("train/grad_norm", "grad_norm", steps(run)), ("eval/loss", "eval_loss", evaluations)):
+        read = [(event.step, event.value) for event in reader.Scalars(tag)]
+        require([step for step, _ in read] == [row["step"] for row in rows], f"{tag} has every step", read)
         require(all(abs(value - row[key]) <= 1e-6 * abs(row[key]) for (_, value), row in zip(read, rows)),
-                f"{key} has the values of metrics.jsonl", read)
+                f"{tag} has the values of metrics.jsonl", read)
