@@ -49,43 +49,46 @@ CpuAttention::Work::Work(CpuAttention& attention, Memory& memory, const Kernels:
 
 void CpuAttention::Work::multiply(const Dense& a, const Dense& b, float* c, Write mode) {
   const int64_t N = b.transposed ? b.rows : b.cols;
-  const auto product = gemm_.product({.M = a.transposed ? a.cols : a.rows,
-                                      .N = N,
-                                      .K = a.transposed ? a.rows : a.cols,
-                                      .a_stride = a.cols,
-                                      .b_stride = b.cols,
-                                      .c_stride = N,
-                                      .a_transposed = a.transposed,
-                                      .b_transposed = b.transposed,
-                                      .factors = type_,
-                                      .result = DType::f32,
-                                      .with_bias = false,
-                                      .accumulate = mode == Write::accumulate,
-                                      .one_thread = true});
-  if (memory_.products.bytes() < product->scratch_bytes()) {
-    memory_.products.reset();
-    memory_.products = Buffer(device_, product->scratch_bytes(), "the scratch memory of attention's products");
+  const ProductShape shape{.M = a.transposed ? a.cols : a.rows,
+                           .N = N,
+                           .K = a.transposed ? a.rows : a.cols,
+                           .a_stride = a.cols,
+                           .b_stride = b.cols,
+                           .c_stride = N,
+                           .a_transposed = a.transposed,
+                           .b_transposed = b.transposed,
+                           .factors = type_,
+                           .result = DType::f32,
+                           .with_bias = false,
+                           .accumulate = mode == Write::accumulate,
+                           .one_thread = true};
+  auto found = std::find_if(products_.begin(), products_.end(), [&](const auto& p) { return p.first == shape; });
+  if (found == products_.end()) {
+    auto product = gemm_.product(shape);
+    if (!product->exists()) throw std::logic_error("oneDNN refuses a product of attention");
+    if (memory_.products.bytes() < product->scratch_bytes()) {
+      memory_.products.reset();
+      memory_.products = Buffer(device_, product->scratch_bytes(), "the scratch memory of attention's products");
+    }
+    products_.emplace_back(shape, BoundProduct(gemm_.engine(), std::move(product)));
+    found = products_.end() - 1;
   }
-  product->run(stream_, a.data, b.data, nullptr, c, memory_.products.data());
+  found->second.run(stream_, a.data, b.data, nullptr, c, memory_.products.data());
 }
 
 void CpuAttention::Work::pack_keys(const AttentionTask& task, const ConstView& from, void* to) const {
   const View packed(to, type_, padded_length(task.length), shape_.D);
-  for (int64_t t = 0; t < task.length; ++t) {
-    const ConstView row = head_of(from, task.begin + t, task.key_head);
-    convert(row.data, row.dtype, packed.rows_from(t, 1).data, type_, shape_.D);
-  }
+  convert(head_of(from, task.begin, task.length, task.key_head), packed.rows_from(0, task.length));
   set_zero(packed.rows_from(task.length, packed.rows - task.length));
 }
 
 void CpuAttention::Work::pack_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from,
                                       void* to) const {
   const View packed(to, type_, block.heads * block.padded_rows, shape_.D);
-  for_rows(task, block, [&](int64_t row, int64_t token, int64_t head) {
-    convert(head_of(from, token, head).data, from.dtype, packed.rows_from(row, 1).data, type_, shape_.D);
+  for_heads(task, block, [&](int64_t row, int64_t token, int64_t head) {
+    convert(head_of(from, token, block.rows, head), packed.rows_from(row, block.rows));
+    set_zero(packed.rows_from(row + block.rows, block.padded_rows - block.rows));
   });
-  for (int64_t head = 0; head < block.heads; ++head)
-    set_zero(packed.rows_from(head * block.padded_rows + block.rows, block.padded_rows - block.rows));
 }
 
 void CpuKernels::attention_forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,

@@ -35,22 +35,21 @@ class CpuAttention::BackwardWork : private Work {
 
   /// Adds what another part found for the keys [begin, end).
   void add(const BackwardWork& other, int64_t begin, int64_t end) {
-    const int64_t first = begin * shape_.D, n = (end - begin) * shape_.D;
-    convert_add(other.dk_ + first, DType::f32, dk_ + first, DType::f32, n);
-    convert_add(other.dv_ + first, DType::f32, dv_ + first, DType::f32, n);
+    convert_add(other.summed(other.dk_, begin, end), summed(dk_, begin, end));
+    convert_add(other.summed(other.dv_, begin, end), summed(dv_, begin, end));
   }
 
   /// Writes the gradients of the task's keys [begin, end).
   void write_keys(const AttentionTask& task, int64_t begin, int64_t end) const {
-    for (int64_t key = begin; key < end; ++key) {
-      const View dk = head_of(tensors_.dk, task.begin + key, task.key_head);
-      const View dv = head_of(tensors_.dv, task.begin + key, task.key_head);
-      convert(dk_ + key * shape_.D, DType::f32, dk.data, dk.dtype, shape_.D);
-      convert(dv_ + key * shape_.D, DType::f32, dv.data, dv.dtype, shape_.D);
-    }
+    convert(summed(dk_, begin, end), head_of(tensors_.dk, task.begin + begin, end - begin, task.key_head));
+    convert(summed(dv_, begin, end), head_of(tensors_.dv, task.begin + begin, end - begin, task.key_head));
   }
 
  private:
+  View summed(float* sums, int64_t begin, int64_t end) const {
+    return {sums + begin * shape_.D, DType::f32, end - begin, shape_.D};
+  }
+
   void cut(Pieces& pieces, int64_t longest) {
     const int64_t element = size_of(type_), rows = most_rows(), keys = most_keys(longest), D = shape_.D;
     pieces.take(k_, padded_length(longest) * D * element);
@@ -85,9 +84,8 @@ class CpuAttention::BackwardWork : private Work {
       multiply(transpose(d_scores), k, dq_, mode);
       mode = Write::accumulate;
     });
-    for_rows(task, queries, [&](int64_t row, int64_t token, int64_t head) {
-      const View dq = head_of(tensors_.dq, token, head);
-      convert(dq_ + row * shape_.D, DType::f32, dq.data, dq.dtype, shape_.D);
+    for_heads(task, queries, [&](int64_t row, int64_t token, int64_t head) {
+      convert(summed(dq_, row, row + queries.rows), head_of(tensors_.dq, token, queries.rows, head));
     });
   }
 
@@ -97,7 +95,7 @@ class CpuAttention::BackwardWork : private Work {
     std::fill_n(delta_, block.heads * block.padded_rows, 0.0f);
     for_rows(task, block, [&](int64_t row, int64_t token, int64_t head) {
       log_sum_exp_[row] = tensors_.log_sum_exp[token * shape_.H + head];
-      delta_[row] = dot_row(head_of(tensors_.dout, token, head).data, head_of(tensors_.out, token, head).data,
+      delta_[row] = dot_row(head_of(tensors_.dout, token, 1, head).data, head_of(tensors_.out, token, 1, head).data,
                             tensors_.out.dtype, shape_.D);
     });
   }

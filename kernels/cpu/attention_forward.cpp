@@ -52,7 +52,7 @@ class CpuAttention::ForwardWork : private Work {
       mode = Write::accumulate;
     });
     for_rows(task, queries, [&](int64_t row, int64_t token, int64_t head) {
-      const View out = head_of(tensors_.out, token, head);
+      const View out = head_of(tensors_.out, token, 1, head);
       scale_row(output_ + row * shape_.D, 1 / row_sum_[row], out.data, out.dtype, shape_.D);
       tensors_.log_sum_exp[token * shape_.H + head] = row_max_[row] + std::log(row_sum_[row]);
     });

@@ -65,8 +65,11 @@ class CpuAttention::Work {
   /// f(block) with each chunk of keys that the queries of the block see, in order.
   template <typename F>
   void for_chunks(AttentionBlock block, const F& f) const;
-  /// f(row, token, head) for the queries of the block: the row in the block's matrices, the token of the batch, the
-  /// head of H.
+  /// f(row, token, head) for the heads of the block: the first row in the block's matrices, the first token of the
+  /// batch, the head of H.
+  template <typename F>
+  void for_heads(const AttentionTask& task, const AttentionBlock& block, const F& f) const;
+  /// The same for every query.
   template <typename F>
   void for_rows(const AttentionTask& task, const AttentionBlock& block, const F& f) const;
 
@@ -76,8 +79,8 @@ class CpuAttention::Work {
   void pack_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from, void* to) const;
 
   template <typename V>
-  V head_of(const V& tensor, int64_t token, int64_t head) const {
-    return tensor.rows_from(token, 1).cols_from(head * shape_.D, shape_.D);
+  V head_of(const V& tensor, int64_t token, int64_t count, int64_t head) const {
+    return tensor.rows_from(token, count).cols_from(head * shape_.D, shape_.D);
   }
   /// The block's keys in what pack_keys made.
   Dense keys_of(const AttentionBlock& block, const void* packed) const {
@@ -105,6 +108,7 @@ class CpuAttention::Work {
  private:
   CpuGemm& gemm_;
   dnnl::stream stream_;
+  std::vector<std::pair<ProductShape, BoundProduct>> products_;  // those of this call so far: some dozen
 };
 
 template <typename F>
@@ -136,10 +140,16 @@ void CpuAttention::Work::for_chunks(AttentionBlock block, const F& f) const {
 }
 
 template <typename F>
-void CpuAttention::Work::for_rows(const AttentionTask& task, const AttentionBlock& block, const F& f) const {
+void CpuAttention::Work::for_heads(const AttentionTask& task, const AttentionBlock& block, const F& f) const {
   for (int64_t head = 0; head < block.heads; ++head)
-    for (int64_t i = 0; i < block.rows; ++i)
-      f(head * block.padded_rows + i, task.begin + block.first_query + i, task.key_head * block.heads + head);
+    f(head * block.padded_rows, task.begin + block.first_query, task.key_head * block.heads + head);
+}
+
+template <typename F>
+void CpuAttention::Work::for_rows(const AttentionTask& task, const AttentionBlock& block, const F& f) const {
+  for_heads(task, block, [&](int64_t row, int64_t token, int64_t head) {
+    for (int64_t i = 0; i < block.rows; ++i) f(row + i, token + i, head);
+  });
 }
 
 }  // namespace tessera

@@ -13,26 +13,24 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 
 template <bool add>
-void convert_any(const void* from_data, DType from_type, void* to_data, DType to_type, int64_t n) {
-  with_compute_type(from_type, [&](auto from_element) {
-    with_compute_type(to_type, [&](auto to_element) {
-      const auto* from = static_cast<const decltype(from_element)*>(from_data);
-      auto* to = static_cast<decltype(to_element)*>(to_data);
-      for_each_vector(n, [&](int64_t i, auto span) {
-        const Floats value = load(from + i, span);
-        store(add ? hn::Add(value, load(to + i, span)) : value, to + i, span);
-      });
+void convert_rows(const ConstView& from_rows, const View& to_rows) {
+  with_compute_type(from_rows.dtype, [&](auto from_type) {
+    with_compute_type(to_rows.dtype, [&](auto to_type) {
+      for (int64_t row = 0; row < from_rows.rows; ++row) {
+        const auto* from = from_rows.as<decltype(from_type)>() + row * from_rows.row_stride;
+        auto* to = to_rows.as<decltype(to_type)>() + row * to_rows.row_stride;
+        for_each_vector(from_rows.cols, [&](int64_t i, auto span) {
+          const Floats value = load(from + i, span);
+          store(add ? hn::Add(value, load(to + i, span)) : value, to + i, span);
+        });
+      }
     });
   });
 }
 
 // Named for the dispatch table, which cannot hold templates.
-void convert_over(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
-  convert_any<false>(from, from_type, to, to_type, n);
-}
-void convert_onto(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
-  convert_any<true>(from, from_type, to, to_type, n);
-}
+void convert_over(const ConstView& from, const View& to) { convert_rows<false>(from, to); }
+void convert_onto(const ConstView& from, const View& to) { convert_rows<true>(from, to); }
 
 }  // namespace tessera::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -43,17 +41,15 @@ namespace tessera {
 HWY_EXPORT(convert_over);
 HWY_EXPORT(convert_onto);
 
-void convert(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
-  if (from_type == to_type) {
-    std::memcpy(to, from, static_cast<size_t>(n * size_of(from_type)));
-  } else {
-    HWY_DYNAMIC_DISPATCH(convert_over)(from, from_type, to, to_type, n);
+void convert(const ConstView& from, const View& to) {
+  if (from.dtype != to.dtype) return HWY_DYNAMIC_DISPATCH(convert_over)(from, to);
+  for (int64_t row = 0; row < from.rows; ++row) {
+    const ConstView source = from.rows_from(row, 1);
+    std::memcpy(to.rows_from(row, 1).data, source.data, static_cast<size_t>(source.bytes()));
   }
 }
 
-void convert_add(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
-  HWY_DYNAMIC_DISPATCH(convert_onto)(from, from_type, to, to_type, n);
-}
+void convert_add(const ConstView& from, const View& to) { HWY_DYNAMIC_DISPATCH(convert_onto)(from, to); }
 
 }  // namespace tessera
 #endif

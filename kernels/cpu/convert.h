@@ -1,15 +1,13 @@
 #pragma once
-#include <cstdint>
-
-#include "device/dtype.h"
+#include "device/view.h"
 
 namespace tessera {
 
-/// to[i] = from[i] for n elements of the compute types, rounded to nearest even where `to` is the narrower.  At once,
-/// on the calling thread: a part of other kernels.
-void convert(const void* from, DType from_type, void* to, DType to_type, int64_t n);
+/// to = from, [rows, cols] of any compute types, rounded to nearest even where `to` is the narrower.  At once, on the
+/// calling thread: a part of other kernels.
+void convert(const ConstView& from, const View& to);
 
-/// to[i] += from[i] in fp32, rounded once where `to` is bf16.
-void convert_add(const void* from, DType from_type, void* to, DType to_type, int64_t n);
+/// to += from in fp32, rounded once where `to` is bf16.
+void convert_add(const ConstView& from, const View& to);
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <stdexcept>
+#include <string_view>
 
 #include "kernels/cpu/cpu_kernels.h"
 
@@ -56,26 +57,43 @@ Product::Product(const dnnl::engine& engine, const ProductShape& s)
   const ThreadsWhilePlanning threads(s.one_thread);
   const dnnl::matmul::primitive_desc plan(desc, attributes, engine, true);
   if (!plan) return;
-  implementation_ = plan.impl_info_str();
   // What oneDNN offers for bf16 besides its brgemm kernels is several times slower than converting to fp32.
-  if (s.factors == DType::bf16 && !implementation_.starts_with("brg")) return;
+  if (s.factors == DType::bf16 && !std::string_view(plan.impl_info_str()).starts_with("brg")) return;
   scratch_ = plan.scratchpad_desc();
   scratch_bytes_ = static_cast<int64_t>(scratch_.get_size());
   primitive_ = dnnl::matmul(plan);
 }
 
-void Product::run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c,
-                  void* scratch) const {
-  const dnnl::engine engine = stream.get_engine();
-  // oneDNN takes no const addresses, and writes to none of the factors.
-  const auto at = [&](const memory::desc& desc, const void* data) {
-    return memory(desc, engine, const_cast<void*>(data));
+BoundProduct::BoundProduct(const dnnl::engine& engine, std::shared_ptr<const Product> product)
+    : product_(std::move(product)) {
+  const auto bind = [&](const memory::desc& desc, int argument) {
+    if (desc.is_zero()) return memory();
+    memory bound(desc, engine, nullptr);
+    arguments_.push_back({argument, bound.get()});
+    return bound;
   };
-  std::unordered_map<int, memory> arguments{
-      {DNNL_ARG_SRC, at(a_, a)}, {DNNL_ARG_WEIGHTS, at(b_, b)}, {DNNL_ARG_DST, at(c_, c)}};
-  if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, at(bias_, bias));
-  if (scratch_bytes_ > 0) arguments.emplace(DNNL_ARG_SCRATCHPAD, at(scratch_, scratch));
-  primitive_.execute(stream, arguments);
+  a_ = bind(product_->a_, DNNL_ARG_SRC);
+  b_ = bind(product_->b_, DNNL_ARG_WEIGHTS);
+  c_ = bind(product_->c_, DNNL_ARG_DST);
+  bias_ = bind(product_->bias_, DNNL_ARG_BIAS);
+  scratch_ = bind(product_->scratch_, DNNL_ARG_SCRATCHPAD);
+}
+
+void BoundProduct::run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c,
+                       void* scratch) {
+  // oneDNN takes no const addresses, and writes to none of the factors.
+  const auto point = [](memory& bound, const void* to) {
+    if (bound) bound.set_data_handle(const_cast<void*>(to));
+  };
+  point(a_, a);
+  point(b_, b);
+  point(c_, c);
+  point(bias_, bias);
+  point(scratch_, scratch);
+  // The C interface: that of C++ makes a map of the arguments at every call.
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(product_->primitive_.get(), stream.get(),
+                                                 static_cast<int>(arguments_.size()), arguments_.data()),
+                          "a matrix product failed");
 }
 
 CpuGemm::CpuGemm(Device& device) : device_(device), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
@@ -99,12 +117,12 @@ std::shared_ptr<const Product> CpuGemm::product(const ProductShape& shape) {
   return products_.front().second;
 }
 
-void CpuGemm::run(const Product& product, const void* a, const void* b, const void* bias, void* c) {
-  if (product.scratch_bytes() > scratch_.bytes()) {
+void CpuGemm::run(std::shared_ptr<const Product> product, const void* a, const void* b, const void* bias, void* c) {
+  if (product->scratch_bytes() > scratch_.bytes()) {
     scratch_.reset();
-    scratch_ = Buffer(device_, product.scratch_bytes(), "the scratch memory of matrix products");
+    scratch_ = Buffer(device_, product->scratch_bytes(), "the scratch memory of matrix products");
   }
-  product.run(stream_, a, b, bias, c, scratch_.data());
+  BoundProduct(engine_, std::move(product)).run(stream_, a, b, bias, c, scratch_.data());
 }
 
 void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
@@ -120,7 +138,7 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
       product({c.rows, c.cols, a.cols(), a.view.row_stride, b.view.row_stride, c.row_stride, a.transposed, b.transposed,
                a.view.dtype, c.dtype, static_cast<bool>(bias), mode == Write::accumulate, false});
   if (!compiled->exists()) return multiply_converted(a, b, bias, c, mode);
-  run(*compiled, a.view.data, b.view.data, bias.data, c.data);
+  run(compiled, a.view.data, b.view.data, bias.data, c.data);
 }
 
 void CpuKernels::linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, View y, Write mode) {

@@ -4,7 +4,8 @@
 #include <memory>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "device/buffer.h"
 #include "device/view.h"
@@ -34,24 +35,34 @@ struct ProductShape {
   auto operator<=>(const ProductShape&) const = default;
 };
 
-/// A compiled product; may be run by several threads at once.
+/// A compiled product.
 class Product {
  public:
   Product(const dnnl::engine& engine, const ProductShape& shape);
 
   /// False where the processor has no fast way for these types: nothing was compiled then.
   bool exists() const { return static_cast<bool>(primitive_); }
-  const std::string& implementation() const { return implementation_; }
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
-  /// c = (or +=) a · b + bias.  scratch: scratch_bytes() that no other thread uses.
-  void run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c, void* scratch) const;
-
  private:
+  friend class BoundProduct;
   dnnl::memory::desc a_, b_, bias_, c_, scratch_;
   dnnl::matmul primitive_;
-  std::string implementation_;
   int64_t scratch_bytes_ = 0;
+};
+
+/// A compiled product as one thread runs it again and again, with its arguments prepared but for their addresses.
+class BoundProduct {
+ public:
+  BoundProduct(const dnnl::engine& engine, std::shared_ptr<const Product> product);
+
+  /// c = (or +=) a · b + bias.  scratch: scratch_bytes() that no other thread uses.
+  void run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c, void* scratch);
+
+ private:
+  std::shared_ptr<const Product> product_;
+  dnnl::memory a_, b_, bias_, c_, scratch_;
+  std::vector<dnnl_exec_arg_t> arguments_;
 };
 
 /// Matrix products by oneDNN, at once on the calling thread and the threads it may use.  Compiled products are kept,
@@ -72,7 +83,7 @@ class CpuGemm {
 
  private:
   void multiply_converted(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
-  void run(const Product& product, const void* a, const void* b, const void* bias, void* c);
+  void run(std::shared_ptr<const Product> product, const void* a, const void* b, const void* bias, void* c);
 
   Device& device_;
   dnnl::engine engine_;

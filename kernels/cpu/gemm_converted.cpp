@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <vector>
 
 #include "base/number.h"
 #include "device/parallel.h"
@@ -31,25 +30,18 @@ void convert_piece(int threads, const Factor& from, Range rows, Range cols, DTyp
       from.view.rows_from(view_rows.begin, view_rows.count).cols_from(view_cols.begin, view_cols.count);
   const View dense(to, type, piece.rows, piece.cols);
   parallel_for(threads, piece.rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      convert(piece.rows_from(r, 1).data, piece.dtype, dense.rows_from(r, 1).data, type, piece.cols);
+    convert(piece.rows_from(begin, end - begin), dense.rows_from(begin, end - begin));
   });
 }
 
-/// c = (or +=) sums + bias.
-void write_result(int threads, ConstView sums, ConstView bias, View c, Write mode) {
+/// c = (or +=) sums + bias; sums is overwritten.
+void write_result(int threads, View sums, ConstView bias, View c, Write mode) {
   parallel_for(threads, c.rows, 64, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(c.cols));
-    for (int64_t r = begin; r < end; ++r) {
-      const void* values = sums.rows_from(r, 1).data;
-      if (bias) {
-        convert(values, DType::f32, row.data(), DType::f32, c.cols);
-        convert_add(bias.data, bias.dtype, row.data(), DType::f32, c.cols);
-        values = row.data();
-      }
-      const auto write = mode == Write::accumulate ? convert_add : convert;
-      write(values, DType::f32, c.rows_from(r, 1).data, c.dtype, c.cols);
-    }
+    const View mine = sums.rows_from(begin, end - begin), result = c.rows_from(begin, end - begin);
+    if (bias)
+      for (int64_t r = 0; r < mine.rows; ++r) convert_add(bias, mine.rows_from(r, 1));
+    const auto write = mode == Write::accumulate ? convert_add : convert;
+    write(mine, result);
   });
 }
 
@@ -88,10 +80,10 @@ void CpuGemm::multiply_converted(const Factor& a, const Factor& b, ConstView bia
         }
         convert_piece(threads, a, rows, inner, shape.factors, a_piece);
         convert_piece(threads, b, inner, cols, shape.factors, b_piece);
-        run(*compiled, a_piece, b_piece, nullptr, sums);
+        run(compiled, a_piece, b_piece, nullptr, sums);
       });
       const ConstView bias_piece = bias ? bias.cols_from(cols.begin, cols.count) : ConstView();
-      write_result(threads, ConstView(sums, DType::f32, rows.count, cols.count), bias_piece,
+      write_result(threads, View(sums, DType::f32, rows.count, cols.count), bias_piece,
                    c.rows_from(rows.begin, rows.count).cols_from(cols.begin, cols.count), mode);
     });
   });
