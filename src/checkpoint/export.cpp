@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
 #include "base/error.h"
@@ -125,9 +124,13 @@ void copy_present(const fs::path& from, const fs::path& to, const Names& names) 
   }
 }
 
+/// model.safetensors, its index, or model-0000k-of-0000n.safetensors.
 bool is_weights_name(const std::string& name) {
-  static const std::regex pattern(R"(model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?)");
-  return std::regex_match(name, pattern);
+  if (name == "model.safetensors" || name == "model.safetensors.index.json") return true;
+  const std::string pattern = "model-#####-of-#####.safetensors";
+  return name.size() == pattern.size() &&
+         std::equal(name.begin(), name.end(), pattern.begin(),
+                    [](char c, char expected) { return expected == '#' ? c >= '0' && c <= '9' : c == expected; });
 }
 
 template <typename Predicate>

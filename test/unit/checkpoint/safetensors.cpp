@@ -202,7 +202,7 @@ TEST_CASE("changed bytes in a safetensors header are refused or leave every tens
   const std::string whole = bytes_of(file.path);
   std::mt19937 random(11);
   int refused = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 600; ++i) {
     std::string bytes = whole;
     for (unsigned changes = 1 + random() % 3; changes > 0; --changes)
       bytes[random() % (8 + good_header.size())] = static_cast<char>(random());
