@@ -20,7 +20,6 @@ tessera_pkg(utf8proc::utf8proc libutf8proc)
 tessera_pkg(hwy::hwy libhwy)
 tessera_pkg(xxhash::xxhash libxxhash)
 tessera_pkg(zstd::zstd libzstd)
-tessera_pkg(inih::inih inih)
 
 # Debian's dnnl-config.cmake asks for OpenCL headers that nothing here uses, so the library is found by itself.
 find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)

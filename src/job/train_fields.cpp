@@ -28,19 +28,16 @@ std::vector<Field> schedule_fields(const Of<TrainSettings>& train) {
                                             {Scheduler::cosine_with_min_lr, "cosine_with_min_lr"},
                                             {Scheduler::inverse_sqrt, "inverse_sqrt"},
                                             {Scheduler::warmup_stable_decay, "warmup_stable_decay"}});
-  const std::vector<std::string> with_warmup = {
-      "linear", "cosine", "constant_with_warmup", "cosine_with_min_lr", "inverse_sqrt", "warmup_stable_decay"};
   return {
       train.key("learning_rate", &TrainSettings::learning_rate, number(at_least(0)), "the highest of the schedule"),
       train.key("lr_scheduler", &TrainSettings::lr_scheduler, scheduler, "as transformers' get_scheduler defines them"),
-      train.key("warmup_steps", &TrainSettings::warmup_steps, whole_number(0), "updates until learning_rate is reached")
-          .off_at_zero()
-          .with("lr_scheduler", with_warmup),
+      train.key("warmup_steps", &TrainSettings::warmup_steps, whole_number(0),
+                "updates until learning_rate is reached; constant has none, whatever this says, as in transformers")
+          .off_at_zero(),
       train
           .key("warmup_ratio", &TrainSettings::warmup_ratio, number(at_least(0).up_to(1)),
                "the same as a part of all updates")
-          .replaces("warmup_steps")
-          .with("lr_scheduler", with_warmup),
+          .replaces("warmup_steps"),
       train
           .key("min_lr_rate", &TrainSettings::min_lr_rate, number(at_least(0).up_to(1)), "the floor over learning_rate")
           .off_at_zero()

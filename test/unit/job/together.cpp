@@ -51,10 +51,6 @@ TEST_CASE("an argument that the schedule does not have is refused with the sched
       train_error("num_cycles = 1\nlr_scheduler = constant") ==
       "mine.ini:6: [train] num_cycles: only lr_scheduler = cosine, cosine_with_min_lr or warmup_stable_decay uses it, "
       "and lr_scheduler is constant");
-  CHECK(
-      train_error("warmup_steps = 10\nlr_scheduler = constant") ==
-      "mine.ini:6: [train] warmup_steps: only lr_scheduler = linear, cosine, constant_with_warmup, cosine_with_min_lr, "
-      "inverse_sqrt or warmup_stable_decay uses it, and lr_scheduler is constant");
 }
 
 TEST_CASE("0 where 0 means off may stand with any schedule", "[job]") {

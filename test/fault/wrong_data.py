@@ -1,0 +1,45 @@
+"""wrong_data.py TRAIN: samples that cannot be used, and samples that can but deserve a word."""
+import json
+
+from harness import OWN_CASES, Case, program, require, steps, workspace
+
+train, _ = program()
+case = Case(OWN_CASES / "llama")
+good = [json.loads(line) for line in (case.folder / "train.jsonl").open()]
+
+
+def lines(*samples):
+    return "".join((sample if isinstance(sample, str) else json.dumps(sample)) + "\n" for sample in samples)
+
+
+faults = {
+    "a broken JSON line": (lines(good[0], '{"input_ids": [1, 2', good[1]), "data.jsonl:2"),
+    "a token id out of range": (lines(good[0], good[1], {"input_ids": [1, 100000, 3]}), "data.jsonl:3"),
+    "a negative token id": (lines({"input_ids": [1, -7, 3]}), "data.jsonl:1"),
+    "labels of another length": (lines(good[0], {"input_ids": [1, 2, 3], "labels": [1, 2]}), "data.jsonl:2"),
+    "a sample without ids": (lines({"text": "no ids"}), "data.jsonl:1"),
+    "an empty data set": ("", "data.jsonl"),
+}
+
+with workspace() as place:
+    for number, (what, (text, named)) in enumerate(faults.items()):
+        folder = place / f"fault-{number}"
+        folder.mkdir()
+        (folder / "data.jsonl").write_text(text)
+        ranks = 1 + number % 3
+        job = train.job(folder, {**case.settings(), "dataset.reference.path": folder / "data.jsonl"})
+        output = train.finish(train.start(ranks, [job]), 4, what)
+        told = [line for line in output.splitlines() if "error: " in line]
+        require(len(told) == 1 and named in told[0], f"{what}, {ranks} ranks: one message names {named}", output)
+
+    folder = place / "unsupervised"
+    folder.mkdir()
+    silent = {"input_ids": good[0]["input_ids"], "labels": [-100] * len(good[0]["input_ids"])}
+    (folder / "data.jsonl").write_text(lines(good[0], silent, good[1], silent))
+    settings = {**case.settings(), "dataset.reference.path": folder / "data.jsonl", "train.max_steps": 1,
+                "train.warmup_steps": 0, "train.lr_scheduler": "linear", "train.global_batch_size": 4}
+    job = train.job(folder, settings)
+    output = train.finish(train.start(2, [job]), 0, "samples without a supervised token")
+    told = [line for line in output.splitlines() if "warning: " in line]
+    require(any("2" in line and "supervised" in line for line in told), "they are counted in a warning", output)
+    require(steps(folder)[0]["samples"] == 4, "they are kept", output)

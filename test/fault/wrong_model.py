@@ -1,0 +1,86 @@
+"""wrong_model.py TRAIN: configurations and weights that cannot be used; each is told once, by one rank, with status 4."""
+import json
+import shutil
+import struct
+
+from harness import OWN_CASES, Case, program, require, workspace
+
+train, _ = program()
+case = Case(OWN_CASES / "llama")
+
+
+def read_safetensors(path):
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:8 + size]), data[8 + size:]
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def change_config(**changes):
+    def change(model):
+        config = json.loads((model / "config.json").read_text())
+        config.update(changes)
+        (model / "config.json").write_text(json.dumps(config))
+    return change
+
+
+def change_header(edit):
+    def change(model):
+        header, data = read_safetensors(model / "model.safetensors")
+        edit(header)
+        write_safetensors(model / "model.safetensors", header, data)
+    return change
+
+
+def truncate(model):
+    path = model / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def garble(model):
+    path = model / "model.safetensors"
+    path.write_bytes(b"\x10\0\0\0\0\0\0\0not a JSON header" + path.read_bytes())
+
+
+def without_norm(header):
+    del header["model.norm.weight"]
+
+
+def reshaped(header):
+    header["model.norm.weight"]["shape"] = [header["model.norm.weight"]["shape"][0] // 2, 2]
+
+
+def renamed(header):
+    header["model.extra.weight"] = header.pop("model.norm.weight")
+
+
+faults = {
+    "an unknown model type": (change_config(model_type="gpt2"), "gpt2"),
+    "a setting that would change the result": (change_config(logit_softcap=30.0), "logit_softcap"),
+    "an activation that is not there": (change_config(hidden_act="gelu"), "hidden_act"),
+    "a rotary type that is not there": (change_config(rope_scaling={"rope_type": "longrope", "factor": 2}), "longrope"),
+    "a config without a size": (change_config(hidden_size=None), "hidden_size"),
+    "a config that is no JSON": (lambda model: (model / "config.json").write_text("{"), "config.json"),
+    "a truncated safetensors file": (truncate, "model.safetensors"),
+    "a garbled safetensors header": (garble, "model.safetensors"),
+    "a missing tensor": (change_header(without_norm), "model.norm.weight"),
+    "a tensor of another shape": (change_header(reshaped), "model.norm.weight"),
+    "a tensor without a place": (change_header(renamed), "model."),
+    "no weights at all": (lambda model: (model / "model.safetensors").unlink(), "safetensors"),
+    "labels of a larger vocabulary": (change_config(vocab_size=20), "train.jsonl"),
+}
+
+with workspace() as place:
+    for number, (what, (spoil, named)) in enumerate(faults.items()):
+        folder = place / f"fault-{number}"
+        shutil.copytree(case.folder / "model", folder / "model")
+        spoil(folder / "model")
+        ranks = 1 + number % 3
+        job = train.job(folder, {**case.settings(), "model.base": folder / "model"})
+        output = train.finish(train.start(ranks, [job]), 4, what)
+        told = [line for line in output.splitlines() if "error: " in line]
+        require(len(told) == 1 and named in told[0], f"{what}, {ranks} ranks: one message names {named}", output)
