@@ -132,7 +132,15 @@ class Generator {
       answer.push_back(token);
       if (i + 1 < job_.generate.max_new_tokens) logits = model.next(token);
     }
-    return tokenizer_.decode(answer, SpecialDecode::skip);
+    return decode_after(prompt, answer);
+  }
+
+  /// The answer as it reads behind the prompt: decoded alone it would lose a space at its beginning.
+  std::string decode_after(const std::vector<int32_t>& prompt, const std::vector<int32_t>& answer) const {
+    std::vector<int32_t> all = prompt;
+    all.insert(all.end(), answer.begin(), answer.end());
+    const std::string before = tokenizer_.decode(prompt, SpecialDecode::skip);
+    return tokenizer_.decode(all, SpecialDecode::skip).substr(before.size());
   }
 
   const Job& job_;
