@@ -9,14 +9,13 @@ train, _ = program()
 case = Case(OWN_CASES / "llama")
 
 
-def limited_run(job, ranks, limit):
-    """As train.start, where no file may grow beyond `limit` bytes (writing then fails as on a full disk)."""
+def limited_run(job, limit):
+    """One rank, where no file may grow beyond `limit` bytes (writing then fails as on a full disk)."""
     def before():
         import signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return subprocess.run(["mpirun", "-n", str(ranks), train.train, str(job)], env=environment(), text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+    return subprocess.run([train.train, str(job)], env=environment(), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
                           preexec_fn=before)
 
 
@@ -28,7 +27,7 @@ with workspace() as place:
 
     shard = next((folder / "checkpoints" / latest.strip()).glob("shard-*.h5"))
     job = train.job(folder, {**settings, "train.max_steps": 20})
-    done = limited_run(job, 1, shard.stat().st_size // 2)
+    done = limited_run(job, shard.stat().st_size // 2)
     require(done.returncode == 4, "a save that finds no room ends with status 4", f"{done.returncode}\n{done.stdout}")
     told = [line for line in done.stdout.splitlines() if "error: " in line]
     require(len(told) == 1 and "shard-" in told[0], "one message names the file", done.stdout)
