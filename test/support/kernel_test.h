@@ -24,11 +24,11 @@ struct Rig {
 
   void upload(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
-    std::memcpy(to, from, static_cast<size_t>(bytes));
+    if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
   }
   void download(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
-    std::memcpy(to, from, static_cast<size_t>(bytes));
+    if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
   }
 };
 
