@@ -18,7 +18,8 @@ struct ChatPiece {
   std::string text;
 };
 
-/// The chat templates that are built in, chosen by name: chatml, llama3, llama2, mistral.
+/// The chat templates that are built in, chosen by name: chatml, llama3, llama2, mistral.  llama2 and mistral write a
+/// system message into the first user message.
 class ChatTemplate {
  public:
   /// Throws JobError for an unknown name (naming the nearest).
@@ -35,9 +36,21 @@ class ChatTemplate {
   const std::string& end_of_turn() const { return end_of_turn_; }
 
  private:
+  enum class Family { chatml, llama3, llama2, mistral };
+
+  std::vector<ChatPiece> render_chatml(const std::vector<Message>& messages) const;
+  std::vector<ChatPiece> render_llama3(const std::vector<Message>& messages) const;
+  std::vector<ChatPiece> render_instructions(const std::vector<Message>& messages) const;
+
+  Family family_ = Family::chatml;
   std::string name_;
   std::string end_of_turn_;
-  std::string default_system_;
+  std::string default_system_;     ///< chatml: written where the conversation has no system message of its own
+  std::string generation_prompt_;  ///< what add_generation_prompt adds
+  bool always_prompts_ = false;    ///< Llama 3's first template adds it whether asked to or not
+  bool thinks_ = false;            ///< Qwen3: <think> before the answers to the last question, and nowhere else
+  bool plain_roles_ = false;       ///< other roles than system, user and assistant render in another way
+  std::string before_answer_, after_turn_;  ///< llama2, mistral: spaces around the assistant's text
 };
 
 }  // namespace tessera
