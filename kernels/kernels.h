@@ -19,7 +19,8 @@ enum class Write { overwrite, accumulate };  ///< y = ..., or y += ...
 
 struct AdamWStep {
   float learning_rate;
-  float beta1, beta2, epsilon, weight_decay;
+  double beta1, beta2;  ///< in double: 1 - 0.999f would be off by 1e-5
+  float epsilon, weight_decay;
   float bias_correction1, bias_correction2;  ///< 1 - beta^k, k the update's number from 1
   float gradient_scale;                      ///< the clipping factor, multiplied into each gradient as it is read
 };

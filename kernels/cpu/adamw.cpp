@@ -26,8 +26,8 @@ template <typename Written>
 HWY_INLINE void update(const AdamWStep& step, int64_t n, const AdamWState& state, const Written& written) {
   const Floats gradient_scale = all(step.gradient_scale), epsilon = all(step.epsilon);
   const Floats decay = all(static_cast<float>(1 - static_cast<double>(step.learning_rate) * step.weight_decay));
-  const Floats first_rate = all(static_cast<float>(1 - static_cast<double>(step.beta1)));
-  const Floats second_rate = all(static_cast<float>(1 - static_cast<double>(step.beta2))), beta2 = all(step.beta2);
+  const Floats first_rate = all(static_cast<float>(1 - step.beta1));
+  const Floats second_rate = all(static_cast<float>(1 - step.beta2)), beta2 = all(static_cast<float>(step.beta2));
   const Floats size = all(step.learning_rate / step.bias_correction1);
   const Floats deviation_scale = all(1 / std::sqrt(step.bias_correction2));
   for_each_vector(n, [&](int64_t i, auto span) {

@@ -25,8 +25,8 @@ void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {
   const ShardState& state = model_.state();
   AdamWStep step{};
   step.learning_rate = static_cast<float>(learning_rate);
-  step.beta1 = static_cast<float>(settings_.adam_beta1);
-  step.beta2 = static_cast<float>(settings_.adam_beta2);
+  step.beta1 = settings_.adam_beta1;
+  step.beta2 = settings_.adam_beta2;
   step.epsilon = static_cast<float>(settings_.adam_epsilon);
   step.bias_correction1 = static_cast<float>(1 - std::pow(settings_.adam_beta1, k));
   step.bias_correction2 = static_cast<float>(1 - std::pow(settings_.adam_beta2, k));

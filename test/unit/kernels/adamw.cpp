@@ -11,9 +11,9 @@ constexpr int steps = 5;
 AdamWStep step_number(int k) {
   AdamWStep step{};
   step.learning_rate = 1e-2f;
-  step.beta1 = 0.9f, step.beta2 = 0.95f, step.epsilon = 1e-8f, step.weight_decay = 0.1f;
-  step.bias_correction1 = static_cast<float>(1 - std::pow(static_cast<double>(step.beta1), k));
-  step.bias_correction2 = static_cast<float>(1 - std::pow(static_cast<double>(step.beta2), k));
+  step.beta1 = 0.9, step.beta2 = 0.95, step.epsilon = 1e-8f, step.weight_decay = 0.1f;
+  step.bias_correction1 = static_cast<float>(1 - std::pow(step.beta1, k));
+  step.bias_correction2 = static_cast<float>(1 - std::pow(step.beta2, k));
   step.gradient_scale = 0.5f;
   return step;
 }
