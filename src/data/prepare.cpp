@@ -28,6 +28,8 @@ constexpr size_t block_bytes = 16 << 20;
 constexpr int64_t errors_shown = 5;
 constexpr int64_t split_stream = -1;  // epochs use the random streams from 0
 
+std::string samples_in_words(int64_t count) { return fmt::format("{} {}", count, count == 1 ? "sample" : "samples"); }
+
 /// What happened to the samples on their way.
 struct Counts {
   int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
@@ -199,12 +201,10 @@ class Preparation {
   void check_not_empty(const PreparedWriter::Contents& contents) const {
     std::string why;
     if (counts_.dropped > 0)
-      why += fmt::format(
-          "; {} are longer than sequence_len = {} and overlong = drop leaves them out (overlong = split "
-          "cuts them into pieces)",
-          counts_.dropped, job_.data.sequence_len);
-    if (counts_.broken > 0) why += fmt::format("; {} are broken and were skipped", counts_.broken);
-    if (counts_.empty > 0) why += fmt::format("; {} are empty", counts_.empty);
+      why += fmt::format("; longer than sequence_len = {} and left out: {} (overlong = split cuts them into pieces)",
+                         job_.data.sequence_len, counts_.dropped);
+    if (counts_.broken > 0) why += fmt::format("; broken and skipped: {}", counts_.broken);
+    if (counts_.empty > 0) why += fmt::format("; empty: {}", counts_.empty);
     if (contents.train.empty()) throw DataError("there is no sample to train on in the data sets{}", why);
     if (contents.eval.empty() && !job_.eval_datasets.empty())
       throw DataError("there is no sample in the evaluation data sets{}", why);
@@ -212,7 +212,7 @@ class Preparation {
 
   void warn_about_counts() const {
     const auto warn = [](int64_t count, const std::string& what) {
-      if (count > 0) log::warn("{} {} {}", count, count == 1 ? "sample" : "samples", what);
+      if (count > 0) log::warn("{} {}", samples_in_words(count), what);
     };
     const std::string longer = fmt::format("longer than sequence_len = {}", job_.data.sequence_len);
     warn(counts_.broken, "broken and skipped (on_error = skip)");
@@ -220,7 +220,8 @@ class Preparation {
     warn(counts_.dropped, longer + " left out (overlong = drop)");
     warn(counts_.truncated, longer + " cut off there (overlong = truncate)");
     warn(counts_.unsupervised, "without a token that carries loss: kept, but nothing is learnt from them");
-    if (counts_.split > 0) log::info("{} samples {} split into pieces (overlong = split)", counts_.split, longer);
+    if (counts_.split > 0)
+      log::info("{} {} split into pieces (overlong = split)", samples_in_words(counts_.split), longer);
   }
 
   std::string summary(const PreparedWriter::Contents& contents) const {
@@ -232,7 +233,7 @@ class Preparation {
                                       {counts_.truncated, "too long, cut off"},
                                       {counts_.split, "too long, split"},
                                       {counts_.unsupervised, "without a token that carries loss"}})
-      if (count > 0) text += fmt::format("\n{} samples {}", count, what);
+      if (count > 0) text += fmt::format("\n{} {}", samples_in_words(count), what);
     return text;
   }
 

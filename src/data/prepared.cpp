@@ -12,10 +12,6 @@
 namespace tessera {
 namespace {
 
-/// Up to this many tokens of a file are kept in memory (8 bytes each): reading a sample then never waits for a
-/// checkpoint that is being written, which holds the lock of the HDF5 library.
-constexpr int64_t kept_in_memory = 16 << 20;
-
 struct Split {
   std::vector<int64_t> start;
   std::vector<int32_t> length, supervised, piece;
@@ -58,7 +54,7 @@ struct PreparedSet::State {
       damaged(fmt::format("it has version {} of the format, this program reads {}", version, prepared_version));
   }
 
-  void load() {
+  void load(int64_t kept_tokens) {
     check_header();
     vocab_size = file.read_int("/", "vocab_size");
     stored = file.size("/tokens");
@@ -66,7 +62,7 @@ struct PreparedSet::State {
     split = {column<int64_t>("start"), column<int32_t>("length"), column<int32_t>("supervised"),
              column<int32_t>("piece")};
     check_split();
-    if (stored == 0 || stored > kept_in_memory) return;
+    if (stored == 0 || stored > kept_tokens) return;
     tokens.resize(narrow<size_t>(stored));
     labels.resize(narrow<size_t>(stored));
     file.read("/tokens", 0, stored, tokens.data());
@@ -93,12 +89,12 @@ struct PreparedSet::State {
   }
 };
 
-PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split) {
+PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens) {
   if (!std::filesystem::exists(file)) throw DataError("{}: there is no such prepared file", file.string());
   State::reading([&] {
     state_ =
         std::make_unique<State>(State{file, "/splits/" + split + "/", hdf5::File::open_read(file), {}, 0, 0, {}, {}});
-    state_->load();
+    state_->load(kept_tokens);
   });
 }
 

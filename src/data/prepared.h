@@ -17,7 +17,9 @@ namespace tessera {
 class PreparedSet {
  public:
   /// Throws DataError where the file is missing, damaged, or of another version.  `split`: "train" or "eval".
-  PreparedSet(const std::filesystem::path& file, const std::string& split);
+  /// The tokens of a file that has at most `kept_tokens` are kept in memory (8 bytes each): reading a sample then never
+  /// waits for a checkpoint that is being written, which holds the lock of the HDF5 library.
+  PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens = 8 << 20);
   ~PreparedSet();
   PreparedSet(PreparedSet&&) noexcept;
   PreparedSet& operator=(PreparedSet&&) noexcept;

@@ -67,6 +67,13 @@ TEST_CASE("A batch of no sequences is empty", "[batch]") {
   REQUIRE(batch.documents() == 0);
 }
 
+TEST_CASE("Samples are the same whether the file is kept in memory or read piece by piece", "[prepared]") {
+  const TemporaryFolder folder;
+  const Path path = prepared_path(job_with(folder, {dataset("d", folder.write("a.jsonl", three_lines))}));
+  REQUIRE(samples_of(PreparedSet(path, "train", 0)) == three_samples);
+  REQUIRE(samples_of(PreparedSet(path, "train", 9)) == three_samples);
+}
+
 TEST_CASE("A sample knows the file and line it came from", "[prepared]") {
   const TemporaryFolder folder;
   const Path file = folder.write("a.jsonl", three_lines);
@@ -159,7 +166,7 @@ TEST_CASE("A sample without loss is kept", "[prepared]") {
       job_with(folder, {dataset("d", folder.write("a.jsonl", R"({"input_ids":[1,2],"labels":[-100,-100]})"))});
   const PreparedFile file = prepare(job, nullptr, test_vocab_size);
   REQUIRE(PreparedSet(file.path, "train").size() == 1);
-  REQUIRE_THAT(file.summary, Catch::Contains("1 samples without a token that carries loss"));
+  REQUIRE_THAT(file.summary, Catch::Contains("1 sample without a token that carries loss"));
 }
 
 TEST_CASE("inspect puts the tokens that carry loss in brackets", "[inspect]") {
