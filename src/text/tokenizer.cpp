@@ -69,6 +69,13 @@ nlohmann::json part(const TokenizerFile& file, const char* name) {
   return found == file.rest.end() ? nlohmann::json() : *found;
 }
 
+/// A batch of one text is its own longest text, so that only padding to a fixed length changes anything.
+bool pads(const nlohmann::json& padding) {
+  const auto strategy = padding.find("strategy"), multiple = padding.find("pad_to_multiple_of");
+  return strategy == padding.end() || *strategy != "BatchLongest" ||
+         (multiple != padding.end() && !multiple->is_null());
+}
+
 /// Leading and trailing white space of a token, in characters.
 struct Spaces {
   int64_t leading = 0, trailing = 0;
@@ -145,9 +152,7 @@ void Tokenizer::State::check_version(const TokenizerFile& file) const {
         "{}: it asks to cut every text off: \"truncation\": {}.  Set it to null; data.sequence_len does that", where,
         truncation.dump());
   }
-  // A batch of one text is its own longest text, so that only padding to a fixed length changes anything.
-  if (const auto padding = part(file, "padding");
-      !padding.is_null() && padding.value("strategy", "") != "BatchLongest") {
+  if (const auto padding = part(file, "padding"); !padding.is_null() && pads(padding)) {
     throw DataError("{}: it asks to pad every text: \"padding\": {}.  Set it to null", where, padding.dump());
   }
 }

@@ -1,13 +1,12 @@
 #pragma once
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "text/tokenizer.h"
+#include "unit/text/temporary_folder.h"
 
 /// Tokenizers of real models, which lie beside the project where they have been fetched.
 namespace tessera::test {
@@ -29,24 +28,6 @@ inline const std::vector<SharedTokenizer>& shared_tokenizers() {
 
 inline std::filesystem::path shared() { return TESSERA_SHARED; }
 
-/// A folder of its own under the temporary folder, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "tessera-text-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()));
-    path_ = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(path_ / name) << text; }
-
- private:
-  std::filesystem::path path_;
-};
-
 /// Nothing, with a message, where the tokenizer is not there.
 inline std::optional<Tokenizer> load_shared(const SharedTokenizer& which) {
   const auto source = shared() / which.directory / which.file;
@@ -58,13 +39,6 @@ inline std::optional<Tokenizer> load_shared(const SharedTokenizer& which) {
   const TemporaryFolder folder;
   std::filesystem::copy_file(source, folder.path() / "tokenizer.json");
   return Tokenizer::load(folder.path());
-}
-
-inline std::vector<nlohmann::json> read_json_lines(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  std::vector<nlohmann::json> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
-  return lines;
 }
 
 }  // namespace tessera::test

@@ -1,8 +1,8 @@
-#include <algorithm>
 #include <sstream>
 #include <string>
 #include <string_view>
 
+#include "unit/text/golden.h"
 #include "unit/text/shared_tokenizer.h"
 
 using namespace tessera;
@@ -10,12 +10,6 @@ using namespace tessera::test;
 using nlohmann::json;
 
 namespace {
-
-json offsets_of(const Encoding& encoding) {
-  json offsets = json::array();
-  for (const auto& [begin, end] : encoding.offsets) offsets.push_back({begin, end});
-  return offsets;
-}
 
 /// Calls `check(tokenizer, golden line)` for every line of every tokenizer's golden file.
 template <typename Check>
