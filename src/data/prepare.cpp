@@ -205,9 +205,16 @@ class Preparation {
                          job_.data.sequence_len, counts_.dropped);
     if (counts_.broken > 0) why += fmt::format("; broken and skipped: {}", counts_.broken);
     if (counts_.empty > 0) why += fmt::format("; empty: {}", counts_.empty);
-    if (contents.train.empty()) throw DataError("there is no sample to train on in the data sets{}", why);
+    if (contents.train.empty()) throw DataError("there is no sample to train on in {}{}", named(job_.datasets), why);
     if (contents.eval.empty() && !job_.eval_datasets.empty())
-      throw DataError("there is no sample in the evaluation data sets{}", why);
+      throw DataError("there is no sample in {}{}", named(job_.eval_datasets), why);
+  }
+
+  static std::string named(const std::vector<DatasetSettings>& sets) {
+    std::string names;
+    for (const DatasetSettings& set : sets)
+      names += fmt::format("{}[{}] ({})", names.empty() ? "" : ", ", set.name, set.path);
+    return names;
   }
 
   void warn_about_counts() const {
