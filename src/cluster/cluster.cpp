@@ -37,12 +37,14 @@ std::vector<std::string> gather_hosts(MPI_Comm group, int size) {
   std::vector<char> all(static_cast<size_t>(size) * kLength);
   check_mpi(MPI_Allgather(own.data(), kLength, MPI_CHAR, all.data(), kLength, MPI_CHAR, group), "MPI_Allgather");
   std::vector<std::string> hosts;
+  hosts.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) hosts.emplace_back(&all[static_cast<size_t>(r) * kLength]);
   return hosts;
 }
 
 std::vector<Peer> peers_of(const std::vector<std::string>& hosts) {
   std::vector<Peer> peers;
+  peers.reserve(hosts.size());
   for (const std::string& host : hosts) peers.push_back({narrow<int>(peers.size()), host});
   return peers;
 }

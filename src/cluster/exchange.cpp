@@ -19,22 +19,26 @@ constexpr int64_t kPiecesInFlight = 4;
 /// A ticket is the flow's number and the piece's slot.
 constexpr int64_t kTicketsAFlow = 64;
 
-/// Looks again a few times, then sleeps longer and longer.  Sleeps from the start, for one that yields its core to a
-/// computing thread gets it back a scheduler's slice of milliseconds later, but one that wakes up gets it at once.
+/// Looks again a few times, then sleeps a sixteenth of the time it has slept so far, which costs a long wait little
+/// time and little processor.  It does not yield: who yields a core to a computing thread gets it back a scheduler's
+/// slice of milliseconds later, who wakes up gets it at once.
 class Backoff {
  public:
   void reset() { *this = {}; }
   void wait() {
     if (++tries_ <= kImmediateTries) return;
-    std::this_thread::sleep_for(sleep_);
-    sleep_ = std::min(sleep_ * 3 / 2, kLongestSleep);
+    const auto sleep = std::clamp(slept_ / 16, kShortestSleep, kLongestSleep);
+    std::this_thread::sleep_for(sleep);
+    slept_ += sleep;
   }
 
  private:
+  using Duration = std::chrono::nanoseconds;
   static constexpr int kImmediateTries = 8;
-  static constexpr std::chrono::nanoseconds kLongestSleep = std::chrono::microseconds(200);
+  static constexpr Duration kShortestSleep = std::chrono::microseconds(10);
+  static constexpr Duration kLongestSleep = std::chrono::milliseconds(2);
   int tries_ = 0;
-  std::chrono::nanoseconds sleep_ = std::chrono::microseconds(10);
+  Duration slept_{0};
 };
 
 std::string joined(const std::set<int>& ranks) { return fmt::format("{}", fmt::join(ranks, ", ")); }

@@ -25,7 +25,7 @@ constexpr int64_t kSmallestSumPiece = 64 << 10;
 
 /// The same on every rank of the group, because sender and receiver cut alike.
 int64_t sum_piece_bytes(int ranks) {
-  const int64_t fair = kRingBytes / (kRingSlots * std::max(1, ranks - 1));
+  const int64_t fair = kRingBytes / (kRingSlots * std::max<int64_t>(1, ranks - 1));
   return std::clamp(fair / 4096 * 4096, kSmallestSumPiece, kLargestSumPiece);
 }
 
@@ -146,8 +146,8 @@ void MessageCommunicator::reduce_small(float* data, int64_t count, const Collect
   const int64_t bytes = count * int64_t{sizeof(float)};
   auto* all = reinterpret_cast<float*>(scratch(size() * bytes));
   gather(Lane::stream, data, all, bytes, name);
-  std::vector<const float*> parts;
-  for (int r = 0; r < size(); ++r) parts.push_back(all + r * count);
+  std::vector<const float*> parts(static_cast<size_t>(size()));
+  for (size_t r = 0; r < parts.size(); ++r) parts[r] = all + static_cast<int64_t>(r) * count;
   sum_in_rank_order(parts, count,
                     [&](int64_t begin, const float* sums, int64_t n) { std::copy_n(sums, n, data + begin); });
 }

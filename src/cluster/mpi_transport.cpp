@@ -77,21 +77,20 @@ class MpiMessages final : public Messages {
   MpiMessages& operator=(const MpiMessages&) = delete;
   ~MpiMessages() override {
     for (MPI_Request& request : requests_) {
+      if (request == MPI_REQUEST_NULL) continue;
       MPI_Cancel(&request);
       MPI_Request_free(&request);
     }
   }
 
   void send(int peer, const void* data, int64_t bytes, int64_t ticket) override {
-    MPI_Request request = MPI_REQUEST_NULL;
+    MPI_Request& request = keep({ticket, -1});
     check_mpi(MPI_Isend(data, narrow<int>(bytes), MPI_BYTE, peer, kTag, group_, &request), "MPI_Isend");
-    keep(request, {ticket, -1});
   }
 
   void receive(int peer, void* data, int64_t bytes, int64_t ticket) override {
-    MPI_Request request = MPI_REQUEST_NULL;
+    MPI_Request& request = keep({ticket, narrow<int>(bytes)});
     check_mpi(MPI_Irecv(data, narrow<int>(bytes), MPI_BYTE, peer, kTag, group_, &request), "MPI_Irecv");
-    keep(request, {ticket, narrow<int>(bytes)});
   }
 
   void poll(std::vector<int64_t>& finished) override {
@@ -115,11 +114,12 @@ class MpiMessages final : public Messages {
     int bytes;  // of a receive; −1 for a send
   };
 
-  void keep(MPI_Request request, Expected expected) {
-    requests_.push_back(request);
+  MPI_Request& keep(Expected expected) {
+    requests_.push_back(MPI_REQUEST_NULL);
     expected_.push_back(expected);
     indices_.resize(requests_.size());
     statuses_.resize(requests_.size());
+    return requests_.back();
   }
 
   void check_results(int result, int count) const {
@@ -173,6 +173,7 @@ std::unique_ptr<Transport> MpiTransport::subgroup(const std::vector<int>& member
   MpiGroup control = MpiGroup::of_members(control_lane_.get(), members);
   MpiGroup stream = MpiGroup::duplicate(control.get());
   std::vector<Peer> chosen;
+  chosen.reserve(members.size());
   for (const int member : members) chosen.push_back(peers()[static_cast<size_t>(member)]);
   return std::make_unique<MpiTransport>(std::move(stream), std::move(control), std::move(chosen));
 }

@@ -47,6 +47,8 @@ class LocalMessages final : public Messages {
     finished.insert(finished.end(), sent_.begin(), sent_.end());
     sent_.clear();
     std::vector<Wanted> still;
+    // One lock for all: a message that comes meanwhile must not pass by the receive that was first to find none.
+    const std::lock_guard lock(hub_.mutex);
     for (const Wanted& wanted : wanted_) {
       LocalHub::Message message;
       if (take(wanted.peer, message)) {
@@ -68,7 +70,6 @@ class LocalMessages final : public Messages {
   };
 
   bool take(int peer, LocalHub::Message& message) {
-    const std::lock_guard lock(hub_.mutex);
     auto& queue = hub_.queues[lane_][{peer, rank_}];
     if (queue.empty()) return false;
     message = std::move(queue.front());
