@@ -3,9 +3,9 @@
 
 #include "kernels/kernels.h"
 
-/// The CPU's kernels: matrix products by oneDNN (gemm.cpp), everything else in Highway, dispatched at run time to what the
-/// processor has.  A kernel of the list is a member here whose body enqueues the work; the vector code of a subject is in
-/// the file of its name.
+/// The CPU's kernels: matrix products by oneDNN (gemm.cpp), everything else in Highway, dispatched at run time to what
+/// the processor has.  A kernel of the list is a member here whose body enqueues the work; the vector code of a subject
+/// is in the file of its name.
 namespace tessera {
 
 class CpuAttention;

@@ -3,12 +3,14 @@
 #include <string>
 #include <string_view>
 
-/// Files that other processes may look at while they change.  All throw DataError with the path and the system's reason.
+/// Files that other processes may look at while they change.  All throw DataError with the path and the system's
+/// reason.
 namespace tessera {
 
 std::string read_text(const std::filesystem::path& path);
 
-/// Writes to a temporary name beside `path`, syncs it, renames it, syncs the folder: a reader sees the old text or the new.
+/// Writes to a temporary name beside `path`, syncs it, renames it, syncs the folder: a reader sees the old text or the
+/// new.
 void write_text_durably(const std::filesystem::path& path, std::string_view text);
 
 void sync_file(const std::filesystem::path& path);    ///< fsync

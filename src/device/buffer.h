@@ -7,7 +7,8 @@
 
 namespace tessera {
 
-/// Owns a piece of a device's memory.  Streams may still use it when it goes out of scope only if they were synchronised.
+/// Owns a piece of a device's memory.  Streams may still use it when it goes out of scope only if they were
+/// synchronised.
 class Buffer {
  public:
   Buffer() = default;

@@ -26,9 +26,18 @@ enum class DType : uint8_t { f32, bf16, i32 };
 
 template <typename T>
 constexpr DType dtype_of();
-template <> constexpr DType dtype_of<float>() { return DType::f32; }
-template <> constexpr DType dtype_of<bf16>() { return DType::bf16; }
-template <> constexpr DType dtype_of<int32_t>() { return DType::i32; }
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
+template <>
+constexpr DType dtype_of<bf16>() {
+  return DType::bf16;
+}
+template <>
+constexpr DType dtype_of<int32_t>() {
+  return DType::i32;
+}
 
 constexpr int64_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
 constexpr std::string_view name_of(DType dtype) {
@@ -39,9 +48,12 @@ constexpr std::string_view name_of(DType dtype) {
 template <typename F>
 decltype(auto) with_compute_type(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::bf16: return f(bf16{});
-    case DType::i32: break;
+    case DType::f32:
+      return f(float{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::i32:
+      break;
   }
   throw std::logic_error("a compute type is fp32 or bf16");
 }

@@ -5,87 +5,95 @@
 #include <string>
 #include <vector>
 
-/// The job room: one typed struct a section of job.ini, the default beside the name.  The parser, `--help`, the reference
-/// table in docs/job.md and the resolved job are all made from one description of these fields (fields.cpp).
+/// The job room: one typed struct a section of job.ini, the default beside the name.  The parser, `--help`, the
+/// reference table in docs/job.md and the resolved job are all made from one description of these fields (fields.cpp).
 namespace tessera {
 
 using Path = std::filesystem::path;
 
 struct JobSettings {
-  Path output_dir;     // where everything of the job goes (required)
-  int64_t seed = 42;   // of the sample order, the split, and random weights
+  Path output_dir;    // where everything of the job goes (required)
+  int64_t seed = 42;  // of the sample order, the split, and random weights
 };
 
 enum class Init { pretrained, random };
 enum class Checkpointing { none, selective, full };
 enum class Precision { bf16, fp32 };
 struct ModelSettings {
-  Path base;                                                      // Hugging Face directory (required)
-  Init init = Init::pretrained;                                   // random: weights from base's config.json alone
-  Path tokenizer;                                                 // directory of tokenizer.json (default: base)
-  Checkpointing gradient_checkpointing = Checkpointing::full;     // what is recomputed in the backward pass
-  Precision precision = Precision::bf16;                          // of weights and activations in compute
+  Path base;                                                   // Hugging Face directory (required)
+  Init init = Init::pretrained;                                // random: weights from base's config.json alone
+  Path tokenizer;                                              // directory of tokenizer.json (default: base)
+  Checkpointing gradient_checkpointing = Checkpointing::full;  // what is recomputed in the backward pass
+  Precision precision = Precision::bf16;                       // of weights and activations in compute
 };
 
 enum class Overlong { drop, truncate, split };
 enum class OnError { stop, skip };
 struct DataSettings {
-  int64_t sequence_len = 2048;          // tokens of a sequence at most, packed or not
-  bool sample_packing = true;           // several samples in a sequence, each attending to itself only
-  bool shuffle = true;                  // false keeps file order
-  bool train_on_inputs = false;         // the prompt carries loss too
-  double val_set_size = 0;              // a fraction below 1, else a number of samples
-  Path prepared_path;                   // default: output_dir/prepared
-  Overlong overlong = Overlong::drop;   // samples above sequence_len
-  OnError on_error = OnError::stop;     // a broken line
-  int64_t workers = 0;                  // tokenising threads; 0: the cores of the host
+  int64_t sequence_len = 2048;         // tokens of a sequence at most, packed or not
+  bool sample_packing = true;          // several samples in a sequence, each attending to itself only
+  bool shuffle = true;                 // false keeps file order
+  bool train_on_inputs = false;        // the prompt carries loss too
+  double val_set_size = 0;             // a fraction below 1, else a number of samples
+  Path prepared_path;                  // default: output_dir/prepared
+  Overlong overlong = Overlong::drop;  // samples above sequence_len
+  OnError on_error = OnError::stop;    // a broken line
+  int64_t workers = 0;                 // tokenising threads; 0: the cores of the host
 };
 
 enum class DatasetType { tokenized, completion, alpaca, chat_template, input_output };
 enum class TrainOnEos { turn, last, none, all };
 struct DatasetSettings {
-  std::string name;                          // of the section, dataset.NAME
-  std::string path;                          // file, directory or glob (required)
-  DatasetType type = DatasetType::alpaca;    // (required)
-  int64_t repeat = 1;                        // times per epoch
-  int64_t limit = 0;                         // the first N samples; 0: all
-  std::string field;                         // completion: key of the text ("text")
-  std::string field_system;                  // alpaca ("system")
-  std::string field_instruction;             // alpaca ("instruction")
-  std::string field_input;                   // alpaca ("input")
-  std::string field_output;                  // alpaca ("output")
-  std::string field_messages;                // chat_template ("messages", or "conversations" where that is present)
-  std::string message_field_role;            // chat_template ("role"; "from")
-  std::string message_field_content;         // chat_template ("content"; "value")
-  std::string chat_template;                 // chatml, llama3, llama2, mistral, tokenizer_default (by recognising it)
-  std::string system_prompt;                 // used where a sample has none
-  std::vector<std::string> roles_to_train;   // chat_template ("assistant")
+  std::string name;                            // of the section, dataset.NAME
+  std::string path;                            // file, directory or glob (required)
+  DatasetType type = DatasetType::alpaca;      // (required)
+  int64_t repeat = 1;                          // times per epoch
+  int64_t limit = 0;                           // the first N samples; 0: all
+  std::string field;                           // completion: key of the text ("text")
+  std::string field_system;                    // alpaca ("system")
+  std::string field_instruction;               // alpaca ("instruction")
+  std::string field_input;                     // alpaca ("input")
+  std::string field_output;                    // alpaca ("output")
+  std::string field_messages;                  // chat_template ("messages", or "conversations" where that is present)
+  std::string message_field_role;              // chat_template ("role"; "from")
+  std::string message_field_content;           // chat_template ("content"; "value")
+  std::string chat_template;                   // chatml, llama3, llama2, mistral, tokenizer_default (by recognising it)
+  std::string system_prompt;                   // used where a sample has none
+  std::vector<std::string> roles_to_train;     // chat_template ("assistant")
   TrainOnEos train_on_eos = TrainOnEos::turn;  // which end-of-turn tokens carry loss
 };
 
-enum class Scheduler { linear, cosine, constant, constant_with_warmup, cosine_with_min_lr, inverse_sqrt, warmup_stable_decay };
+enum class Scheduler {
+  linear,
+  cosine,
+  constant,
+  constant_with_warmup,
+  cosine_with_min_lr,
+  inverse_sqrt,
+  warmup_stable_decay
+};
 enum class Optimizer { adamw };
 struct TrainSettings {
   double num_epochs = 1;
-  int64_t max_steps = 0;                       // above 0: instead of num_epochs
-  int64_t micro_batch_size = 1;                // sequences a rank computes at once
+  int64_t max_steps = 0;         // above 0: instead of num_epochs
+  int64_t micro_batch_size = 1;  // sequences a rank computes at once
   int64_t gradient_accumulation_steps = 1;
-  int64_t global_batch_size = 0;               // sequences an update, on any number of ranks; instead of the line above
+  int64_t global_batch_size = 0;  // sequences an update, on any number of ranks; instead of the line above
   double learning_rate = 2e-5;
   Scheduler lr_scheduler = Scheduler::cosine;
   int64_t warmup_steps = 0;
-  double warmup_ratio = 0;                     // of all steps, where warmup_steps is 0
-  double min_lr_rate = 0;                      // cosine_with_min_lr, warmup_stable_decay: the floor over learning_rate
-  double num_cycles = 0.5;                     // cosine: waves
-  int64_t num_stable_steps = 0;                // warmup_stable_decay
-  int64_t num_decay_steps = 0;                 // warmup_stable_decay
-  int64_t inverse_sqrt_timescale = 0;          // inverse_sqrt; 0: warmup_steps, or 10000
+  double warmup_ratio = 0;             // of all steps, where warmup_steps is 0
+  double min_lr_rate = 0;              // cosine_with_min_lr, warmup_stable_decay: the floor over learning_rate
+  double num_cycles = 0.5;             // cosine: waves
+  int64_t num_stable_steps = 0;        // warmup_stable_decay
+  int64_t num_decay_steps = 0;         // warmup_stable_decay
+  int64_t inverse_sqrt_timescale = 0;  // inverse_sqrt; 0: warmup_steps, or 10000
   Optimizer optimizer = Optimizer::adamw;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;
-  double weight_decay = 0;                     // on every tensor but norm weights and biases
-  double max_grad_norm = 1;                    // 0: no clipping
+  double weight_decay = 0;   // on every tensor but norm weights and biases
+  double max_grad_norm = 1;  // 0: no clipping
 };
 
 enum class Strategy { full_shard, shard_grad_op, no_shard, hybrid_shard };
@@ -96,20 +104,20 @@ struct ShardSettings {
   Strategy strategy = Strategy::full_shard;  // what is split over the ranks
   BackwardPrefetch backward_prefetch = BackwardPrefetch::backward_pre;
   bool forward_prefetch = true;
-  bool limit_all_gathers = true;             // at most two units gathered ahead
-  int64_t group_size = 0;                    // hybrid_shard: ranks of a shard group; 0: the ranks of one host
+  bool limit_all_gathers = true;  // at most two units gathered ahead
+  int64_t group_size = 0;         // hybrid_shard: ranks of a shard group; 0: the ranks of one host
   ReduceDtype reduce_dtype = ReduceDtype::fp32;
   Offload offload = Offload::none;
 };
 
 enum class Export { final_only, every, never };  // written final, every, never
 struct CheckpointSettings {
-  int64_t save_steps = 0;               // 0: only at the end
-  int64_t save_total_limit = 0;         // 0: keep all
-  std::string resume = "auto";          // auto, never, or a checkpoint directory
-  bool async = true;                    // write on a thread beside training
+  int64_t save_steps = 0;                   // 0: only at the end
+  int64_t save_total_limit = 0;             // 0: keep all
+  std::string resume = "auto";              // auto, never, or a checkpoint directory
+  bool async = true;                        // write on a thread beside training
   Export export_when = Export::final_only;  // key `export`
-  Path export_dir;                      // default: output_dir/final
+  Path export_dir;                          // default: output_dir/final
   Precision export_dtype = Precision::bf16;
   int64_t max_shard_bytes = 5'000'000'000;  // "5 GB", "300 MB" or a number
 };
@@ -122,12 +130,12 @@ struct EvalSettings {
 struct LogSettings {
   int64_t logging_steps = 1;  // lines on the terminal; metrics.jsonl has every step
   bool tensorboard = true;
-  bool profile = false;       // seconds per phase, as table and in metrics
-  Path trace;                 // Chrome trace file
+  bool profile = false;  // seconds per phase, as table and in metrics
+  Path trace;            // Chrome trace file
 };
 
 struct GenerateSettings {
-  std::string prompt;  // the text, or the path of a file with a prompt a line
+  std::string prompt;        // the text, or the path of a file with a prompt a line
   std::optional<bool> chat;  // default: true where a template is known
   int64_t max_new_tokens = 256;
   double temperature = 0;  // 0: greedy
@@ -150,7 +158,7 @@ struct Job {
   JobSettings job;
   ModelSettings model;
   DataSettings data;
-  std::vector<DatasetSettings> datasets;       // in file order
+  std::vector<DatasetSettings> datasets;  // in file order
   std::vector<DatasetSettings> eval_datasets;
   TrainSettings train;
   ShardSettings shard;
@@ -162,8 +170,8 @@ struct Job {
   NetworkSettings network;
 };
 
-/// Reads a job file: comments, ${ENV}, `overrides` ("section.key=value") on top, defaults, ranges, cross-checks.  Relative
-/// paths become absolute from the job file's folder (overrides: from the current one).  Throws JobError
+/// Reads a job file: comments, ${ENV}, `overrides` ("section.key=value") on top, defaults, ranges, cross-checks.
+/// Relative paths become absolute from the job file's folder (overrides: from the current one).  Throws JobError
 /// "FILE:LINE: [section] key: what is wrong; what was expected".
 Job parse_job(const Path& file, const std::vector<std::string>& overrides);
 

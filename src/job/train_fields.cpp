@@ -31,8 +31,9 @@ std::vector<Field> schedule_fields(const Of<TrainSettings>& train) {
   return {
       train.key("learning_rate", &TrainSettings::learning_rate, number(at_least(0)), "the highest of the schedule"),
       train.key("lr_scheduler", &TrainSettings::lr_scheduler, scheduler, "as transformers' get_scheduler defines them"),
-      train.key("warmup_steps", &TrainSettings::warmup_steps, whole_number(0),
-                "updates until learning_rate is reached; constant has none, whatever this says, as in transformers")
+      train
+          .key("warmup_steps", &TrainSettings::warmup_steps, whole_number(0),
+               "updates until learning_rate is reached; constant has none, whatever this says, as in transformers")
           .off_at_zero(),
       train
           .key("warmup_ratio", &TrainSettings::warmup_ratio, number(at_least(0).up_to(1)),
