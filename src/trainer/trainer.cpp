@@ -82,6 +82,8 @@ ExitCode Trainer::run() {
   }
   finish_saving();
   if (progress_) progress_->finish();
+  if (progress_ && job_.log.profile && plan_.total_steps() > resumed_step_)
+    log::info("{}", profile_table(phase_seconds_, plan_.total_steps() - resumed_step_, training_seconds_));
   if (job_.checkpoint.export_when != Export::never) export_model(plan_.total_steps());
   return ExitCode::done;
 }
@@ -196,6 +198,7 @@ StepMetrics Trainer::summarise(int64_t k, const TrainingPlan::Update& update, co
   const double end = now();
   m.seconds = end - step_started_;
   step_started_ = end;
+  training_seconds_ += m.seconds;
   m.mfu = flops / (m.seconds * gemm_peak_);
   return m;
 }
@@ -215,9 +218,9 @@ void Trainer::require_finite(const StepMetrics& m) {
 
 void Trainer::step(int64_t k) {
   const TrainingPlan::Update update = plan_.update(k);
-  std::vector<double> phases_before;
-  for (int i = 0; i < static_cast<int>(Phase::count); ++i)
-    phases_before.push_back(session_.profiler().seconds(static_cast<Phase>(i)));
+  PhaseSeconds phases_before{};
+  for (size_t i = 0; i < phases_before.size(); ++i)
+    phases_before[i] = session_.profiler().seconds(static_cast<Phase>(i));
 
   const int64_t supervised = enqueue_micro_batches(k, update);
   session_.model().synchronize();
@@ -229,10 +232,12 @@ void Trainer::step(int64_t k) {
   samples_seen_ += m.samples;
   tokens_seen_ += m.tokens;
   stop_ = std::any_of(reports.begin(), reports.end(), [](const Report& r) { return r.stop_requested != 0; });
-  if (job_.log.profile)
-    for (int i = 0; i < static_cast<int>(Phase::count); ++i)
-      m.phases.emplace_back(static_cast<Phase>(i),
-                            session_.profiler().seconds(static_cast<Phase>(i)) - phases_before[static_cast<size_t>(i)]);
+  for (size_t i = 0; job_.log.profile && i < phases_before.size(); ++i) {
+    const auto phase = static_cast<Phase>(i);
+    const double spent = session_.profiler().seconds(phase) - phases_before[i];
+    m.phases.emplace_back(phase, spent);
+    phase_seconds_[i] += spent;
+  }
   tell(m);
   collect_save(reports);
 }

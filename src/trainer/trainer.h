@@ -10,6 +10,7 @@
 #include "trainer/flops.h"
 #include "trainer/metrics.h"
 #include "trainer/plan.h"
+#include "trainer/profile_table.h"
 #include "trainer/progress.h"
 #include "trainer/saving.h"
 #include "trainer/session.h"
@@ -73,7 +74,8 @@ class Trainer {
   int64_t last_evaluated_ = -1;
   int64_t last_saved_ = 0;
   int64_t samples_seen_ = 0, tokens_seen_ = 0;
-  double step_started_ = 0;
+  double step_started_ = 0, training_seconds_ = 0;
+  PhaseSeconds phase_seconds_{};  // of all steps, with log.profile
   double communication_wait_so_far_ = 0;
   // Rank 0 only.
   std::optional<MetricsFile> metrics_;
