@@ -13,6 +13,7 @@ std::optional<std::filesystem::path> chosen_checkpoint(const Job& job) {
 ExportSettings export_settings(const Job& job) {
   ExportSettings settings;
   settings.base = job.model.base;
+  settings.tokenizer = job.model.tokenizer;
   settings.directory = job.checkpoint.export_dir;
   settings.dtype = job.checkpoint.export_dtype == Precision::bf16 ? DType::bf16 : DType::f32;
   settings.max_shard_bytes = job.checkpoint.max_shard_bytes;
