@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-words=(violinist smuggler uncle)  # all in the evaluation set
+words=(violinist chart mandate)  # all in the evaluation set
 
 build/venv/bin/python scripts/make_smollm2.py
 python3 scripts/make_definitions.py
@@ -19,7 +19,9 @@ if [ "$(id -u)" = 0 ]; then  # a container, most likely: Open MPI wants to be to
 fi
 mpirun -n 2 --oversubscribe --bind-to none ./train jobs/demo.ini
 
-answers() { ./train generate jobs/demo.ini generate.prompt=build/data/definitions/prompts.txt checkpoint.resume=never "$@"; }
+answers() {
+  ./train generate jobs/demo.ini device.threads=1 generate.prompt=build/data/definitions/prompts.txt checkpoint.resume=never "$@"
+}
 answers >build/demo/before.txt
 answers model.base=build/demo/final checkpoint.export_dir=build/demo/unused >build/demo/after.txt
 python3 scripts/demo_report.py build/demo
