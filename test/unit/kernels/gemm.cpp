@@ -4,7 +4,7 @@
 
 #include "support/kernel_test.h"
 
-// `ctest -R gemm` runs these tests a second time with ONEDNN_MAX_CPU_ISA=AVX2, where bf16 is multiplied as fp32.
+// older_processor.cpp runs these tests again as on processors where bf16 is multiplied as fp32.
 namespace tessera::test {
 namespace {
 
