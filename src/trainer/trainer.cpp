@@ -84,7 +84,7 @@ ExitCode Trainer::run() {
   if (progress_) progress_->finish();
   if (progress_ && job_.log.profile && plan_.total_steps() > resumed_step_)
     log::info("{}", profile_table(phase_seconds_, plan_.total_steps() - resumed_step_, training_seconds_));
-  if (job_.checkpoint.export_when != Export::never) export_model(plan_.total_steps());
+  if (job_.checkpoint.export_when != Export::never) export_model(std::max(resumed_step_, plan_.total_steps()));
   return ExitCode::done;
 }
 
@@ -120,6 +120,8 @@ void Trainer::load_weights() {
 
 void Trainer::announce() {
   if (!progress_) return;
+  if (resumed_step_ >= plan_.total_steps())
+    log::info("all {} steps are done: nothing is left to train", plan_.total_steps());
   log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
             parameter_count(session_.config()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
