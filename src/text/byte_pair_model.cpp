@@ -32,15 +32,20 @@ void BytePairModel::read_settings(const TokenizerFile& file) {
     throw DataError("{}: it asks for the model {}; this program knows BPE", where_, type->dump());
   }
   for (const auto& [key, value] : model->items()) {
-    const bool flag = value.is_boolean() && value.get<bool>();
+    const auto flag = [&] {
+      if (!value.is_boolean()) throw DataError("{}: the model's {} is neither true nor false", where_, key);
+      return value.get<bool>();
+    };
+    if (value.is_null()) continue;
     if (key == "fuse_unk") {
-      fuse_unknown_ = flag;
+      fuse_unknown_ = flag();
     } else if (key == "byte_fallback") {
-      byte_fallback_ = flag;
+      byte_fallback_ = flag();
     } else if (key == "ignore_merges") {
-      ignore_merges_ = flag;
+      ignore_merges_ = flag();
     } else if (key == "unk_token") {
-      if (value.is_string()) unknown_token_ = value.get<std::string>();
+      if (!value.is_string()) throw DataError("{}: the model's unk_token is not a text", where_);
+      unknown_token_ = value.get<std::string>();
     } else if (key == "dropout" || key == "continuing_subword_prefix" || key == "end_of_word_suffix") {
       if (is_set(value))
         throw DataError("{}: the model's {} = {} is not known to this program", where_, key, value.dump());
