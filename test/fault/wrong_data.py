@@ -1,10 +1,11 @@
 """wrong_data.py TRAIN: samples that cannot be used, and samples that can but deserve a word."""
 import json
 
-from harness import OWN_CASES, Case, program, require, steps, workspace
+from harness import OWN_CASES, ROOT, Case, program, require, steps, workspace
 
 train, _ = program()
 case = Case(OWN_CASES / "llama")
+TOKENIZER = ROOT / "test" / "data" / "tokenizer" / "byte-level"  # of more tokens than the case's model
 good = [json.loads(line) for line in (case.folder / "train.jsonl").open()]
 
 
@@ -31,6 +32,15 @@ with workspace() as place:
         output = train.finish(train.start(ranks, [job]), 4, what)
         told = [line for line in output.splitlines() if "error: " in line]
         require(len(told) == 1 and named in told[0], f"{what}, {ranks} ranks: one message names {named}", output)
+
+    folder = place / "vocabulary"
+    folder.mkdir()
+    (folder / "data.txt").write_text("a text")
+    job = train.job(folder, {**case.settings(), "dataset.reference.path": folder / "data.txt", "data.overlong": "split",
+                             "dataset.reference.type": "completion", "model.tokenizer": TOKENIZER})
+    output = train.finish(train.start(2, [job]), 4, "a tokenizer with more tokens than the model")
+    told = [line for line in output.splitlines() if "error: " in line]
+    require(len(told) == 1 and str(TOKENIZER) in told[0] and "tokens" in told[0], "one message names the tokenizer", output)
 
     folder = place / "unsupervised"
     folder.mkdir()
