@@ -130,7 +130,8 @@ def machine():
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
     flags = Path("/proc/cpuinfo").read_text()
-    units = [name for name, flag in (("AVX2", " avx2"), ("AVX-512", " avx512f"), ("AMX bf16", " amx_bf16")) if flag in flags]
+    names = (("AVX2", " avx2"), ("AVX-512", " avx512f"), ("AVX-512 bf16", " avx512_bf16"), ("AMX bf16", " amx_bf16"))
+    units = [name for name, flag in names if flag in flags]
     return f"{model}, {os.cpu_count()} cores, {', '.join(units)}"
 
 
