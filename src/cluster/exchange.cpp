@@ -15,7 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kPiecesInFlight = 4;
+/// Enough that the peer finds work while this rank sleeps between two looks.
+constexpr int64_t kPiecesInFlight = 16;
 /// A ticket is the flow's number and the piece's slot.
 constexpr int64_t kTicketsAFlow = 64;
 
@@ -140,10 +141,11 @@ void Exchange::finish() {
   });
 }
 
-/// The waiting ranks' clocks run out together; a rank lets those before it speak first, so that one of them does.
+/// The waiting ranks' clocks run out together.  A rank lets those before it speak first, for as long as it takes them to
+/// end the job, so that there is one message.
 void Exchange::check_timeout(std::chrono::duration<double> waited) const {
   if (timeout_seconds_ <= 0) return;
-  const double turn = std::min(0.5, timeout_seconds_ / 10) * std::min(transport_.rank(), 10);
+  const double turn = std::min(1.0, timeout_seconds_) * std::min(transport_.rank(), 10);
   if (waited.count() >= timeout_seconds_ + turn) throw_late();
 }
 

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kSmallBytes = 64 << 10;
 
 /// A sum waits for every rank's piece; while it is made, the next pieces arrive in the other slots.
-constexpr int kRingSlots = 3;
+constexpr int kRingSlots = 8;
 constexpr int64_t kRingBytes = 32 << 20;  // of all rings together, where many ranks make the pieces small
 constexpr int64_t kLargestSumPiece = 1 << 20;
 constexpr int64_t kSmallestSumPiece = 64 << 10;

@@ -51,7 +51,7 @@ inline std::vector<char> bytes_of(int rank, int64_t count) {
   return bytes;
 }
 
-/// None, one, odd, and more than the pieces that are in flight at a time.
+/// None, one, odd, and several pieces.
 inline const std::vector<int64_t> kByteCounts = {0, 1, 7, 4097, 5 * 1048576 + 3};
 inline const std::vector<int64_t> kFloatCounts = {0, 1, 63, 1000, 16385, 1200007};
 
@@ -153,6 +153,22 @@ inline std::string check_host_collectives(Communicator& group, Stream&) {
   return {};
 }
 
+/// More pieces than are in flight at a time, sent and summed.
+inline std::string check_many_pieces(Communicator& group, Stream& stream) {
+  constexpr int64_t kCount = (18 << 18) + 3;  // floats: 18 MiB and a little
+  const std::vector<float> own = values_of(group.rank(), kCount);
+  std::vector<float> all(static_cast<size_t>(kCount * group.size())), sums(static_cast<size_t>(kCount), 0.0f);
+  group.all_gather(stream, own.data(), all.data(), kCount * int64_t{sizeof(float)}, "a large all_gather");
+  group.reduce_scatter(stream, all.data(), sums.data(), kCount, "a large reduce_scatter");
+  stream.synchronize();
+  // Every rank summed as many equal copies of what this rank sent as there are ranks.
+  std::vector<float> expected(own);
+  for (int r = 1; r < group.size(); ++r) {
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] += own[i];
+  }
+  return difference("all_gather and reduce_scatter", kCount, sums, expected);
+}
+
 /// Even and odd ranks apart, then each of them alone.
 inline std::string check_split(Communicator& group, Stream& stream) {
   const auto half = group.split(group.rank() % 2, "even and odd");
@@ -205,6 +221,7 @@ inline std::vector<CollectiveClaim> collective_claims() {
       {"all_gather works in place", check_all_gather_in_place},
       {"reduce_scatter adds the sum, made in the order of ranks, bit for bit", check_reduce_scatter},
       {"all_reduce gives every rank the sum in the order of ranks, bit for bit", check_all_reduce},
+      {"data of more pieces than are in flight at a time arrives whole", check_many_pieces},
       {"broadcast gives every rank the root's bytes, whichever the root", check_broadcast},
       {"host-side collectives do the same for control messages", check_host_collectives},
       {"split makes groups that keep to themselves", check_split},
