@@ -58,7 +58,8 @@ inline const std::vector<int64_t> kFloatCounts = {0, 1, 63, 1000, 16385, 1200007
 template <typename T>
 std::string difference(const std::string& what, int64_t size, const std::vector<T>& got,
                        const std::vector<T>& expected) {
-  if (got.size() == expected.size() && std::memcmp(got.data(), expected.data(), got.size() * sizeof(T)) == 0) return {};
+  const bool same_size = got.size() == expected.size();  // nothing has no address that memcmp might be given
+  if (same_size && (got.empty() || std::memcmp(got.data(), expected.data(), got.size() * sizeof(T)) == 0)) return {};
   return what + " of " + std::to_string(size) + " differs from what it should be";
 }
 
