@@ -24,6 +24,7 @@ PLACE = ROOT / "build" / "bench"
 MODEL = ROOT / "build" / "models" / "SmolLM2-135M-Instruct"
 TINY = ROOT / "test" / "data" / "reference" / "llama"
 SEQUENCE_LEN, VOCABULARY = 1024, 49152
+MARKER = "<!-- below this line the page is written by hand -->"
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
 
 JOB = """[job]
@@ -47,6 +48,7 @@ export = never
 resume = never
 [log]
 tensorboard = false
+profile = true
 [device]
 type = cpu
 threads = 1
@@ -77,11 +79,13 @@ def tessera(precision, arguments, data):
     job = PLACE / "bench.ini"
     job.write_text(JOB.format(out=out, model=MODEL, precision=precision, length=SEQUENCE_LEN, data=data,
                               steps=arguments.steps))
-    run(*mpirun(arguments.ranks, job))
+    output = run(*mpirun(arguments.ranks, job))
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     rows = [row for row in rows if "loss" in row]
     return {"seconds": [row["seconds"] for row in rows], "loss": [row["loss"] for row in rows],
-            "peak_bytes": max(row["peak_host_bytes"] for row in rows)}
+            "peak_bytes": max(row["peak_host_bytes"] for row in rows),
+            "plan": next(line for line in output.splitlines() if line.startswith("memory a rank:")),
+            "profile": {phase: statistics.median(row["profile"][phase] for row in rows[1:]) for phase in rows[0]["profile"]}}
 
 
 def peer(precision, arguments, data):
@@ -92,21 +96,36 @@ def peer(precision, arguments, data):
 
 
 def compare(precision, arguments, data):
-    """One row of the table."""
+    """A row of the table, and what ./train said of its last run."""
     rates = {"tessera": [], "peer": []}
-    peaks = {}
+    peaks, last = {}, {}
     for _ in range(arguments.rounds):
         for name, program in (("tessera", tessera), ("peer", peer)):
             result = program(precision, arguments, data)
             seconds = statistics.median(result["seconds"][1:])
             rates[name].append(arguments.ranks * SEQUENCE_LEN / seconds)
+            last[name] = {**result, "step": seconds}
             peaks[name] = max(peaks.get(name, 0), result["peak_bytes"])
             print(f"{precision} {name}: {rates[name][-1]:.1f} tokens/s, {result['peak_bytes'] / 2**20:.0f} MiB a rank, "
                   f"loss {result['loss'][0]:.4f} -> {result['loss'][-1]:.4f}", flush=True)
     ratios = [ours / theirs for ours, theirs in zip(rates["tessera"], rates["peer"])]
     return (f"| {precision} | {statistics.median(rates['tessera']):.0f} | {statistics.median(rates['peer']):.0f} | "
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | "
-            f"{peaks['tessera'] / 2**20:.0f} | {peaks['peer'] / 2**20:.0f} |")
+            f"{peaks['tessera'] / 2**20:.0f} | {peaks['peer'] / 2**20:.0f} |"), last["tessera"]
+
+
+def profile(run_of_precision):
+    """Rows of phases: seconds a step, and their share of it."""
+    rows = []
+    for phase in next(iter(run_of_precision.values()))["profile"]:
+        cells = (f"{r['profile'][phase]:.3f} s, {100 * r['profile'][phase] / r['step']:.0f} %" for r in run_of_precision.values())
+        rows.append(f"| {phase} | {' | '.join(cells)} |")
+    return chr(10).join(rows)
+
+
+def written_by_hand(page):
+    """What stands behind the marker stays."""
+    return page.read_text().split(MARKER, 1)[1] if page.exists() and MARKER in page.read_text() else chr(10)
 
 
 def first_step(ranks):
@@ -151,7 +170,10 @@ def main():
     data = PLACE / "random.jsonl"
     write_data(data)
     starts = {ranks: min(first_step(ranks) for _ in range(5)) for ranks in (1, arguments.ranks)}
-    table = [compare(precision, arguments, data) for precision in ("bf16", "fp32")]
+    compared = {precision: compare(precision, arguments, data) for precision in ("bf16", "fp32")}
+    table = [row for row, _ in compared.values()]
+    runs = {precision: last for precision, (_, last) in compared.items()}
+    page = ROOT / "docs" / "benchmarks.md"
     commit = run("git", "-C", ROOT, "rev-parse", "--short", "HEAD").strip()
     text = f"""# Benchmarks
 
@@ -168,11 +190,22 @@ memory is the largest resident set of a rank.
 |---|---|---|---|---|---|
 {chr(10).join(table)}
 
+What the memory plan says (docs/sharding.md): bf16 {runs["bf16"]["plan"]}; fp32 {runs["fp32"]["plan"]}. Beside it a rank holds the
+snapshot of the final save, kernels' scratch memory, and the libraries.
+
+## Where a step goes
+Rank 0, `log.profile`. forward, backward and optimizer follow one another on the compute stream; wait, gemm, attention, loss and
+elementwise lie within them; gather and reduce run on the communication stream, with waiting for the other rank.
+
+| phase | {" | ".join(runs)} |
+|---|---|---|
+{profile(runs)}
+
 ## From exec to the first step of a tiny job
 The reference case `llama` (22 thousand parameters), from the start of mpirun until metrics.jsonl has the first step, smallest of 5:
 {', '.join(f'{seconds:.2f} s on {ranks} rank{"s" if ranks > 1 else ""}' for ranks, seconds in starts.items())}.
 """
-    (ROOT / "docs" / "benchmarks.md").write_text(text)
+    page.write_text(text + MARKER + written_by_hand(page))
     print(text)
 
 
