@@ -177,7 +177,7 @@ def main():
     commit = run("git", "-C", ROOT, "rev-parse", "--short", "HEAD").strip()
     text = f"""# Benchmarks
 
-`make bench` wrote this page: {datetime.date.today()}, commit {commit}.
+`scripts/bench.py --rounds {arguments.rounds} --steps {arguments.steps}` (`make bench` takes 3 rounds of 5) wrote this page: {datetime.date.today()}, commit {commit}.
 Machine: {machine()}.  Peer: {versions()}, gloo.
 
 ## One step of SmolLM2-135M
