@@ -124,10 +124,6 @@ class Kernels {
                      const float* gradient, View weights) = 0;
   /// to = from, rounded to nearest even where to is bf16.  [rows, cols] of any compute types.
   virtual void cast(Stream& stream, ConstView from, View to) = 0;
-  /// to += from, fp32.
-  virtual void accumulate(Stream& stream, const float* from, int64_t n, float* to) = 0;
-  /// to += from, both [T, C] of the compute type.
-  virtual void add(Stream& stream, ConstView from, View to) = 0;
   virtual void fill_zero(Stream& stream, void* to, int64_t bytes) = 0;
   virtual void copy(Stream& stream, const void* from, void* to, int64_t bytes) = 0;
 };

@@ -87,10 +87,6 @@ class ProfiledKernels final : public Kernels {
     kernels_->adamw(s, step, n, master, exp_avg, exp_avg_sq, gradient, weights);
   }
   void cast(Stream& s, ConstView from, View to) override { kernels_->cast(s, from, to); }
-  void accumulate(Stream& s, const float* from, int64_t n, float* to) override { kernels_->accumulate(s, from, n, to); }
-  void add(Stream& s, ConstView from, View to) override {
-    timed(s, Phase::elementwise, [&] { kernels_->add(s, from, to); });
-  }
   void fill_zero(Stream& s, void* to, int64_t bytes) override {
     timed(s, Phase::elementwise, [&] { kernels_->fill_zero(s, to, bytes); });
   }

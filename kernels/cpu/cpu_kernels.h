@@ -66,8 +66,6 @@ class CpuKernels final : public Kernels {
 
   // elementwise.cpp
   void cast(Stream&, ConstView from, View to) override;
-  void accumulate(Stream&, const float* from, int64_t n, float* to) override;
-  void add(Stream&, ConstView from, View to) override;
   void fill_zero(Stream&, void* to, int64_t bytes) override;
   void copy(Stream&, const void* from, void* to, int64_t bytes) override;
 

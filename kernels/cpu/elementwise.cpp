@@ -24,17 +24,6 @@ void cast_row(ConstView from_view, View to_view) {
   });
 }
 
-/// to += from.
-void add_row(ConstView from_view, View to_view) {
-  with_compute_type(to_view.dtype, [&](auto type) {
-    const auto* from = from_view.as<decltype(type)>();
-    auto* to = to_view.as<decltype(type)>();
-    for_each_vector(to_view.cols, [&](int64_t i, auto span) {
-      store(hn::Add(load(to + i, span), load(from + i, span)), to + i, span);
-    });
-  });
-}
-
 }  // namespace tessera::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -42,7 +31,6 @@ HWY_AFTER_NAMESPACE();
 namespace tessera {
 
 HWY_EXPORT(cast_row);
-HWY_EXPORT(add_row);
 
 namespace {
 
@@ -68,14 +56,6 @@ void for_each_row(int threads, ConstView from, View to, const Row& row) {
 
 void CpuKernels::cast(Stream& stream, ConstView from, View to) {
   stream.enqueue([=, threads = threads_] { for_each_row(threads, from, to, HWY_DYNAMIC_DISPATCH(cast_row)); });
-}
-
-void CpuKernels::add(Stream& stream, ConstView from, View to) {
-  stream.enqueue([=, threads = threads_] { for_each_row(threads, from, to, HWY_DYNAMIC_DISPATCH(add_row)); });
-}
-
-void CpuKernels::accumulate(Stream& stream, const float* from, int64_t n, float* to) {
-  add(stream, ConstView(from, DType::f32, 1, n), View(to, DType::f32, 1, n));
 }
 
 void CpuKernels::fill_zero(Stream& stream, void* to, int64_t bytes) {

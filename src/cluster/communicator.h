@@ -39,9 +39,6 @@ class Communicator {
   /// The ranks of this group with the same color, ordered by rank.
   virtual std::unique_ptr<Communicator> split(int color, const std::string& name) = 0;
 
-  /// Seconds that this rank's streams have spent inside collectives since the start (transfer and waiting).
-  virtual double busy_seconds() const = 0;
-
   /// How long a rank may be late, without any byte of it arriving, before a collective throws; 0: for ever.  Holds for
   /// this rank's side of this group and of the groups split from it.
   virtual double timeout() const = 0;

@@ -33,7 +33,6 @@ class MessageCommunicator final : public Communicator {
   void barrier(CollectiveName name) override;
 
   std::unique_ptr<Communicator> split(int color, const std::string& name) override;
-  double busy_seconds() const override { return static_cast<double>(busy_nanoseconds_) * 1e-9; }
   double timeout() const override { return *timeout_; }
   void set_timeout(double seconds) override { *timeout_ = seconds; }
 
@@ -57,7 +56,6 @@ class MessageCommunicator final : public Communicator {
 
   std::unique_ptr<Transport> transport_;
   Timeout timeout_;
-  std::atomic<int64_t> busy_nanoseconds_ = 0;
   std::mutex stream_in_use_;
   std::vector<char> scratch_;  // of the stream's collectives, kept between them
 };

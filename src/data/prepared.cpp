@@ -108,10 +108,6 @@ const std::vector<int32_t>& PreparedSet::supervised() const { return state_->spl
 
 int64_t PreparedSet::total_tokens() const { return std::accumulate(lengths().begin(), lengths().end(), int64_t{0}); }
 
-int64_t PreparedSet::total_supervised() const {
-  return std::accumulate(supervised().begin(), supervised().end(), int64_t{0});
-}
-
 void PreparedSet::read(int64_t i, std::vector<int32_t>& ids, std::vector<int32_t>& labels) const {
   const State& s = *state_;
   const auto index = narrow<size_t>(i);

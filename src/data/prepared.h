@@ -28,7 +28,6 @@ class PreparedSet {
   const std::vector<int32_t>& lengths() const;     ///< tokens of each sample
   const std::vector<int32_t>& supervised() const;  ///< targets of each sample that carry loss (labels != -100 at 1…)
   int64_t total_tokens() const;
-  int64_t total_supervised() const;
 
   /// Appends sample i to the batch as one document.
   void append(int64_t i, Batch& batch) const;

@@ -119,7 +119,7 @@ struct Tokenizer::State {
   PostProcessor post_processor;
   std::unique_ptr<BytePairModel> model;
   std::unique_ptr<AddedTokens> added;
-  std::optional<int32_t> bos, eos, pad;
+  std::optional<int32_t> bos, eos;
   std::string chat_template, fingerprint;
   mutable ScratchPool scratches;
 };
@@ -134,7 +134,6 @@ Tokenizer::State::State(TokenizerFile& file, const TokenizerSettings& settings) 
   added = std::make_unique<AddedTokens>(part(file, "added_tokens"), model->vocabulary(), normalizer.get(), where);
   if (settings.bos_token) bos = required(*settings.bos_token, "bos_token");
   if (settings.eos_token) eos = required(*settings.eos_token, "eos_token");
-  if (settings.pad_token) pad = find(*settings.pad_token);  // nothing is padded, so it may be missing
   chat_template = settings.chat_template;
   Hasher hasher;
   hasher.update_field(file.hash);
@@ -315,7 +314,6 @@ bool Tokenizer::is_special(int32_t id) const {
 }
 std::optional<int32_t> Tokenizer::bos_id() const { return state_->bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return state_->eos; }
-std::optional<int32_t> Tokenizer::pad_id() const { return state_->pad; }
 std::string Tokenizer::chat_template() const { return state_->chat_template; }
 const std::string& Tokenizer::fingerprint() const { return state_->fingerprint; }
 

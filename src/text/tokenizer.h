@@ -43,7 +43,6 @@ class Tokenizer {
   // From tokenizer_config.json / special_tokens_map.json.
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
-  std::optional<int32_t> pad_id() const;
   std::string chat_template() const;  ///< the Jinja text; empty where there is none
 
   /// A hash of everything that shapes encodings, for the prepared file's key.

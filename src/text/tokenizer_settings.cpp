@@ -58,7 +58,7 @@ TokenizerSettings TokenizerSettings::read(const std::filesystem::path& directory
     const auto set = read_token(config, key, config_path);
     return set ? set : read_token(map, key, map_path);
   };
-  return {token("bos_token"), token("eos_token"), token("pad_token"), read_chat_template(config, directory)};
+  return {token("bos_token"), token("eos_token"), read_chat_template(config, directory)};
 }
 
 }  // namespace tessera

@@ -210,12 +210,6 @@ inline std::string check_control_beside_stream(Communicator& group, Stream& stre
   return {};
 }
 
-inline std::string check_busy_seconds(Communicator& group, Stream& stream) {
-  const double before = group.busy_seconds();
-  check_all_gather(group, stream);
-  return group.busy_seconds() > before ? "" : "the time inside collectives is not counted";
-}
-
 inline std::vector<CollectiveClaim> collective_claims() {
   return {
       {"all_gather puts every rank's bytes in the order of ranks", check_all_gather},
@@ -227,7 +221,6 @@ inline std::vector<CollectiveClaim> collective_claims() {
       {"host-side collectives do the same for control messages", check_host_collectives},
       {"split makes groups that keep to themselves", check_split},
       {"control messages and a stream's collectives run side by side", check_control_beside_stream},
-      {"busy_seconds counts the time inside collectives", check_busy_seconds},
   };
 }
 

@@ -1,6 +1,5 @@
 #include <bit>
 #include <catch2/catch.hpp>
-#include <tuple>
 
 #include "support/kernel_test.h"
 
@@ -55,30 +54,6 @@ TEST_CASE("cast between slices of any compute types keeps what the narrower can 
         REQUIRE(to.bits() == Matrix(rig, to_type, 9, 67, from.values()).bits());
         REQUIRE(to.intact());
       }
-    }
-  });
-}
-
-TEMPLATE_TEST_CASE("add adds one matrix to another", "[kernels]", float, bf16) {
-  on_every_device([](Rig& rig) {
-    for (const auto& [T, C, slack] : {std::tuple{0, 4, 1}, {1, 1, 0}, {9, 67, 3}, {400, 401, 0}}) {
-      const Matrix from = Matrix::random(rig, dtype_of<TestType>(), T, C, 1, slack);
-      const Matrix to = Matrix::random(rig, dtype_of<TestType>(), T, C, 2, 2 * slack);
-      const Values expected = to.values() + from.values();
-      rig.kernels->add(*rig.stream, from, to);
-      REQUIRE_THAT(to.values(), near(expected, tolerance<TestType>()));
-      REQUIRE(to.intact());
-    }
-  });
-}
-
-TEST_CASE("accumulate adds n floats", "[kernels]") {
-  on_every_device([](Rig& rig) {
-    for (const int64_t n : {0, 1, 67, 200001}) {
-      const Matrix from = Matrix::random(rig, DType::f32, 1, n, 1), to = Matrix::random(rig, DType::f32, 1, n, 2);
-      const Values expected = to.values() + from.values();
-      rig.kernels->accumulate(*rig.stream, from.floats(), n, to.floats());
-      REQUIRE_THAT(to.values(), near(expected, 1e-7));
     }
   });
 }

@@ -157,7 +157,7 @@ TEST_CASE("special tokens are named as texts and as objects") {
 }
 
 TEST_CASE("special_tokens_map.json names what tokenizer_config.json does not") {
-  CHECK(load_with("special_tokens_map.json", R"({"pad_token": "<s>"})").pad_id() == 3);
+  CHECK(load_with("special_tokens_map.json", R"({"eos_token": "<s>"})").eos_id() == 3);
 }
 
 TEST_CASE("an end token that is missing is a DataError that names it") {
