@@ -84,6 +84,7 @@ class Kernels {
     float scale;                ///< on the scores, usually 1/sqrt(D)
     const int32_t* cu_seqlens;  ///< N+1 entries in host memory, alive until the stream passes
     int64_t N;
+    const int32_t* cu_seqlens_on_device = nullptr;  ///< the same where a GPU reads them; a CPU does not look
   };
   /// Causal attention inside each document, blocked with an online softmax: no T×T matrix in memory.
   /// q, out [T, H·D], k, v [T, G·D] (slices allowed): compute type; log_sum_exp: T·H floats, [t, h].

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checkpoint/slice.h"
+#include "device/device.h"
 
 /// The checkpoint room: HDF5 shards, their manifest, reading them on any number of ranks, and Hugging Face directories
 /// in and out.  Nothing here talks to other ranks.  The format is docs/checkpoints.md.
@@ -70,15 +71,17 @@ class CheckpointReader {
   std::unique_ptr<State> state_;
 };
 
-/// Saves without stopping the step for longer than a copy: begin() copies the slices into a host snapshot and returns,
-/// a thread writes the shard.  At most one save runs; begin() waits for the one before.
+/// Saves without stopping the step for longer than a copy: begin() copies the slices, which lie in the memory of
+/// `device`, into a host snapshot and returns, a thread writes the shard.  At most one save runs; begin() waits for the
+/// one before.
 class CheckpointWriter {
  public:
-  CheckpointWriter();
+  explicit CheckpointWriter(Device& device);
   ~CheckpointWriter();  ///< waits for the writer thread
 
-  /// Copies, then writes on the thread (`async`), or writes the slices themselves before returning.  Waits for the save
-  /// before; throws DataError when that one failed and nobody has acknowledged it.
+  /// Copies, then writes on the thread; without `async` it returns when that is done, and a CPU's slices are written
+  /// without a copy.  No stream may be using them.  Waits for the save before; throws DataError when that one failed
+  /// and nobody has acknowledged it.
   void begin(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
              const std::vector<TensorSlice>& slices, bool async);
   enum class Status { idle, writing, written, failed };

@@ -18,7 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t float_bytes = sizeof(float);
 constexpr int64_t piece_elements = 2 << 20;  // read at once: 8 MiB
 
 struct OpenShard {

@@ -1,12 +1,13 @@
 #include <atomic>
 #include <chrono>
-#include <cstring>
+#include <iterator>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/shard_layout.h"
+#include "device/buffer.h"
 
 namespace tessera {
 namespace {
@@ -18,32 +19,36 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 /// Host memory for copies of slices, kept from one save to the next.
 class Snapshot {
  public:
+  explicit Snapshot(Device& device) : device_(device) {}
+
   /// The same slices, pointing into the snapshot.
   std::vector<TensorSlice> copy(std::vector<TensorSlice> slices) {
-    size_t needed = 0;
-    for (const TensorSlice& slice : slices) needed += static_cast<size_t>(slice.count) * moments.size();
-    if (needed > capacity_) {
+    int64_t needed = 0;
+    for (const TensorSlice& slice : slices) needed += slice.count * std::ssize(moments) * float_bytes;
+    if (needed > memory_.bytes()) {
       memory_.reset();  // first, so that old and new never exist together
-      memory_ = std::make_unique_for_overwrite<float[]>(needed);
-      capacity_ = needed;
+      memory_ = Buffer(device_, needed, "the snapshot of a checkpoint", Memory::host);
     }
-    float* free = memory_.get();
+    auto* free = memory_.as<float>();
     for (TensorSlice& slice : slices)
       for (const Moment& moment : moments) {
-        if (slice.count > 0) std::memcpy(free, slice.*moment.data, static_cast<size_t>(slice.count) * sizeof(float));
+        device_.copy(slice.*moment.data, free, slice.count * float_bytes);
         slice.*moment.data = std::exchange(free, free + slice.count);
       }
     return slices;
   }
 
  private:
-  std::unique_ptr<float[]> memory_;
-  size_t capacity_ = 0;
+  Device& device_;
+  Buffer memory_;
 };
 
 }  // namespace
 
 struct CheckpointWriter::State {
+  explicit State(Device& device) : device(device), snapshot(device) {}
+
+  Device& device;
   std::atomic<Status> status{Status::idle};
   std::thread thread;
   Snapshot snapshot;
@@ -68,7 +73,7 @@ struct CheckpointWriter::State {
   }
 };
 
-CheckpointWriter::CheckpointWriter() : state_(std::make_unique<State>()) {}
+CheckpointWriter::CheckpointWriter(Device& device) : state_(std::make_unique<State>(device)) {}
 
 CheckpointWriter::~CheckpointWriter() { wait(); }
 
@@ -80,12 +85,14 @@ void CheckpointWriter::begin(const std::filesystem::path& step_directory, const 
   state_->begin = begin;
   state_->step = info.step;
   state_->error.clear();
-  if (async) {
+  const bool host_slices = state_->device.kind() == DeviceKind::cpu;
+  if (async || !host_slices) {
     auto copies = state_->snapshot.copy(slices);
     state_->status = Status::writing;
     state_->thread = std::thread([state = state_.get(), step_directory, info, rank, copies] {
       state->write(step_directory, info, rank, copies);
     });
+    if (!async) wait();
   } else {
     state_->status = Status::writing;
     state_->write(step_directory, info, rank, slices);

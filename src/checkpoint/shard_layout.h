@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cstdint>
 #include <string>
 
 #include "checkpoint/slice.h"
@@ -15,6 +16,8 @@ struct Moment {
 /// The data sets of a tensor's group, in file order.
 inline constexpr std::array<Moment, 3> moments{
     {{"master", &TensorSlice::master}, {"exp_avg", &TensorSlice::exp_avg}, {"exp_avg_sq", &TensorSlice::exp_avg_sq}}};
+
+inline constexpr int64_t float_bytes = sizeof(float);
 
 inline std::string tensor_group(const std::string& name) { return "/tensors/" + name; }
 

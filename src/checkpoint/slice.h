@@ -6,7 +6,7 @@
 namespace tessera {
 
 /// The part of one tensor that this rank holds: elements [offset, offset + count) of the row-major flattened tensor, in
-/// host memory that the caller owns.
+/// memory that the caller owns: the host's, but for CheckpointWriter::begin.
 struct TensorSlice {
   std::string name;  ///< Hugging Face tensor name
   std::vector<int64_t> global_shape;

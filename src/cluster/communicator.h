@@ -23,8 +23,8 @@ class Communicator {
   /// One stream at a time; the host-side collectives below have messages of their own and may run beside it.
   /// recv[r * bytes, (r+1) * bytes) = rank r's send.  send may be the rank's own place in recv.
   virtual void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) = 0;
-  /// recv[i] += Σ_r (rank r's send)[rank() * count + i], i < count.  send: size() * count floats; free to overwrite
-  /// when the stream has passed.  fp32 sums in rank order.
+  /// recv[i] = Σ_r (rank r's send)[rank() * count + i], i < count.  send: size() * count floats, which recv is no part
+  /// of; free to overwrite when the stream has passed.  fp32 sums in rank order.
   virtual void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) = 0;
   /// data[i] = Σ_r (rank r's data)[i], the same bits on every rank.
   virtual void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) = 0;

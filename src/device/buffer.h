@@ -12,8 +12,11 @@ namespace tessera {
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Device& device, int64_t bytes, const std::string& what)
-      : device_(&device), bytes_(bytes), data_(bytes > 0 ? device.allocate(bytes, what) : nullptr) {}
+  Buffer(Device& device, int64_t bytes, const std::string& what, Memory place = Memory::device)
+      : device_(&device),
+        place_(place),
+        bytes_(bytes),
+        data_(bytes > 0 ? device.allocate(bytes, what, place) : nullptr) {}
   /// Elements of `dtype`: [rows, cols].
   Buffer(Device& device, DType dtype, int64_t rows, int64_t cols, const std::string& what)
       : Buffer(device, rows * cols * size_of(dtype), what) {
@@ -24,14 +27,15 @@ class Buffer {
   Buffer& operator=(Buffer&& other) noexcept {
     if (this == &other) return *this;
     reset();
-    device_ = other.device_, dtype_ = other.dtype_, rows_ = other.rows_, cols_ = other.cols_;
+    device_ = other.device_, place_ = other.place_;
+    dtype_ = other.dtype_, rows_ = other.rows_, cols_ = other.cols_;
     bytes_ = std::exchange(other.bytes_, 0);
     data_ = std::exchange(other.data_, nullptr);
     return *this;
   }
 
   void reset() noexcept {
-    if (data_ != nullptr) device_->release(data_, bytes_);
+    if (data_ != nullptr) device_->release(data_, bytes_, place_);
     data_ = nullptr;
     bytes_ = 0;
   }
@@ -48,11 +52,31 @@ class Buffer {
 
  private:
   Device* device_ = nullptr;
+  Memory place_ = Memory::device;
   DType dtype_ = DType::f32;
   int64_t rows_ = 0;
   int64_t cols_ = 0;
   int64_t bytes_ = 0;
   void* data_ = nullptr;
+};
+
+/// A number that kernels make and the host reads.
+template <typename T>
+class Readback {
+ public:
+  Readback(Device& device, const std::string& what)
+      : memory_(device, sizeof(T), what), copy_(device, sizeof(T), what, Memory::host) {
+    device.set_zero(memory_.data(), sizeof(T));
+    *copy_.template as<T>() = 0;
+  }
+
+  T* on_device() const { return memory_.as<T>(); }
+  /// Enqueues the copy that value() returns once the stream has passed.
+  void fetch(Stream& stream) { stream.transfer(memory_.data(), copy_.data(), sizeof(T)); }
+  T value() const { return *copy_.template as<T>(); }
+
+ private:
+  Buffer memory_, copy_;
 };
 
 }  // namespace tessera

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <stdexcept>
 
@@ -62,7 +63,9 @@ std::unique_ptr<Stream> CpuDevice::make_stream(std::string name) {
 
 std::unique_ptr<Event> CpuDevice::make_event() { return std::make_unique<CpuEvent>(); }
 
-void* CpuDevice::allocate(int64_t bytes, const std::string& what) {
+std::unique_ptr<Timestamp> CpuDevice::make_timestamp() { return std::make_unique<CpuTimestamp>(); }
+
+void* CpuDevice::allocate(int64_t bytes, const std::string& what, Memory place) {
   if (bytes < 0) throw std::logic_error("a negative number of bytes was asked for " + what);
   if (bytes == 0) return nullptr;
   void* const memory = bytes >= large ? map_large(bytes)
@@ -74,18 +77,26 @@ void* CpuDevice::allocate(int64_t bytes, const std::string& what) {
         "micro_batch_size = 1 or more ranks.",
         static_cast<double>(bytes) / gib, what, static_cast<double>(bytes_in_use()) / gib);
   }
-  count(bytes);
+  if (place == Memory::device) count(bytes);
   return memory;
 }
 
-void CpuDevice::release(void* memory, int64_t bytes) noexcept {
+void CpuDevice::release(void* memory, int64_t bytes, Memory place) noexcept {
   if (memory == nullptr) return;
   if (bytes >= large) {
     munmap(memory, static_cast<size_t>(round_up(bytes, page_bytes)));
   } else {
     std::free(memory);
   }
-  count(-bytes);
+  if (place == Memory::device) count(-bytes);
+}
+
+void CpuDevice::copy(const void* from, void* to, int64_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void CpuDevice::set_zero(void* memory, int64_t bytes) {
+  if (bytes > 0) std::memset(memory, 0, static_cast<size_t>(bytes));
 }
 
 std::unique_ptr<Device> make_cpu_device(int threads) { return std::make_unique<CpuDevice>(threads); }

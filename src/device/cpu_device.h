@@ -11,8 +11,11 @@ class CpuDevice final : public Device {
   std::string description() const override;
   std::unique_ptr<Stream> make_stream(std::string name) override;
   std::unique_ptr<Event> make_event() override;
-  void* allocate(int64_t bytes, const std::string& what) override;
-  void release(void* memory, int64_t bytes) noexcept override;
+  std::unique_ptr<Timestamp> make_timestamp() override;
+  void* allocate(int64_t bytes, const std::string& what, Memory place) override;
+  void release(void* memory, int64_t bytes, Memory place) noexcept override;
+  void copy(const void* from, void* to, int64_t bytes) override;
+  void set_zero(void* memory, int64_t bytes) override;
 
   int threads() const { return threads_; }
 

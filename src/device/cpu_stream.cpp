@@ -54,10 +54,15 @@ void CpuStream::push(Item item) {
   if (wake) work_arrived_.notify_one();
 }
 
+void CpuStream::transfer(const void* from, void* to, int64_t bytes) {
+  enqueue([this, from, to, bytes] { device_.copy(from, to, bytes); });
+}
+
 void CpuStream::synchronize() {
   if (std::this_thread::get_id() == worker_.get_id()) {
     throw std::logic_error("stream " + name_ + " was asked to wait for itself");
   }
+  device_.count_wait();
   std::unique_lock lock(mutex_);
   const int64_t target = pushed_;
   ++synchronizing_;
@@ -99,6 +104,14 @@ void CpuStream::run(Item item) noexcept {
     const std::lock_guard lock(mutex_);
     failure_ = std::current_exception();
   }
+}
+
+void CpuTimestamp::record(Stream& stream) {
+  cpu_stream(stream).enqueue_always([this] { time_ = std::chrono::steady_clock::now(); });
+}
+
+double CpuTimestamp::seconds_since(const Timestamp& earlier) const {
+  return std::chrono::duration<double>(time_ - static_cast<const CpuTimestamp&>(earlier).time_).count();
 }
 
 /// One recorded point of a stream; passes once.

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -24,6 +25,7 @@ class CpuStream final : public Stream {
   Device& device() override { return device_; }
   const std::string& name() const override { return name_; }
   void enqueue(std::function<void()> work) override { push({std::move(work), OnFailure::drop}); }
+  void transfer(const void* from, void* to, int64_t bytes) override;
   void synchronize() override;
 
   /// Work that runs even where earlier work failed, and does not throw: events pass in any case, or another stream that
@@ -56,6 +58,15 @@ class CpuStream final : public Stream {
   std::exception_ptr failure_;
 
   std::thread worker_;  // last: it uses the rest from its first moment
+};
+
+class CpuTimestamp final : public Timestamp {
+ public:
+  void record(Stream& stream) override;
+  double seconds_since(const Timestamp& earlier) const override;
+
+ private:
+  std::chrono::steady_clock::time_point time_;  // written by the stream, read after it was synchronised
 };
 
 /// An event of the CPU.  Each record() makes a point of its own, so that a wait keeps to the record it was issued after

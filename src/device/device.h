@@ -24,6 +24,10 @@ class Stream {
   /// Host code that runs in stream order, on the stream's own thread.  What it touches stays alive until it has run.
   virtual void enqueue(std::function<void()> work) = 0;
 
+  /// Copies between host and device memory, in stream order.  Both stay alive until the stream has passed; only from
+  /// and to Memory::host the caller never waits.
+  virtual void transfer(const void* from, void* to, int64_t bytes) = 0;
+
   /// Returns when everything enqueued so far has run; throws the first exception of it.
   virtual void synchronize() = 0;
 };
@@ -37,7 +41,20 @@ class Event {
   virtual void synchronize() = 0;           ///< the calling thread waits; at once where nothing was recorded
 };
 
-/// Memory of one device.  Counts what is allocated, so that peaks can be reported and tested.
+/// A point in a stream whose time is taken.
+class Timestamp {
+ public:
+  virtual ~Timestamp() = default;
+  virtual void record(Stream& stream) = 0;
+  /// Both have been recorded, and their streams synchronised since.
+  virtual double seconds_since(const Timestamp& earlier) const = 0;
+};
+
+/// Where an allocation lies: in the device's own memory, or in host memory that its streams copy from and to without
+/// waiting (page-locked for CUDA).  On a CPU both are host memory.
+enum class Memory { device, host };
+
+/// Memory of one device.  Counts what is allocated in Memory::device, so that peaks can be reported and tested.
 class Device {
  public:
   virtual ~Device() = default;
@@ -46,13 +63,24 @@ class Device {
 
   virtual std::unique_ptr<Stream> make_stream(std::string name) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
+  virtual std::unique_ptr<Timestamp> make_timestamp() = 0;
 
   /// Aligned to 64 bytes, not initialised.  Throws ClusterError naming `what` where there is no memory.
-  virtual void* allocate(int64_t bytes, const std::string& what) = 0;
-  virtual void release(void* memory, int64_t bytes) noexcept = 0;
+  virtual void* allocate(int64_t bytes, const std::string& what, Memory place) = 0;
+  virtual void release(void* memory, int64_t bytes, Memory place) noexcept = 0;
+
+  /// At once, between any memories of the host and this device, for setting up, loading and saving: no stream may be
+  /// using them.
+  virtual void copy(const void* from, void* to, int64_t bytes) = 0;
+  virtual void set_zero(void* memory, int64_t bytes) = 0;
 
   int64_t bytes_in_use() const { return in_use_; }
   int64_t peak_bytes() const { return peak_; }
+  /// How often memory was allocated, and a host thread waited for a stream: a steady step does the one not at all and
+  /// the other once, at its end.
+  int64_t allocations() const { return allocations_; }
+  int64_t waits() const { return waits_; }
+  void count_wait() { ++waits_; }
 
  protected:
   void count(int64_t bytes);
@@ -60,6 +88,7 @@ class Device {
  private:
   std::atomic<int64_t> in_use_ = 0;
   std::atomic<int64_t> peak_ = 0;
+  std::atomic<int64_t> allocations_ = 0, waits_ = 0;
 };
 
 /// `threads`: how many threads a kernel may use.

@@ -1,9 +1,11 @@
 #pragma once
 #include <array>
-#include <atomic>
-#include <chrono>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "device/device.h"
 
@@ -20,23 +22,49 @@ constexpr std::string_view name_of(Phase phase) {
   return names[static_cast<size_t>(phase)];
 }
 
-/// Adds up what stretches of a host-driven stream take.  A phase begins and ends on one stream.
+/// Times stretches of streams, by points recorded in them.  A phase begins and ends on one stream, and has ended before
+/// it begins again.
 class Profiler {
  public:
-  void begin(Stream& stream, Phase phase) {
-    stream.enqueue([this, phase] { started_[index(phase)] = now(); });
-  }
-  void end(Stream& stream, Phase phase) {
-    stream.enqueue([this, phase] { nanoseconds_[index(phase)] += now() - started_[index(phase)]; });
-  }
-  double seconds(Phase phase) const { return 1e-9 * static_cast<double>(nanoseconds_[index(phase)]); }
+  explicit Profiler(Device& device);
+
+  /// `name`: of this stretch, for the trace; the phase's where empty.
+  void begin(Stream& stream, Phase phase, std::string_view name = {});
+  void end(Stream& stream, Phase phase);
+
+  /// Reads the times of all stretches so far; the streams that they lie on have been synchronised.
+  void collect(Stream& stream);
+  double seconds(Phase phase) const { return seconds_[static_cast<size_t>(phase)]; }
+
+  /// A stretch as the trace shows it; times in seconds of the host's steady clock.
+  struct Stretch {
+    std::string name;
+    std::string stream;
+    double begin, seconds;
+  };
+  /// From here on stretches are kept, until they are taken.
+  void keep_stretches() { kept_wanted_ = true; }
+  std::vector<Stretch> take_stretches() { return std::exchange(kept_, {}); }
 
  private:
-  static size_t index(Phase phase) { return static_cast<size_t>(phase); }
-  static int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+  struct Open {
+    Phase phase;
+    std::string name;
+    std::string stream;
+    std::unique_ptr<Timestamp> begin, end;
+  };
+  std::unique_ptr<Timestamp> take_timestamp();
+  void set_origin(Stream& stream);
 
-  std::array<std::atomic<int64_t>, static_cast<size_t>(Phase::count)> nanoseconds_{};
-  std::array<int64_t, static_cast<size_t>(Phase::count)> started_{};
+  Device& device_;
+  std::array<double, static_cast<size_t>(Phase::count)> seconds_{};
+  std::array<size_t, static_cast<size_t>(Phase::count)> last_{};  // where in open_ a phase began last
+  std::vector<Open> open_;
+  std::vector<std::unique_ptr<Timestamp>> spare_;
+  std::unique_ptr<Timestamp> origin_;  // recorded where the streams stood still at host time origin_seconds_
+  double origin_seconds_ = 0;
+  bool kept_wanted_ = false;
+  std::vector<Stretch> kept_;
 };
 
 }  // namespace tessera

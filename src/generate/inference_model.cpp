@@ -31,7 +31,11 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelConf
       rope_(rope_frequencies(config)),
       cos_(device, DType::f32, capacity, config.D / 2, "rotary tables"),
       sin_(device, DType::f32, capacity, config.D / 2, "rotary tables"),
-      logits_(device, DType::f32, 1, config.V, "logits") {
+      logits_(device, DType::f32, 1, config.V, "logits"),
+      batch_(device, capacity),
+      first_row_(device, DType::i32, 1, 1, "logits"),
+      logits_on_host_(static_cast<size_t>(config.V)) {
+  device.set_zero(first_row_.data(), first_row_.bytes());
   for (const UnitSpec& spec : specs_) units_.emplace_back(device, dtype, 1, spec.size, "weights");
   for (int64_t i = 0; i < config.L; ++i) {
     const auto unit = static_cast<size_t>(i) + 1;
@@ -44,13 +48,14 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelConf
 void InferenceModel::load(const ReadTensor& read) {
   constexpr int64_t piece = 1 << 20;
   std::vector<float> values(piece);
+  const Buffer staging(device_, DType::f32, 1, piece, "weights on their way");
   for (size_t u = 0; u < specs_.size(); ++u)
     for (const TensorSpec& tensor : specs_[u].tensors)
       for (int64_t offset = 0; offset < tensor.size(); offset += piece) {
         const int64_t n = std::min(piece, tensor.size() - offset);
         read(tensor.name, offset, n, values.data());
-        kernels_.cast(*stream_, View(values.data(), DType::f32, 1, n),
-                      units_[u].view().cols_from(tensor.offset + offset, n));
+        device_.copy(values.data(), staging.data(), n * size_of(DType::f32));
+        kernels_.cast(*stream_, staging.view().cols_from(0, n), units_[u].view().cols_from(tensor.offset + offset, n));
         stream_->synchronize();
       }
 }
@@ -63,30 +68,28 @@ LayerActivations InferenceModel::activations(int64_t layer, int64_t T) const {
   return a;
 }
 
-Documents InferenceModel::documents(int64_t T) {
-  kernels_.rope_table(*stream_, positions_.data(), T, rope_.inv_freq.data(), config_.D / 2, rope_.scale,
-                      cos_.as<float>(), sin_.as<float>());
-  return {T, cu_seqlens_.data(), 1, cos_.as<float>(), sin_.as<float>()};
-}
-
-void InferenceModel::embed(const std::vector<int32_t>& tokens) {
+Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   const auto T = static_cast<int64_t>(tokens.size());
   if (T == 0) throw DataError("the prompt has no tokens");
   if (length_ + T > capacity_) throw DataError("{} tokens do not fit the cache of {}", length_ + T, capacity_);
-  tokens_ = tokens;
-  positions_.resize(tokens.size());
-  std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(length_));
-  cu_seqlens_ = {0, static_cast<int32_t>(T)};
+  Batch batch;
+  batch.tokens = tokens;
+  batch.positions.resize(tokens.size());
+  std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(length_));
+  batch.cu_seqlens = {0, static_cast<int32_t>(T)};
+  batch_.fill(*stream_, std::move(batch));
   length_ += T;
-  kernels_.embedding_forward(*stream_, tokens_.data(), embedding_weights(config_, units_.front().data(), dtype_),
+  kernels_.rope_table(*stream_, batch_.positions(), T, rope_.inv_freq.data(), config_.D / 2, rope_.scale,
+                      cos_.as<float>(), sin_.as<float>());
+  kernels_.embedding_forward(*stream_, batch_.tokens(), embedding_weights(config_, units_.front().data(), dtype_),
                              store_.hidden(0, T));
+  return batch_.documents(cos_.as<float>(), sin_.as<float>());
 }
 
 const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
   length_ = 0;
-  embed(prompt);
-  const auto T = static_cast<int64_t>(prompt.size());
-  const Documents docs = documents(T);
+  const Documents docs = embed(prompt);
+  const int64_t T = docs.T;
   for (int64_t i = 0; i < config_.L; ++i) {
     const auto layer = static_cast<size_t>(i);
     const LayerActivations a = activations(i, T);
@@ -99,8 +102,7 @@ const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
 }
 
 const float* InferenceModel::next(int32_t token) {
-  embed({token});
-  const Documents docs = documents(1);
+  const Documents docs = embed({token});
   const std::vector<int64_t> length = {length_};
   std::vector<std::vector<View>> caches;  // alive until the stream has passed
   caches.reserve(static_cast<size_t>(2 * config_.L));
@@ -114,13 +116,13 @@ const float* InferenceModel::next(int32_t token) {
 }
 
 const float* InferenceModel::logits_of_row(int64_t row) {
-  const std::vector<int32_t> rows = {0};
   const View hidden = store_.hidden(config_.L % 2, row + 1).rows_from(row, 1);
   const HeadWeights w = head_weights(config_, specs_.back(), units_.back().data(), dtype_,
                                      embedding_weights(config_, units_.front().data(), dtype_));
-  head_.logits(*stream_, hidden, rows.data(), 1, w, logits_.view());
+  head_.logits(*stream_, hidden, first_row_.as<int32_t>(), 1, w, logits_.view());
   stream_->synchronize();
-  return logits_.as<float>();
+  device_.copy(logits_.data(), logits_on_host_.data(), logits_.bytes());
+  return logits_on_host_.data();
 }
 
 }  // namespace tessera

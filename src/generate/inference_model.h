@@ -9,6 +9,7 @@
 #include "model/activations.h"
 #include "model/config.h"
 #include "model/head.h"
+#include "shard/device_batch.h"
 
 /// The generate room: a whole model on one rank, in compute precision only, with a cache of keys and values.
 namespace tessera {
@@ -36,8 +37,8 @@ class InferenceModel {
  private:
   LayerActivations activations(int64_t layer, int64_t T) const;
   View output_of(int64_t layer, int64_t T) const;
-  Documents documents(int64_t T);
-  void embed(const std::vector<int32_t>& tokens);
+  /// Takes the tokens that follow, embedded and with their rotary tables.
+  Documents embed(const std::vector<int32_t>& tokens);
   const float* logits_of_row(int64_t row);
 
   Device& device_;
@@ -56,7 +57,9 @@ class InferenceModel {
   LossHead head_;
   RopeFrequencies rope_;
   Buffer cos_, sin_, logits_;
-  std::vector<int32_t> tokens_, positions_, cu_seqlens_;
+  DeviceBatch batch_;
+  Buffer first_row_;  // the index 0, as the head takes rows
+  std::vector<float> logits_on_host_;
   int64_t length_ = 0;
 };
 

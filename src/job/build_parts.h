@@ -6,7 +6,6 @@ namespace tessera {
 struct BuildParts {
   bool cuda = false;               // device.type = cuda
   bool offload = false;            // shard.offload = optimizer, params
-  bool trace = false;              // log.trace
   bool network_interface = false;  // MPI has chosen its interfaces before the job file is read
 };
 inline constexpr BuildParts build_parts;

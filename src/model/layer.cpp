@@ -12,7 +12,8 @@ Kernels::AttentionShape DecoderLayer::attention_shape(int64_t layer, const Docum
           c.window[static_cast<size_t>(layer)],
           1.0f / std::sqrt(static_cast<float>(c.D)),
           documents.cu_seqlens,
-          documents.N};
+          documents.N,
+          documents.cu_seqlens_on_device};
 }
 
 DecoderLayer::Heads DecoderLayer::heads(const LayerActivations& a) const {

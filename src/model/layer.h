@@ -13,6 +13,7 @@ struct Documents {
   int64_t T = 0;
   const int32_t* cu_seqlens = nullptr;  ///< host memory
   int64_t N = 0;
+  const int32_t* cu_seqlens_on_device = nullptr;
   const float* cos = nullptr;  ///< [T, D/2], from rope_table
   const float* sin = nullptr;
 };

@@ -10,15 +10,13 @@ double clip_factor(double grad_norm, double max_grad_norm) {
 }
 
 AdamW::AdamW(ShardedModel& model, Kernels& kernels, const TrainSettings& settings)
-    : model_(model),
-      kernels_(kernels),
-      settings_(settings),
-      squared_norm_(model.compute().device(), static_cast<int64_t>(sizeof(double)), "gradient norm") {}
+    : model_(model), kernels_(kernels), settings_(settings), squared_norm_(model.compute().device(), "gradient norm") {}
 
 void AdamW::measure_gradient() {
-  *squared_norm_.as<double>() = 0;
   const ShardState& state = model_.state();
-  kernels_.squared_norm(model_.compute(), state.gradient.as<float>(), state.size, squared_norm_.as<double>());
+  kernels_.fill_zero(model_.compute(), squared_norm_.on_device(), sizeof(double));
+  kernels_.squared_norm(model_.compute(), state.gradient.as<float>(), state.size, squared_norm_.on_device());
+  squared_norm_.fetch(model_.compute());
 }
 
 void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {

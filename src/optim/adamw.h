@@ -17,7 +17,7 @@ class AdamW {
 
   /// Enqueues Σ g² over this rank's shard; squared_norm() is valid after the model's synchronize().
   void measure_gradient();
-  double squared_norm() const { return *squared_norm_.as<double>(); }
+  double squared_norm() const { return squared_norm_.value(); }
 
   /// Enqueues update k (from 1) with the gradients scaled by `gradient_scale`.
   void update(int64_t k, double learning_rate, double gradient_scale);
@@ -26,7 +26,7 @@ class AdamW {
   ShardedModel& model_;
   Kernels& kernels_;
   TrainSettings settings_;
-  Buffer squared_norm_;
+  Readback<double> squared_norm_;
 };
 
 }  // namespace tessera

@@ -1,25 +1,52 @@
 #include "shard/device_batch.h"
 
-#include <stdexcept>
+#include <algorithm>
 #include <utility>
 
 namespace tessera {
 
-DeviceBatch::DeviceBatch(Device& device, Batch batch) : batch_(std::move(batch)) {
-  if (device.kind() != DeviceKind::cpu) throw std::logic_error("batches are in host memory, which only a CPU reads");
+DeviceBatch::DeviceBatch(Device& device, int64_t max_tokens) : device_(device) {
+  if (device.kind() == DeviceKind::cpu) return;
+  const int64_t bytes = (5 * max_tokens + 1) * size_of(DType::i32);  // documents have a token at least
+  staging_ = Buffer(device, bytes, "batches", Memory::host);
+  memory_ = Buffer(device, bytes, "batches");
+}
+
+void DeviceBatch::fill(Stream& stream, Batch batch) {
+  batch_ = std::move(batch);
+  supervised_rows_.clear();
+  supervised_targets_.clear();
   for (size_t t = 0; t < batch_.targets.size(); ++t) {
     if (batch_.targets[t] < 0) continue;
-    rows_.push_back(static_cast<int32_t>(t));
-    targets_.push_back(batch_.targets[t]);
+    supervised_rows_.push_back(static_cast<int32_t>(t));
+    supervised_targets_.push_back(batch_.targets[t]);
   }
+  tokens_ = batch_.tokens.data();
+  positions_ = batch_.positions.data();
+  cu_seqlens_ = batch_.cu_seqlens.data();
+  rows_ = supervised_rows_.data();
+  targets_ = supervised_targets_.data();
+  if (device_.kind() != DeviceKind::cpu) upload(stream);
 }
 
-Supervised DeviceBatch::supervised() const {
-  return {static_cast<int64_t>(rows_.size()), rows_.data(), targets_.data()};
+void DeviceBatch::upload(Stream& stream) {
+  auto* end = staging_.as<int32_t>();
+  const auto place = [&](const std::vector<int32_t>& values, const int32_t*& where) {
+    where = memory_.as<int32_t>() + (end - staging_.as<int32_t>());
+    end = std::copy(values.begin(), values.end(), end);
+  };
+  place(batch_.tokens, tokens_);
+  place(batch_.positions, positions_);
+  place(batch_.cu_seqlens, cu_seqlens_);
+  place(supervised_rows_, rows_);
+  place(supervised_targets_, targets_);
+  stream.transfer(staging_.data(), memory_.data(), (end - staging_.as<int32_t>()) * size_of(DType::i32));
 }
+
+Supervised DeviceBatch::supervised() const { return {static_cast<int64_t>(supervised_rows_.size()), rows_, targets_}; }
 
 Documents DeviceBatch::documents(const float* cos, const float* sin) const {
-  return {batch_.size(), batch_.cu_seqlens.data(), batch_.documents(), cos, sin};
+  return {batch_.size(), batch_.cu_seqlens.data(), batch_.documents(), cu_seqlens_, cos, sin};
 }
 
 }  // namespace tessera

@@ -8,21 +8,32 @@
 
 namespace tessera {
 
-/// A batch where the kernels can read it.  Lives until the compute stream has passed the last kernel that reads it.
+/// A batch where the kernels can read it.  A CPU's kernels read the host's vectors; for other devices there is a copy.
 class DeviceBatch {
  public:
-  DeviceBatch(Device& device, Batch batch);
+  /// Room for batches of max_tokens.
+  DeviceBatch(Device& device, int64_t max_tokens);
+
+  /// Takes the batch; a copy to the device is enqueued on `stream`.  Both are in use until the stream has passed the
+  /// last kernel that reads them.
+  void fill(Stream& stream, Batch batch);
 
   int64_t size() const { return batch_.size(); }
-  const int32_t* tokens() const { return batch_.tokens.data(); }
-  const int32_t* positions() const { return batch_.positions.data(); }
+  const int32_t* tokens() const { return tokens_; }
+  const int32_t* positions() const { return positions_; }
   Supervised supervised() const;
   /// With the rotary tables that the caller has enqueued for it.
   Documents documents(const float* cos, const float* sin) const;
 
  private:
+  void upload(Stream& stream);
+
+  Device& device_;
   Batch batch_;
-  std::vector<int32_t> rows_, targets_;  // of the tokens that carry loss
+  std::vector<int32_t> supervised_rows_, supervised_targets_;
+  Buffer staging_, memory_;  // all five arrays, one after another: host and device
+  const int32_t *tokens_ = nullptr, *positions_ = nullptr, *cu_seqlens_ = nullptr, *rows_ = nullptr,
+                *targets_ = nullptr;  // where the kernels read
 };
 
 }  // namespace tessera

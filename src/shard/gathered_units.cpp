@@ -58,10 +58,10 @@ GatheredUnits::Slot* GatheredUnits::gather_into_free_slot(size_t unit) {
   const UnitShard& shard = layout_.units()[unit];
   free->unit = unit;
   free->released->wait(communication_);
-  profiler_.begin(communication_, Phase::gather);
+  const CollectiveName name = fmt::format("all_gather({}) of step {}", shard.spec.name, step_);
+  profiler_.begin(communication_, Phase::gather, name);
   group_.all_gather(communication_, weights_.cols_from(shard.begin, shard.slice).data, free->buffer.data(),
-                    shard.slice * size_of(weights_.dtype),
-                    fmt::format("all_gather({}) of step {}", shard.spec.name, step_));
+                    shard.slice * size_of(weights_.dtype), name);
   profiler_.end(communication_, Phase::gather);
   free->ready->record(communication_);
   return free;

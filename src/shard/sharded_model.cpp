@@ -60,9 +60,7 @@ ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler,
       cos_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
       sin_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
       backward_done_(device.make_event()),
-      loss_sum_(device, static_cast<int64_t>(sizeof(double)), "loss") {
-  reset_loss();
-}
+      loss_sum_(device, "loss") {}
 
 ShardedModel::~ShardedModel() {
   try {
@@ -72,7 +70,7 @@ ShardedModel::~ShardedModel() {
   }
 }
 
-void ShardedModel::reset_loss() { *loss_sum_.as<double>() = 0; }
+void ShardedModel::reset_loss() { kernels_.fill_zero(*compute_, loss_sum_.on_device(), sizeof(double)); }
 
 void ShardedModel::begin_update(int64_t step) {
   reset_loss();
@@ -82,6 +80,7 @@ void ShardedModel::begin_update(int64_t step) {
 }
 
 void ShardedModel::synchronize() {
+  loss_sum_.fetch(*compute_);
   // Both, so that nothing runs on when one has failed; communication last, as its errors name a rank.
   std::exception_ptr error;
   for (Stream* stream : {compute_.get(), communication_.get()}) {
@@ -91,8 +90,9 @@ void ShardedModel::synchronize() {
       error = std::current_exception();
     }
   }
-  batches_.clear();
+  batches_in_use_ = 0;
   if (error) std::rethrow_exception(error);
+  profiler_.collect(*compute_);
 }
 
 // ---- visits ----
@@ -131,9 +131,16 @@ LayerWeights ShardedModel::layer_weights_at(size_t layer, void* flat, DType dtyp
 
 // ---- passes ----
 
-Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
+const DeviceBatch& ShardedModel::take(Batch batch) {
   if (batch.size() > max_tokens())
     throw DataError("a micro-batch has {} tokens, there is room for {}", batch.size(), max_tokens());
+  if (batches_in_use_ == batches_.size()) batches_.emplace_back(device_, max_tokens());
+  DeviceBatch& taken = batches_[batches_in_use_++];
+  taken.fill(*compute_, std::move(batch));
+  return taken;
+}
+
+Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
   kernels_.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2, rope_.scale,
                       cos_.as<float>(), sin_.as<float>());
   const View table = embedding_weights(config_, visit(0), dtype_);
@@ -169,7 +176,7 @@ void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, boo
   const View table = config_.tied ? embedding_weights(config_, gradients_.acquire(0), DType::f32) : View{};
   const HeadWeights dw = head_weights(config_, layout_.units().back().spec, flat, DType::f32, table);
   head_.forward_backward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), scale,
-                         loss_sum_.as<double>(), d, dw);
+                         loss_sum_.on_device(), d, dw);
   release_head();
   gradients_.reduce(head_unit(), last);
 }
@@ -202,7 +209,7 @@ void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool las
 }
 
 void ShardedModel::train(Batch host_batch, float scale, bool last) {
-  const DeviceBatch& batch = batches_.emplace_back(device_, std::move(host_batch));
+  const DeviceBatch& batch = take(std::move(host_batch));
   const View d = activations_.residual_gradient(batch.size());
   plan_visits(/*with_backward=*/true);
   profiler_.begin(*compute_, Phase::forward);
@@ -217,11 +224,11 @@ void ShardedModel::train(Batch host_batch, float scale, bool last) {
 }
 
 void ShardedModel::evaluate(Batch host_batch) {
-  const DeviceBatch& batch = batches_.emplace_back(device_, std::move(host_batch));
+  const DeviceBatch& batch = take(std::move(host_batch));
   plan_visits(/*with_backward=*/false);
   forward_layers(begin_pass(batch));
   const HeadWeights w = visit_head();
-  head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), loss_sum_.as<double>());
+  head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), loss_sum_.on_device());
   release_head();
 }
 

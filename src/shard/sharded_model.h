@@ -62,8 +62,8 @@ class ShardedModel {
 
   /// Waits for both streams; throws what went wrong in them.
   void synchronize();
-  /// Σ cross-entropy on this rank since begin_update() or reset_loss(); after synchronize().
-  double loss_sum() const { return *loss_sum_.as<double>(); }
+  /// Σ cross-entropy on this rank since begin_update() or reset_loss(), up to the last synchronize().
+  double loss_sum() const { return loss_sum_.value(); }
   void reset_loss();
 
  private:
@@ -73,6 +73,7 @@ class ShardedModel {
   void look_ahead(int64_t distance);
   int64_t look_ahead_distance() const;
 
+  const DeviceBatch& take(Batch batch);
   Documents begin_pass(const DeviceBatch& batch);
   void forward_layers(const Documents& documents);
   HeadWeights visit_head();
@@ -102,11 +103,12 @@ class ShardedModel {
   RopeFrequencies rope_;
   Buffer cos_, sin_;
   std::unique_ptr<Event> backward_done_;  // for backward_post
-  Buffer loss_sum_;
-  std::deque<DeviceBatch> batches_;  // alive until synchronize()
-  std::vector<size_t> visits_;       // units, in the order of this pass
-  int64_t visit_ = -1;               // where in visits_ the pass is
-  int64_t foreseen_ = -1;            // how far it was looked ahead
+  Readback<double> loss_sum_;
+  std::deque<DeviceBatch> batches_;  // in use until synchronize(), then used again
+  size_t batches_in_use_ = 0;
+  std::vector<size_t> visits_;  // units, in the order of this pass
+  int64_t visit_ = -1;          // where in visits_ the pass is
+  int64_t foreseen_ = -1;       // how far it was looked ahead
 };
 
 }  // namespace tessera

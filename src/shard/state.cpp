@@ -1,7 +1,5 @@
 #include "shard/state.h"
 
-#include <cstring>
-
 namespace tessera {
 
 ShardState::ShardState(Device& device, const ShardLayout& layout, DType compute)
@@ -12,7 +10,7 @@ ShardState::ShardState(Device& device, const ShardLayout& layout, DType compute)
       compute_weights(device, compute, 1, compute == DType::f32 ? 0 : layout.size(), "weight shard"),
       size(layout.size()) {
   for (const Buffer* buffer : {&master, &exp_avg, &exp_avg_sq, &gradient})
-    std::memset(buffer->data(), 0, static_cast<size_t>(buffer->bytes()));
+    device.set_zero(buffer->data(), buffer->bytes());
 }
 
 View ShardState::weights() const { return compute_weights.data() != nullptr ? compute_weights.view() : master.view(); }

@@ -43,8 +43,16 @@ float* UnitGradients::acquire(size_t unit) {
   profiler_.begin(compute_, Phase::wait);
   slot.reduced->wait(compute_);
   profiler_.end(compute_, Phase::wait);
-  kernels_.fill_zero(compute_, slot.buffer.data(), shard.padded * size_of(DType::f32));
+  begin_with_shard(shard, slot.buffer.as<float>());
   return slot.buffer.as<float>();
+}
+
+void UnitGradients::begin_with_shard(const UnitShard& shard, float* gradient) {
+  const auto bytes = [](int64_t elements) { return elements * size_of(DType::f32); };
+  const int64_t own = shard.slice * group_.rank(), after = own + shard.slice;
+  kernels_.fill_zero(compute_, gradient, bytes(own));
+  kernels_.copy(compute_, shard_ + shard.begin, gradient + own, bytes(shard.slice));
+  kernels_.fill_zero(compute_, gradient + after, bytes(shard.padded - after));
 }
 
 float* UnitGradients::acquired(size_t unit) {
@@ -57,12 +65,12 @@ void UnitGradients::reduce(size_t unit, bool last) {
   if (group_.size() == 1 && !sum_replicas) return;
   computed_->record(compute_);
   computed_->wait(communication_);
-  profiler_.begin(communication_, Phase::reduce);
+  const CollectiveName name = fmt::format("reduce_scatter({}) of step {}", shard.spec.name, step_);
+  profiler_.begin(communication_, Phase::reduce, name);
   float* slice = shard_ + shard.begin;
   if (group_.size() > 1) {
     Slot& slot = slot_of(unit);
-    group_.reduce_scatter(communication_, slot.buffer.as<float>(), slice, shard.slice,
-                          fmt::format("reduce_scatter({}) of step {}", shard.spec.name, step_));
+    group_.reduce_scatter(communication_, slot.buffer.as<float>(), slice, shard.slice, name);
     slot.reduced->record(communication_);
   }
   if (sum_replicas)

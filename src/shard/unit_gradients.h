@@ -20,12 +20,14 @@ class UnitGradients {
                 const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute, Stream& communication,
                 Profiler& profiler);
 
-  /// The unit's gradient for kernels on the compute stream, zero at first (or what the shard has, in a group of one).
+  /// The unit's gradient for kernels on the compute stream to add to: zero at first, but for this rank's slice, which
+  /// begins as what the micro-batches before have left in the shard.
   float* acquire(size_t unit);
   /// The same place again, before reduce(): the table of a tied head gets its second part in the embedding's backward
   /// pass.
   float* acquired(size_t unit);
-  /// The kernels so far have made the whole gradient: adds it to the shard.  `last`: of the update's micro-batches.
+  /// The kernels so far have made the whole gradient: sums it over the group into the shard.  `last`: of the update's
+  /// micro-batches.
   void reduce(size_t unit, bool last);
   /// The compute stream waits until every reduction has arrived.
   void wait_all();
@@ -37,6 +39,7 @@ class UnitGradients {
     std::unique_ptr<Event> reduced;
   };
   Slot& slot_of(size_t unit);
+  void begin_with_shard(const UnitShard& shard, float* gradient);
 
   Kernels& kernels_;
   Communicator& group_;

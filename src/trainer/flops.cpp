@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "device/buffer.h"
 #include "model/tensors.h"
@@ -29,8 +28,8 @@ double measure_gemm_peak(Device& device, Kernels& kernels, DType dtype) {
   constexpr int64_t rows = 512, inner = 1024, cols = 1024;
   const Buffer x(device, dtype, rows, inner, "peak measurement"), w(device, dtype, cols, inner, "peak measurement"),
       y(device, dtype, rows, cols, "peak measurement");
-  std::memset(x.data(), 0, static_cast<size_t>(x.bytes()));
-  std::memset(w.data(), 0, static_cast<size_t>(w.bytes()));
+  device.set_zero(x.data(), x.bytes());
+  device.set_zero(w.data(), w.bytes());
   const auto stream = device.make_stream("peak");
   double best = 0, spent = 0;
   for (int i = 0; i < 20 && spent < 0.02; ++i) {

@@ -11,7 +11,11 @@ namespace tessera {
 using Status = CheckpointWriter::Status;
 
 Saving::Saving(ShardedModel& model, const Job& job, int rank)
-    : model_(model), job_(job), rank_(rank), writes_(model.replicas() == nullptr || model.replicas()->rank() == 0) {}
+    : model_(model),
+      job_(job),
+      rank_(rank),
+      writes_(model.replicas() == nullptr || model.replicas()->rank() == 0),
+      writer_(model.compute().device()) {}
 
 void Saving::begin(const CheckpointInfo& info) {
   info_ = info;

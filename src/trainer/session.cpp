@@ -68,13 +68,15 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
   prepare_data();
   agree(world(), "setting up", [&] {
     device_ = make_cpu_device(compute_threads(job, cluster));
+    profiler_ = std::make_unique<Profiler>(*device_);
+    if (!job.log.trace.empty()) profiler_->keep_stretches();
     kernels_ = make_kernels(*device_);
-    if (job.log.profile) kernels_ = profile_kernels(std::move(kernels_), profiler_);
+    if (job.log.profile || !job.log.trace.empty()) kernels_ = profile_kernels(std::move(kernels_), *profiler_);
   });
   // Splits the communicator: the ranks do it together, outside agree().
   groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size());
   agree(world(), "allocating memory", [&] {
-    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, profiler_, *groups_, config_, job.shard, job.model,
+    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,
                                             job.train.micro_batch_size * job.data.sequence_len);
   });
 }

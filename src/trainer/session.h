@@ -24,7 +24,7 @@ class Session {
   bool is_first() const { return cluster_.rank() == 0; }
   Kernels& kernels() { return *kernels_; }
   Device& device() { return *device_; }
-  Profiler& profiler() { return profiler_; }
+  Profiler& profiler() { return *profiler_; }
   ShardedModel& model() { return *model_; }
   const ModelConfig& config() const { return config_; }
   const PreparedFile& prepared() const { return prepared_; }
@@ -36,8 +36,8 @@ class Session {
   Cluster& cluster_;
   ModelConfig config_;
   PreparedFile prepared_;
-  Profiler profiler_;
   std::unique_ptr<Device> device_;
+  std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<Kernels> kernels_;
   std::unique_ptr<ShardGroups> groups_;
   std::unique_ptr<ShardedModel> model_;

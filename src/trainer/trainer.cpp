@@ -53,7 +53,9 @@ Trainer::Trainer(const Job& job, Cluster& cluster)
       evaluation_(session_),
       optimizer_(session_.model(), session_.kernels(), job.train),
       flops_(session_.config()),
-      saving_(session_.model(), job, cluster.rank()) {}
+      saving_(session_.model(), job, cluster.rank()) {
+  if (!job.log.trace.empty()) trace_.emplace(job.log.trace);
+}
 
 Trainer::~Trainer() = default;
 
@@ -74,6 +76,7 @@ ExitCode Trainer::run() {
     if (last || stop_ || due(job_.checkpoint.save_steps, k)) save(k);
     if (stop_ && !last) {
       finish_saving();
+      write_trace();
       if (progress_)
         progress_->note(
             fmt::format("stopped by {} after step {}; run the same command to go on", signals::stop_reason(), k));
@@ -82,6 +85,7 @@ ExitCode Trainer::run() {
   }
   finish_saving();
   if (progress_) progress_->finish();
+  write_trace();
   if (progress_ && job_.log.profile && plan_.total_steps() > resumed_step_)
     log::info("{}", profile_table(phase_seconds_, plan_.total_steps() - resumed_step_, training_seconds_));
   if (job_.checkpoint.export_when != Export::never) export_model(std::max(resumed_step_, plan_.total_steps()));
@@ -226,6 +230,7 @@ void Trainer::step(int64_t k) {
 
   const int64_t supervised = enqueue_micro_batches(k, update);
   session_.model().synchronize();
+  if (trace_) trace_->add(session_.profiler().take_stretches());
   const std::vector<Report> reports = exchange_report(k);
   StepMetrics m = summarise(k, update, reports, supervised);
   require_finite(m);
@@ -312,6 +317,10 @@ void Trainer::export_model(int64_t step) {
         log::info("exported step {} to {}", step, job_.checkpoint.export_dir.string());
       },
       Patience::unlimited);
+}
+
+void Trainer::write_trace() {
+  if (trace_) trace_->write(cluster_);
 }
 
 }  // namespace tessera

@@ -15,6 +15,7 @@
 #include "trainer/saving.h"
 #include "trainer/session.h"
 #include "trainer/tensorboard.h"
+#include "trainer/trace.h"
 
 namespace tessera {
 
@@ -56,6 +57,7 @@ class Trainer {
   void collect_save(const std::vector<Report>& reports);
   void finish_saving();
   void export_model(int64_t step);
+  void write_trace();
   bool due(int64_t every, int64_t step) const { return every > 0 && step % every == 0; }
 
   const Job& job_;
@@ -77,6 +79,7 @@ class Trainer {
   double step_started_ = 0, training_seconds_ = 0;
   PhaseSeconds phase_seconds_{};  // of all steps, with log.profile
   double communication_wait_so_far_ = 0;
+  std::optional<Trace> trace_;
   // Rank 0 only.
   std::optional<MetricsFile> metrics_;
   std::optional<TensorBoardFile> tensorboard_;

@@ -60,40 +60,60 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
   return slices;
 }
 
+namespace {
+
+/// A slice in pieces of some MiB, each filled in host memory by fill(piece, memory) and then copied to the shard.
+template <typename Fill>
+void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<float>& piece, const Fill& fill) {
+  constexpr int64_t elements = 4 << 20;
+  for (int64_t begin = 0; begin < count; begin += elements) {
+    const int64_t n = std::min(elements, count - begin);
+    piece.resize(static_cast<size_t>(n));
+    fill(begin, n, piece.data());
+    model.compute().device().copy(piece.data(), to + begin, n * size_of(DType::f32));
+  }
+}
+
+}  // namespace
+
 void load_pretrained(ShardedModel& model, const std::filesystem::path& directory) {
   const SafetensorsReader reader(directory);
   check_names(model.layout(), reader, directory.string(), model.config().tied);
+  std::vector<float> memory;
   for (const TensorSlice& slice : tensor_slices(model))
-    reader.read(slice.name, slice.offset, slice.count, slice.master);
+    load_in_pieces(model, slice.master, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
+      reader.read(slice.name, slice.offset + begin, n, out);
+    });
   model.cast_weights();
 }
 
 void initialise_random(ShardedModel& model, int64_t seed) {
   float* master = model.state().master.as<float>();
+  const auto deviation = static_cast<float>(model.config().initializer_range);
+  std::vector<float> memory;
   for (const ShardPiece& piece : model.layout().pieces()) {
-    float* out = master + piece.shard_offset;
-    const auto deviation = static_cast<float>(model.config().initializer_range);
     const uint64_t stream =
         mix(static_cast<uint64_t>(seed)) ^ xxh3(piece.tensor->name.data(), piece.tensor->name.size());
-    for (int64_t i = 0; i < piece.count; ++i) {
-      switch (piece.tensor->init) {
-        case TensorSpec::Init::normal:
-          out[i] = deviation * normal_at(stream, piece.tensor_offset + i);
-          break;
-        case TensorSpec::Init::ones:
-          out[i] = 1;
-          break;
-        case TensorSpec::Init::zeros:
-          out[i] = 0;
-          break;
-      }
-    }
+    const auto value = [&](int64_t i) {
+      if (piece.tensor->init == TensorSpec::Init::normal) return deviation * normal_at(stream, piece.tensor_offset + i);
+      return piece.tensor->init == TensorSpec::Init::ones ? 1.0f : 0.0f;
+    };
+    load_in_pieces(model, master + piece.shard_offset, piece.count, memory, [&](int64_t begin, int64_t n, float* out) {
+      for (int64_t i = 0; i < n; ++i) out[i] = value(begin + i);
+    });
   }
   model.cast_weights();
 }
 
 void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint) {
-  checkpoint.read(tensor_slices(model));
+  std::vector<float> memory;
+  for (const TensorSlice& slice : tensor_slices(model))
+    for (float* TensorSlice::*moment : {&TensorSlice::master, &TensorSlice::exp_avg, &TensorSlice::exp_avg_sq})
+      load_in_pieces(model, slice.*moment, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
+        TensorSlice piece{slice.name, slice.global_shape, slice.offset + begin, n};
+        piece.*moment = out;
+        checkpoint.read({piece});
+      });
   model.cast_weights();
 }
 

@@ -102,7 +102,7 @@ inline std::string check_reduce_scatter(Communicator& group, Stream& stream) {
     std::vector<float> recv(static_cast<size_t>(count), 3.0f);
     std::vector<float> expected(recv);
     for (int64_t i = 0; i < count; ++i) {
-      expected[static_cast<size_t>(i)] += sum_of_ranks(group.size(), group.rank() * count + i);
+      expected[static_cast<size_t>(i)] = sum_of_ranks(group.size(), group.rank() * count + i);
     }
     group.reduce_scatter(stream, send.data(), recv.data(), count, "reduce_scatter");
     stream.synchronize();
@@ -214,7 +214,7 @@ inline std::vector<CollectiveClaim> collective_claims() {
   return {
       {"all_gather puts every rank's bytes in the order of ranks", check_all_gather},
       {"all_gather works in place", check_all_gather_in_place},
-      {"reduce_scatter adds the sum, made in the order of ranks, bit for bit", check_reduce_scatter},
+      {"reduce_scatter gives the sum, made in the order of ranks, bit for bit", check_reduce_scatter},
       {"all_reduce gives every rank the sum in the order of ranks, bit for bit", check_all_reduce},
       {"data of more pieces than are in flight at a time arrives whole", check_many_pieces},
       {"broadcast gives every rank the root's bytes, whichever the root", check_broadcast},

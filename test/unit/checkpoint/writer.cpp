@@ -17,7 +17,8 @@ namespace {
 struct Saving {
   TemporaryFolder folder;
   TestModel model;
-  CheckpointWriter writer;
+  std::unique_ptr<Device> device = make_cpu_device(1);
+  CheckpointWriter writer{*device};
 
   void begin(int64_t step, bool async = true) {
     writer.begin(step_directory(folder.path(), step), info_of(step, 1), 0, model.slices(), async);
@@ -30,7 +31,9 @@ struct Saving {
 
 }  // namespace
 
-TEST_CASE("a writer that has nothing to do is idle") { CHECK(CheckpointWriter().status() == Status::idle); }
+TEST_CASE("a writer that has nothing to do is idle") {
+  CHECK(CheckpointWriter(*make_cpu_device(1)).status() == Status::idle);
+}
 
 TEST_CASE("a save on the thread and one before returning write the same file") {
   Saving threaded, direct;

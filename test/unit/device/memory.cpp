@@ -60,8 +60,42 @@ TEST_CASE("a moved buffer is released once", "[device]") {
 
 TEST_CASE("memory that does not exist is refused with its purpose and size", "[device]") {
   const auto device = make_cpu_device(1);
-  REQUIRE_THROWS_WITH(device->allocate(int64_t{1} << 60, "the gathered units"),
+  REQUIRE_THROWS_WITH(device->allocate(int64_t{1} << 60, "the gathered units", Memory::device),
                       Catch::Contains("the gathered units") && Catch::Contains("1073741824.00 GiB"));
+}
+
+TEST_CASE("host memory is not counted as the device's", "[device]") {
+  const auto device = make_cpu_device(1);
+  const Buffer buffer(*device, 4096, "a snapshot", Memory::host);
+  REQUIRE(buffer.data() != nullptr);
+  REQUIRE(device->bytes_in_use() == 0);
+}
+
+TEST_CASE("copies and zeros are done at once, transfers in the order of the stream", "[device]") {
+  const auto device = make_cpu_device(1);
+  const Buffer buffer(*device, DType::f32, 1, 3, "a row");
+  const std::vector<float> values = {1, 2, 3};
+  device->copy(values.data(), buffer.data(), buffer.bytes());
+  REQUIRE(buffer.as<float>()[2] == 3);
+  const auto stream = device->make_stream("test");
+  std::vector<float> read(3);
+  stream->transfer(buffer.data(), read.data(), buffer.bytes());
+  stream->enqueue([&] { read[0] += 10; });
+  stream->synchronize();
+  REQUIRE(read == std::vector<float>{11, 2, 3});
+  device->set_zero(buffer.data(), buffer.bytes());
+  REQUIRE(buffer.as<float>()[0] == 0);
+}
+
+TEST_CASE("the host reads a kernel's number after it was fetched", "[device]") {
+  const auto device = make_cpu_device(1);
+  const auto stream = device->make_stream("test");
+  Readback<double> sum(*device, "sum");
+  REQUIRE(sum.value() == 0);
+  stream->enqueue([&] { *sum.on_device() = 7; });
+  sum.fetch(*stream);
+  stream->synchronize();
+  REQUIRE(sum.value() == 7);
 }
 
 TEST_CASE("a device without threads is refused", "[device]") { REQUIRE_THROWS_AS(make_cpu_device(0), JobError); }

@@ -95,7 +95,7 @@ Result train(const ModelConfig& config, const Setting& setting, int ranks) {
   const auto errors = test::try_on_ranks(ranks, [&](Communicator& world) {
     const auto device = make_cpu_device(1);
     const auto kernels = make_kernels(*device);
-    Profiler profiler;
+    Profiler profiler(*device);
     ShardGroups groups(world, setting.shard, world.size());
     ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
     const int64_t allocated = device->bytes_in_use();
@@ -137,7 +137,7 @@ double loss_with(const ModelConfig& config, const std::string& name, size_t inde
   const auto errors = test::try_on_ranks(1, [&](Communicator& world) {
     const auto device = make_cpu_device(1);
     const auto kernels = make_kernels(*device);
-    Profiler profiler;
+    Profiler profiler(*device);
     const Setting setting = fp32();
     ShardGroups groups(world, setting.shard, 1);
     ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);

@@ -1,0 +1,35 @@
+"""trace.py TRAIN: log.trace shows what every rank's streams did, in a form that trace viewers read."""
+import json
+from collections import defaultdict
+
+from harness import OWN_CASES, Case, program, require, workspace
+
+train, _ = program()
+RANKS, STEPS = 2, 3
+with workspace() as place:
+    case = Case(OWN_CASES / "llama")
+    layers = json.loads((case.folder / "model" / "config.json").read_text())["num_hidden_layers"]
+    file = place / "trace.json"
+    train.run(place / "run", {**case.settings(), "train.max_steps": STEPS, "log.trace": file}, RANKS)
+    events = json.loads(file.read_text())["traceEvents"]
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    ranks = {e["pid"] for e in events if e["name"] == "process_name"}
+    require(ranks == set(range(RANKS)), "each rank is a process of the trace", ranks)
+
+    stretches = defaultdict(list)
+    for e in (e for e in events if e["ph"] == "X"):
+        stretches[e["pid"], names[e["pid"], e["tid"]]].append((e["name"], e["ts"], e["ts"] + e["dur"]))
+    for rank in ranks:
+        compute, communication = stretches[rank, "compute"], stretches[rank, "communication"]
+        gathered = {name for name, _, _ in communication if name.startswith("all_gather")}
+        wanted = {f"all_gather(layer {i}) of step {k}" for i in range(layers) for k in range(1, STEPS + 1)}
+        require(wanted <= gathered, f"rank {rank}: every gather of every layer is there", wanted - gathered)
+        reduced = {name for name, _, _ in communication if name.startswith("reduce_scatter(layer")}
+        require(len(reduced) == layers * STEPS, f"rank {rank}: every reduction of a layer is there", reduced)
+        require({"forward", "backward", "optimizer", "linear_forward", "attention_backward"} <= {n for n, _, _ in compute},
+                f"rank {rank}: phases and kernels are there", {n for n, _, _ in compute})
+        forwards = [s for s in compute if s[0] == "forward"]
+        kernels = [s for s in compute if s[0] == "swiglu_forward"]
+        inside = sum(any(f[1] - 1 <= k[1] and k[2] <= f[2] + 1 for f in forwards) for k in kernels)
+        require(inside >= layers * STEPS, f"rank {rank}: the kernels of a pass lie within it", (inside, forwards[:2], kernels[:2]))
+        require(all(begin <= end for _, begin, end in compute + communication), f"rank {rank}: time goes forwards")
