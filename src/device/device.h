@@ -94,6 +94,11 @@ class Device {
 /// `threads`: how many threads a kernel may use.
 std::unique_ptr<Device> make_cpu_device(int threads);
 
+/// The GPU of this index among those that CUDA_VISIBLE_DEVICES leaves to the process, and how many there are.  Throw
+/// ClusterError where this build has no GPU part, or a library, the driver or the GPU is missing or too old.
+std::unique_ptr<Device> make_cuda_device(int index);
+int cuda_device_count();
+
 /// The threads of a CPU device's kernels.
 int cpu_threads(const Device& device);
 

@@ -1,0 +1,224 @@
+#include "device/cuda/cuda_device.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace tessera {
+namespace {
+
+constexpr double gib = 1 << 30;
+
+double in_gib(int64_t bytes) { return static_cast<double>(bytes) / gib; }
+
+constexpr int oldest_capability = 80;  // Ampere: bf16
+
+}  // namespace
+
+void check_cuda(cudaError_t error, const std::string& what) {
+  if (error != cudaSuccess) throw ClusterError("cuda: {}: {}", what, cudaGetErrorString(error));
+}
+
+CudaDevice::CudaDevice(int index) : index_(index) {
+  check_cuda(cudaSetDevice(index), fmt::format("choosing GPU {}", index));
+  check_cuda(cudaGetDeviceProperties(&properties_, index), fmt::format("asking for the properties of GPU {}", index));
+  if (properties_.major * 10 + properties_.minor < oldest_capability)
+    throw ClusterError("GPU {} is a {} of compute capability {}.{}; Tessera needs 8.0 or newer, or device.type = cpu",
+                       index, properties_.name, properties_.major, properties_.minor);
+  check_cuda(cudaFree(nullptr), fmt::format("starting CUDA on GPU {}", index));
+}
+
+CudaDevice::~CudaDevice() = default;
+
+std::string CudaDevice::description() const {
+  return fmt::format("GPU {}: {}, {:.0f} GiB", index_, properties_.name,
+                     in_gib(static_cast<int64_t>(properties_.totalGlobalMem)));
+}
+
+std::unique_ptr<Stream> CudaDevice::make_stream(std::string name) {
+  return std::make_unique<CudaStream>(*this, std::move(name));
+}
+std::unique_ptr<Event> CudaDevice::make_event() { return std::make_unique<CudaEvent>(); }
+std::unique_ptr<Timestamp> CudaDevice::make_timestamp() { return std::make_unique<CudaTimestamp>(); }
+
+void* CudaDevice::allocate(int64_t bytes, const std::string& what, Memory place) {
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  const cudaError_t error = place == Memory::device
+                                ? cudaMalloc(&memory, static_cast<size_t>(bytes))
+                                : cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocPortable);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // the error is told here; later calls are not to meet it again
+    throw_out_of_memory(bytes, what, place);
+  }
+  check_cuda(error, "allocating " + what);
+  if (place == Memory::device) {
+    count(bytes);
+    const std::lock_guard lock(parts_mutex_);
+    parts_[what] += bytes;
+  }
+  return memory;
+}
+
+void CudaDevice::release(void* memory, int64_t bytes, Memory place) noexcept {
+  if (memory == nullptr) return;
+  if (place == Memory::device) {
+    cudaFree(memory);
+    count(-bytes);
+  } else {
+    cudaFreeHost(memory);
+  }
+}
+
+void CudaDevice::throw_out_of_memory(int64_t bytes, const std::string& what, Memory place) {
+  if (place == Memory::host)
+    throw ClusterError(
+        "out of page-locked host memory: {:.2f} GiB asked for {}; close other programs or use more hosts",
+        in_gib(bytes), what);
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  const int64_t others = static_cast<int64_t>(total - free) - bytes_in_use();
+  throw ClusterError(
+      "GPU {} is out of memory: {:.2f} GiB asked for {}, {:.2f} of {:.2f} GiB are free. This job holds {:.2f} GiB "
+      "({}); "
+      "CUDA and other programs {:.2f} GiB. Try gradient_checkpointing = full, a smaller micro_batch_size or "
+      "sequence_len, or more ranks.",
+      index_, in_gib(bytes), what, in_gib(static_cast<int64_t>(free)), in_gib(static_cast<int64_t>(total)),
+      in_gib(bytes_in_use()), largest_parts(), in_gib(std::max<int64_t>(others, 0)));
+}
+
+std::string CudaDevice::largest_parts() const {
+  const std::lock_guard lock(parts_mutex_);
+  std::vector<std::pair<int64_t, std::string>> parts;
+  for (const auto& [what, bytes] : parts_) parts.emplace_back(bytes, what);
+  std::sort(parts.rbegin(), parts.rend());
+  std::string text;
+  for (size_t i = 0; i < std::min<size_t>(parts.size(), 4); ++i)
+    text += fmt::format("{}{} {:.2f}", i == 0 ? "" : ", ", parts[i].second, in_gib(parts[i].first));
+  return text.empty() ? "nothing yet" : text;
+}
+
+void CudaDevice::copy(const void* from, void* to, int64_t bytes) {
+  if (bytes == 0) return;
+  check_cuda(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy");
+}
+
+void CudaDevice::set_zero(void* memory, int64_t bytes) {
+  if (bytes == 0) return;
+  check_cuda(cudaMemset(memory, 0, static_cast<size_t>(bytes)), "zeroing memory");
+  check_cuda(cudaDeviceSynchronize(), "zeroing memory");
+}
+
+// ---- streams ----
+
+struct CudaStream::HostWork {
+  CudaStream* stream;
+  std::function<void()> work;
+};
+
+CudaStream::CudaStream(CudaDevice& device, std::string name) : device_(device), name_(std::move(name)) {
+  int least = 0, greatest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for stream priorities");
+  check_cuda(cudaStreamCreateWithPriority(&handle_, cudaStreamNonBlocking, name_ == "communication" ? greatest : least),
+             "making the stream " + name_);
+}
+
+CudaStream::~CudaStream() {
+  cudaStreamSynchronize(handle_);
+  cudaStreamDestroy(handle_);
+}
+
+void CudaStream::fail(std::exception_ptr failure) {
+  const std::lock_guard lock(mutex_);
+  if (failure_ == nullptr) failure_ = std::move(failure);
+}
+
+bool CudaStream::failed() const {
+  const std::lock_guard lock(mutex_);
+  return failure_ != nullptr;
+}
+
+void CudaStream::run_host_work(void* argument) noexcept {
+  const std::unique_ptr<HostWork> item(static_cast<HostWork*>(argument));
+  if (item->stream->failed()) return;  // as the other streams do: what follows a failure is dropped
+  try {
+    item->work();
+  } catch (...) {
+    item->stream->fail(std::current_exception());
+  }
+}
+
+void CudaStream::enqueue(std::function<void()> work) {
+  auto item = std::make_unique<HostWork>(HostWork{this, std::move(work)});
+  check_cuda(cudaLaunchHostFunc(handle_, run_host_work, item.get()), "host work on the stream " + name_);
+  item.release();  // the stream's now
+}
+
+void CudaStream::transfer(const void* from, void* to, int64_t bytes) {
+  if (bytes == 0) return;
+  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, handle_),
+             "a transfer on the stream " + name_);
+}
+
+void CudaStream::synchronize() {
+  device_.count_wait();
+  const cudaError_t error = cudaStreamSynchronize(handle_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+  check_cuda(error, "the work on the stream " + name_);
+}
+
+cudaStream_t cuda_stream(Stream& stream) {
+  auto* cuda = dynamic_cast<CudaStream*>(&stream);
+  if (cuda == nullptr) throw std::logic_error("CUDA was given a stream of another device");
+  return cuda->handle();
+}
+
+// ---- events ----
+
+CudaEvent::CudaEvent() { check_cuda(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "making an event"); }
+CudaEvent::~CudaEvent() { cudaEventDestroy(handle_); }
+void CudaEvent::record(Stream& stream) { check_cuda(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
+/// CUDA takes the last record before this call, and none for passed.
+void CudaEvent::wait(Stream& stream) { check_cuda(cudaStreamWaitEvent(cuda_stream(stream), handle_, 0), "an event"); }
+void CudaEvent::synchronize() { check_cuda(cudaEventSynchronize(handle_), "an event"); }
+
+CudaTimestamp::CudaTimestamp() { check_cuda(cudaEventCreateWithFlags(&handle_, cudaEventDefault), "making an event"); }
+CudaTimestamp::~CudaTimestamp() { cudaEventDestroy(handle_); }
+void CudaTimestamp::record(Stream& stream) { check_cuda(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
+double CudaTimestamp::seconds_since(const Timestamp& earlier) const {
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<const CudaTimestamp&>(earlier).handle_, handle_),
+             "the time between two events");
+  return 1e-3 * static_cast<double>(milliseconds);
+}
+
+}  // namespace tessera
+
+// ---- the entry points of libtessera_cuda.so (gpu_library.h) ----
+
+extern "C" int tessera_gpu_count() {
+  using namespace tessera;
+  int driver = 0, runtime = 0, count = 0;
+  check_cuda(cudaDriverGetVersion(&driver), "asking for the driver's version");
+  check_cuda(cudaRuntimeGetVersion(&runtime), "asking for CUDA's version");
+  if (driver == 0) throw ClusterError("there is no NVIDIA driver here; install one, or set device.type = cpu");
+  if (driver / 1000 < runtime / 1000)
+    throw ClusterError("the NVIDIA driver serves CUDA {}.{}, this build needs {}; install a newer driver",
+                       driver / 1000, driver % 1000 / 10, runtime / 1000);
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorNoDevice) {
+    cudaGetLastError();
+    return 0;
+  }
+  check_cuda(error, "counting GPUs");
+  return count;
+}
+
+extern "C" tessera::Device* tessera_gpu_make_device(int index) { return new tessera::CudaDevice(index); }

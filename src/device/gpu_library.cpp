@@ -1,0 +1,60 @@
+#include "device/gpu_library.h"
+
+#include <dlfcn.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "device/device.h"
+
+namespace tessera {
+namespace {
+
+constexpr const char* file_name = "libtessera_cuda.so";
+constexpr const char* first_entry = "tessera_gpu_count";
+
+/// Beside the program, or in the lib folder of a bundle.
+std::filesystem::path find_library() {
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  for (const auto& path : {folder / file_name, folder / ".." / "lib" / file_name})
+    if (std::filesystem::exists(path)) return path;
+  throw ClusterError("device.type = cuda: this build has no GPU part ({} is not beside {}); build where nvcc is",
+                     file_name, folder.string());
+}
+
+void* open_library() {
+  // Linked into the program itself where there is no CUDA to load: kernels run on the CPU then (test/cuda_shim).
+  if (dlsym(RTLD_DEFAULT, first_entry) != nullptr) return RTLD_DEFAULT;
+  const std::filesystem::path path = find_library();
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr)
+    throw ClusterError(
+        "the GPU part cannot be loaded: {}. Its libraries (CUDA 13, cuBLAS, cuDNN 9, NCCL 2) are looked for in "
+        "/usr/local/cuda/lib64, and where LD_LIBRARY_PATH says; device.type = cpu does without",
+        dlerror());
+  return handle;
+}
+
+}  // namespace
+
+GpuLibrary::GpuLibrary() : handle_(open_library()) {}
+
+const GpuLibrary& GpuLibrary::get() {
+  static const GpuLibrary library;
+  return library;
+}
+
+void* GpuLibrary::symbol(const char* name) const {
+  void* const found = dlsym(handle_, name);
+  if (found == nullptr)
+    throw ClusterError("{} is of another version than the program: it has no {}; build both together", file_name, name);
+  return found;
+}
+
+int cuda_device_count() { return GpuLibrary::get().find<int()>("tessera_gpu_count")(); }
+
+std::unique_ptr<Device> make_cuda_device(int index) {
+  return std::unique_ptr<Device>(GpuLibrary::get().find<Device*(int)>("tessera_gpu_make_device")(index));
+}
+
+}  // namespace tessera
