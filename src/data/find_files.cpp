@@ -51,8 +51,8 @@ void check_ending(const Path& file, const DatasetSettings& dataset, const Sectio
   if (ending == ".txt" && dataset.type != DatasetType::completion)
     throw JobError("[{}] path: {} is plain text, which only type = completion reads", section, file.string());
   if (ending != ".txt" && !is_json(ending))
-    throw DataError("[{}] path: {}: unknown ending; expected .jsonl, .json or .txt, each also with .gz or .zst",
-                    section, file.string());
+    throw JobError("[{}] path: {}: unknown ending; expected .jsonl, .json or .txt, each also with .gz or .zst", section,
+                   file.string());
 }
 
 }  // namespace
@@ -62,8 +62,8 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
   if (std::filesystem::is_directory(path)) {
     std::vector<Path> files = files_below(path, dataset.type);
     if (files.empty())
-      throw DataError("[{}] path: the directory {} holds no data file (.jsonl, .json{}, each also with .gz or .zst)",
-                      section, dataset.path, dataset.type == DatasetType::completion ? ", .txt" : "");
+      throw JobError("[{}] path: the directory {} holds no data file (.jsonl, .json{}, each also with .gz or .zst)",
+                     section, dataset.path, dataset.type == DatasetType::completion ? ", .txt" : "");
     return files;
   }
   std::vector<Path> files;
@@ -71,7 +71,7 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
     files.push_back(path);
   else if (dataset.path.find_first_of("*?[") != std::string::npos)
     files = matches(dataset.path);
-  if (files.empty()) throw DataError("[{}] path: there is no file {}", section, dataset.path);
+  if (files.empty()) throw JobError("[{}] path: there is no file {}", section, dataset.path);
   for (const Path& file : files) check_ending(file, dataset, section);
   return files;
 }

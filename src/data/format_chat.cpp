@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "data/chat_mask.h"
@@ -28,6 +29,36 @@ std::vector<std::string> roles_to_train(const DatasetSettings& dataset) {
   return roles;
 }
 
+/// Keys that templates of tool-calling and reasoning models render.  None of the built-in ones does, and a conversation
+/// without what they hold would be another one.
+constexpr std::array sample_keys_not_rendered = {"tools", "functions"};
+constexpr std::array message_keys_not_rendered = {"tool_calls", "function_call", "reasoning_content"};
+
+bool is_empty(simdjson::dom::element element) {
+  simdjson::dom::array array;
+  simdjson::dom::object object;
+  std::string_view text;
+  if (element.get_array().get(array) == simdjson::SUCCESS) return array.size() == 0;
+  if (element.get_object().get(object) == simdjson::SUCCESS) return object.size() == 0;
+  if (element.get_string().get(text) == simdjson::SUCCESS) return text.empty() || text == "[]" || text == "null";
+  return element.is_null();
+}
+
+template <size_t N>
+void refuse(const Fields& fields, const std::array<const char*, N>& keys) {
+  for (const char* key : keys)
+    if (fields.has(key) && !is_empty(fields.get(key)))
+      throw DataError(
+          "{}: {} is there, and the chat templates that are built in do not write it; write the text out with type = "
+          "input_output, or leave such samples out with [data] on_error = skip",
+          fields.place(), fields.name_of(key));
+}
+
+struct Conversation {
+  std::vector<Message> messages;
+  std::vector<bool> trained;  ///< whether a message's words carry loss
+};
+
 /// {"messages": [{"role": …, "content": …}, …]}, or in ShareGPT's words {"conversations": [{"from": …, "value": …},
 /// …]}: rendered by the chat template, tokenised as a whole, and masked by position.
 class ChatFormat : public SampleFormat {
@@ -40,29 +71,35 @@ class ChatFormat : public SampleFormat {
         tokenizer_(tokenizer) {}
 
   Sample from_json(simdjson::dom::element record, const Place& place) const override {
-    const std::vector<Message> messages = read_messages(Fields(record, place));
-    const std::vector<ChatPiece> pieces = render(messages, place);
+    const Conversation conversation = read_conversation(Fields(record, place));
+    const std::vector<ChatPiece> pieces = render(conversation.messages, place);
     std::string text;
     for (const ChatPiece& piece : pieces) text += piece.text;
     Encoding encoding = tokenizer_.encode(text, SpecialTokens::leave_out);  // the template writes BOS itself
-    std::vector<int32_t> labels = labels_of(encoding, trained_ranges(pieces, trained(messages), dataset_.train_on_eos));
+    std::vector<int32_t> labels =
+        labels_of(encoding, trained_ranges(pieces, conversation.trained, dataset_.train_on_eos));
     return {std::move(encoding.ids), std::move(labels)};
   }
 
  private:
-  std::vector<Message> read_messages(const Fields& fields) const {
+  Conversation read_conversation(const Fields& fields) const {
+    refuse(fields, sample_keys_not_rendered);
     std::string key = name_or(dataset_.field_messages, "messages");
     if (dataset_.field_messages.empty() && !fields.has(key) && fields.has("conversations")) key = "conversations";
-    std::vector<Message> messages;
+    Conversation conversation;
     int64_t index = 0;
-    for (const auto element : fields.array(key, "field_messages"))
-      messages.push_back(read_message(Fields(element, fields.place(), fmt::format("{}[{}]", key, index++))));
-    if (messages.empty()) throw DataError("{}: {} is empty", fields.place(), key);
-    add_system(messages, fields.text_or_empty(name_or(dataset_.field_system, "system")));
-    return messages;
+    for (const auto element : fields.array(key, "field_messages")) {
+      const Fields message(element, fields.place(), fmt::format("{}[{}]", key, index++));
+      conversation.messages.push_back(read_message(message));
+      conversation.trained.push_back(is_trained(message, conversation.messages.back().role));
+    }
+    if (conversation.messages.empty()) throw DataError("{}: {} is empty", fields.place(), key);
+    add_system(conversation, fields.text_or_empty(name_or(dataset_.field_system, "system")));
+    return conversation;
   }
 
   Message read_message(const Fields& fields) const {
+    refuse(fields, message_keys_not_rendered);
     const std::string role_key = one_of(fields, dataset_.message_field_role, "role", "from");
     const std::string content_key = one_of(fields, dataset_.message_field_content, "content", "value");
     const std::string_view written = fields.text(role_key, "message_field_role");
@@ -80,11 +117,37 @@ class ChatFormat : public SampleFormat {
     return !fields.has(usual) && fields.has(sharegpt) ? sharegpt : usual;
   }
 
+  /// axolotl's `training` says it of a message whatever its role; OpenAI's `weight` of 0 takes a message out, and that
+  /// of 1 leaves it to its role.
+  bool is_trained(const Fields& message, const std::string& role) const {
+    const std::string training = name_or(dataset_.message_field_training, "training");
+    if (message.has("weight") && weight_of(message) == 0) {
+      if (message.has(training) && message.boolean(training))
+        throw DataError("{}: {} is true and {} 0: remove one of them", message.place(), message.name_of(training),
+                        message.name_of("weight"));
+      return false;
+    }
+    return message.has(training) ? message.boolean(training) : is_trained(role);
+  }
+
+  bool is_trained(const std::string& role) const {
+    return train_on_inputs_ || std::find(roles_to_train_.begin(), roles_to_train_.end(), role) != roles_to_train_.end();
+  }
+
+  static double weight_of(const Fields& message) {
+    double weight = 0;
+    if (message.get("weight").get_double().get(weight) != simdjson::SUCCESS || (weight != 0 && weight != 1))
+      throw DataError("{}: {} is {}, expected 0 (no loss) or 1", message.place(), message.name_of("weight"),
+                      simdjson::minify(message.get("weight")));
+    return weight;
+  }
+
   /// A system text beside the messages, or the data set's own, stands first where the messages have none.
-  void add_system(std::vector<Message>& messages, std::string_view of_sample) const {
+  void add_system(Conversation& conversation, std::string_view of_sample) const {
     const std::string_view system = of_sample.empty() ? std::string_view(dataset_.system_prompt) : of_sample;
-    if (!system.empty() && messages.front().role != "system")
-      messages.insert(messages.begin(), {"system", std::string(system)});
+    if (system.empty() || conversation.messages.front().role == "system") return;
+    conversation.messages.insert(conversation.messages.begin(), {"system", std::string(system)});
+    conversation.trained.insert(conversation.trained.begin(), is_trained("system"));
   }
 
   std::vector<ChatPiece> render(const std::vector<Message>& messages, const Place& place) const {
@@ -93,14 +156,6 @@ class ChatFormat : public SampleFormat {
     } catch (const DataError& error) {  // the template knows the conversation, but not where it stands
       throw DataError("{}: {}", place, error.what());
     }
-  }
-
-  std::vector<bool> trained(const std::vector<Message>& messages) const {
-    std::vector<bool> trained;
-    for (const Message& message : messages)
-      trained.push_back(train_on_inputs_ || std::find(roles_to_train_.begin(), roles_to_train_.end(), message.role) !=
-                                                roles_to_train_.end());
-    return trained;
   }
 
   DatasetSettings dataset_;

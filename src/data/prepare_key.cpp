@@ -15,7 +15,7 @@ void add(Hasher& hasher, double value) { hasher.update(&value, sizeof value); }
 void add_settings(Hasher& hasher, const DatasetSettings& d) {
   for (const std::string* text :
        {&d.field, &d.field_system, &d.field_instruction, &d.field_input, &d.field_output, &d.field_messages,
-        &d.message_field_role, &d.message_field_content, &d.chat_template, &d.system_prompt})
+        &d.message_field_role, &d.message_field_content, &d.message_field_training, &d.chat_template, &d.system_prompt})
     hasher.update_field(*text);
   add(hasher, static_cast<int64_t>(d.roles_to_train.size()));
   for (const std::string& role : d.roles_to_train) hasher.update_field(role);

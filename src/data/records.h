@@ -24,8 +24,8 @@ struct Record {
 using SectionName = std::string;
 
 /// The files that `path` of a data set names, sorted: the file itself, all data files below a directory (hidden ones
-/// and unknown endings left out; .txt only for type = completion), or the matches of a glob.  Throws DataError where
-/// there is none, and JobError where a .txt file is named for a type that cannot read it.
+/// and unknown endings left out; .txt only for type = completion), or the matches of a glob.  Throws JobError where
+/// there is none, or where one is named that cannot be read: another ending, a .txt file for another type.
 std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionName& section);
 
 /// The records of several files, one after the other.

@@ -1,5 +1,7 @@
 #include "job/checks.h"
 
+#include <utility>
+
 #include "base/error.h"
 #include "job/build_parts.h"
 
@@ -9,6 +11,12 @@ void check_together(const Job& job, const Locate& locate) {
   if (job.data.val_set_size > 0 && !job.eval_datasets.empty())
     throw JobError("{}: [eval_dataset.{}] is there too; with evaluation sets of its own a job leaves val_set_size at 0",
                    locate("data", "val_set_size"), job.eval_datasets.front().name);
+  if (job.data.val_set_size == 0 && job.eval_datasets.empty())
+    for (const auto& [key, value] :
+         {std::pair{"eval_steps", job.eval.eval_steps}, {"max_samples", job.eval.max_samples}})
+      if (value > 0)
+        throw JobError("{}: there is nothing to evaluate on; give [data] val_set_size or an [eval_dataset.NAME]",
+                       locate("eval", key));
   if (job.checkpoint.export_dir == job.model.base || job.checkpoint.export_dir == job.model.tokenizer)
     throw JobError("{}: {} is the directory that the job reads its model or tokenizer from; give another one",
                    locate("checkpoint", "export_dir"), job.checkpoint.export_dir.string());

@@ -33,6 +33,10 @@ std::vector<Field> dataset_text_fields() {
                   "a message's key of the text")
           .with("type", {"chat_template"})
           .by_default("content, or value"),
+      dataset_key("message_field_training", &DatasetSettings::message_field_training, word(),
+                  "a message's key of whether it carries loss (true or false), in place of what its role says")
+          .with("type", {"chat_template"})
+          .filled("training"),
       dataset_key("chat_template", &DatasetSettings::chat_template, chat_templates,
                   "how a conversation is written; tokenizer_default: the built-in template that the tokenizer's own "
                   "is recognised as")

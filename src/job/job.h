@@ -57,6 +57,7 @@ struct DatasetSettings {
   std::string field_messages;                  // chat_template ("messages", or "conversations" where that is present)
   std::string message_field_role;              // chat_template ("role"; "from")
   std::string message_field_content;           // chat_template ("content"; "value")
+  std::string message_field_training;          // chat_template ("training")
   std::string chat_template;                   // chatml, llama3, llama2, mistral, tokenizer_default (by recognising it)
   std::string system_prompt;                   // used where a sample has none
   std::vector<std::string> roles_to_train;     // chat_template ("assistant")

@@ -277,6 +277,9 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
 }
 
 ModelConfig load_model_config(const std::filesystem::path& directory) {
+  if (!std::filesystem::is_directory(directory))
+    throw JobError("[model] base: there is no directory {}; expected one with config.json and *.safetensors",
+                   directory.string());
   const auto path = directory / "config.json";
   return parse_model_config(read_text(path), path.string());
 }

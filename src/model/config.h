@@ -41,6 +41,7 @@ struct ModelConfig {
 /// Reads an HF config.json in both spellings (rope_theta/rope_scaling, rope_parameters).  Anything in it that would
 /// change the result and is not implemented is a DataError that names it.
 ModelConfig parse_model_config(const std::string& json, const std::string& where);
+/// Throws JobError where there is no such directory.
 ModelConfig load_model_config(const std::filesystem::path& directory);
 
 /// inv_freq [D/2] and the factor on cos and sin, as transformers' modeling_rope_utils computes them.

@@ -238,6 +238,9 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
+  if (!std::filesystem::is_directory(directory))
+    throw JobError("{}: there is no such directory; expected one with a tokenizer.json ([model] tokenizer)",
+                   directory.string());
   TokenizerFile file = TokenizerFile::read(directory / "tokenizer.json");
   const TokenizerSettings settings = TokenizerSettings::read(directory);
   return Tokenizer(std::make_unique<State>(file, settings));

@@ -24,7 +24,8 @@ enum class SpecialDecode { keep, skip };      ///< do special tokens appear in d
 /// threads may encode at once.  What the file asks for and this class does not know is a DataError that names it.
 class Tokenizer {
  public:
-  /// `directory` holds tokenizer.json, and tokenizer_config.json where there is one.  Throws DataError.
+  /// `directory` holds tokenizer.json, and tokenizer_config.json where there is one.  Throws DataError; JobError
+  /// where there is no such directory.
   static Tokenizer load(const std::filesystem::path& directory);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;

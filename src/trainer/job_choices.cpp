@@ -1,5 +1,6 @@
 #include "trainer/job_choices.h"
 
+#include "base/error.h"
 #include "checkpoint/checkpoint.h"
 
 namespace tessera {
@@ -7,6 +8,9 @@ namespace tessera {
 std::optional<std::filesystem::path> chosen_checkpoint(const Job& job) {
   if (job.checkpoint.resume == "auto") return find_latest_checkpoint(job.job.output_dir);
   if (job.checkpoint.resume == "never") return std::nullopt;
+  if (!std::filesystem::is_directory(job.checkpoint.resume))
+    throw JobError("[checkpoint] resume: there is no directory {}; expected auto, never, or a checkpoint's directory",
+                   job.checkpoint.resume);
   return job.checkpoint.resume;
 }
 

@@ -18,34 +18,31 @@ namespace tessera::test {
 
 /// A device with its kernels and one stream to run them on.
 struct Rig {
+  std::string name;
   std::unique_ptr<Device> device;
   std::unique_ptr<Kernels> kernels;
   std::unique_ptr<Stream> stream;
+  /// How bytes get to the device's memory and back; the stream has passed.
+  std::function<void(void*to, const void*from, size_t bytes)> to_device = std::memcpy, to_host = std::memcpy;
 
   void upload(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
-    if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+    if (bytes > 0) to_device(to, from, static_cast<size_t>(bytes));
   }
   void download(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
-    if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+    if (bytes > 0) to_host(to, from, static_cast<size_t>(bytes));
   }
 };
 
-inline Rig cpu_rig(int threads) {
-  Rig rig;
-  rig.device = make_cpu_device(threads);
-  rig.kernels = make_kernels(*rig.device);
-  rig.stream = rig.device->make_stream("test");
-  return rig;
-}
+/// Every implementation of the kernels that a test program is about; each program has its own.
+std::vector<Rig> every_rig();
 
-/// claim(rig) on every device found: the CPU with one thread and with three.
+/// claim(rig) on every one of them.
 template <typename Claim>
 void on_every_device(const Claim& claim) {
-  for (const int threads : {1, 3}) {
-    INFO("on the CPU with " << threads << " threads");
-    Rig rig = cpu_rig(threads);
+  for (Rig& rig : every_rig()) {
+    INFO("on " << rig.name);
     claim(rig);
   }
 }

@@ -116,3 +116,71 @@ TEST_CASE("A role to train that is none is a mistake of the job", "[chat]") {
   chat.settings().roles_to_train = {"robot"};
   REQUIRE_THROWS_AS(chat.text(), JobError);
 }
+
+TEST_CASE("A message's training says whether it carries loss, whatever its role", "[chat]") {
+  REQUIRE(Chat(R"({"messages": [{"role": "user", "content": "Hi", "training": true},)"
+               R"({"role": "assistant", "content": "No.", "training": false},)"
+               R"({"role": "user", "content": "Hi", "training": null}, {"role": "assistant", "content": "Yes?"}]})")
+              .text() ==
+          "<|im_start|>user\n[Hi<|im_end|>]\n<|im_start|>assistant\nNo.<|im_end|>\n"
+          "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n[Yes?<|im_end|>]\n");
+}
+
+TEST_CASE("A message's training counts for train_on_inputs and for an inserted system message too", "[chat]") {
+  Chat chat(R"({"messages": [{"role": "user", "content": "Hi", "training": false},)"
+            R"({"role": "assistant", "content": "Yes?"}]})");
+  chat.job.data.train_on_inputs = true;
+  chat.settings().system_prompt = "Be brief.";
+  REQUIRE(chat.text() ==
+          "<|im_start|>system\n[Be brief.<|im_end|>]\n<|im_start|>user\nHi<|im_end|>\n"
+          "<|im_start|>assistant\n[Yes?<|im_end|>]\n");
+}
+
+TEST_CASE("message_field_training names another key", "[chat]") {
+  Chat chat(R"({"messages": [{"role": "user", "content": "Hi", "learn": true, "training": "no"},)"
+            R"({"role": "assistant", "content": "Yes?", "learn": false}]})");
+  chat.settings().message_field_training = "learn";
+  REQUIRE(chat.text() == "<|im_start|>user\n[Hi<|im_end|>]\n<|im_start|>assistant\nYes?<|im_end|>\n");
+}
+
+TEST_CASE("A weight of 0 takes a message out, one of 1 leaves it to its role", "[chat]") {
+  REQUIRE(Chat(R"({"messages": [{"role": "user", "content": "Hi", "weight": 1},)"
+               R"({"role": "assistant", "content": "No.", "weight": 0}, {"role": "user", "content": "Hi"},)"
+               R"({"role": "assistant", "content": "Yes?", "weight": 1.0}]})")
+              .text() ==
+          "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nNo.<|im_end|>\n"
+          "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n[Yes?<|im_end|>]\n");
+}
+
+TEST_CASE("What a message says of its loss and cannot be is an error with file, line and key", "[chat]") {
+  const auto error = [](const std::string& keys) {
+    return Chat(R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?", )" + keys +
+                "}]}")
+        .error();
+  };
+  CHECK_THAT(error(R"("weight": 0.5)"), Catch::Contains("a.jsonl:1: messages[1].weight is 0.5, expected 0"));
+  CHECK_THAT(error(R"("weight": "1")"), Catch::Contains("messages[1].weight is \"1\""));
+  CHECK_THAT(error(R"("training": 1)"), Catch::Contains("a.jsonl:1: messages[1].training is a number, expected true"));
+  CHECK_THAT(error(R"("training": true, "weight": 0)"), Catch::Contains("messages[1].weight 0: remove one"));
+}
+
+TEST_CASE("Tools, tool calls and reasoning apart from the content are refused, not left out", "[chat]") {
+  const std::string talk = R"("messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?")";
+  const auto error = [&](const std::string& in_sample, const std::string& in_message) {
+    return Chat("{" + in_sample + talk + in_message + "}]}").error();
+  };
+  CHECK_THAT(error(R"("tools": [{"type": "function"}], )", ""), Catch::Contains("a.jsonl:1: tools is there"));
+  CHECK_THAT(error(R"("functions": [{"name": "f"}], )", ""), Catch::Contains("a.jsonl:1: functions is there"));
+  CHECK_THAT(error("", R"(, "tool_calls": [{"id": "1"}])"),
+             Catch::Contains("a.jsonl:1: messages[1].tool_calls is there"));
+  CHECK_THAT(error("", R"(, "function_call": {"name": "f"})"), Catch::Contains("messages[1].function_call is there"));
+  CHECK_THAT(error("", R"(, "reasoning_content": "Hm.")"), Catch::Contains("messages[1].reasoning_content is there"));
+}
+
+TEST_CASE("Tools and tool calls that hold nothing do not matter", "[chat]") {
+  REQUIRE(
+      Chat(
+          R"({"tools": [], "functions": "[]", "messages": [{"role": "user", "content": "Hi", "tool_calls": null},)"
+          R"({"role": "assistant", "content": "Yes?", "tool_calls": [], "function_call": {}, "reasoning_content": ""}]})")
+          .text() == hello_chatml);
+}

@@ -40,6 +40,13 @@ TEST_CASE("A prepared file is made anew when anything that shapes it changes", "
   SECTION("val_set_size") { job.data.val_set_size = 1; }
   SECTION("repeat") { job.datasets[0].repeat = 2; }
   SECTION("limit") { job.datasets[0].limit = 1; }
+  SECTION("train_on_inputs") { job.data.train_on_inputs = true; }
+  SECTION("chat_template") { job.datasets[0].chat_template = "llama3"; }
+  SECTION("system_prompt") { job.datasets[0].system_prompt = "Be brief."; }
+  SECTION("field_messages") { job.datasets[0].field_messages = "talk"; }
+  SECTION("message_field_training") { job.datasets[0].message_field_training = "learn"; }
+  SECTION("roles_to_train") { job.datasets[0].roles_to_train = {"user"}; }
+  SECTION("train_on_eos") { job.datasets[0].train_on_eos = TrainOnEos::all; }
   SECTION("another data set") { job.datasets.push_back(job.datasets[0]); }
   REQUIRE_FALSE(prepare_again(job).reused);
 }

@@ -33,6 +33,10 @@ std::string preparation_error(const TemporaryFolder& folder, const Path& path) {
   return error_of<DataError>([&] { prepare(job_with(folder, {dataset("d", path)}), nullptr, test_vocab_size); });
 }
 
+std::string mistake_of_the_job(const TemporaryFolder& folder, const Path& path) {
+  return error_of<JobError>([&] { prepare(job_with(folder, {dataset("d", path)}), nullptr, test_vocab_size); });
+}
+
 /// The error for a file of one such line between two good ones.
 std::string line_error(const std::string& line) {
   const TemporaryFolder folder;
@@ -117,15 +121,21 @@ TEST_CASE("A glob gives the files that match it", "[sources]") {
   REQUIRE(prepared_samples(job_with(folder, {dataset("d", folder / "part-*.jsonl")})) == both);
 }
 
-TEST_CASE("A missing data file is an error that names path and section", "[sources]") {
+TEST_CASE("A missing data file is a mistake of the job, named with path and section", "[sources]") {
   const TemporaryFolder folder;
   const Path path = folder / GENERATE("none.jsonl", "none-*.jsonl");
-  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains(path.string()) && Catch::Contains("[dataset.d]"));
+  REQUIRE_THAT(mistake_of_the_job(folder, path), Catch::Contains(path.string()) && Catch::Contains("[dataset.d] path"));
 }
 
-TEST_CASE("An unknown ending is an error that names the known ones", "[sources]") {
+TEST_CASE("A directory without data files is a mistake of the job", "[sources]") {
   const TemporaryFolder folder;
-  REQUIRE_THAT(preparation_error(folder, folder.write("a.csv", "1,2")), Catch::Contains(".jsonl"));
+  folder.write("data/README.md", "about the data");
+  REQUIRE_THAT(mistake_of_the_job(folder, folder / "data"), Catch::Contains("holds no data file"));
+}
+
+TEST_CASE("An unknown ending is a mistake of the job; the known ones are named", "[sources]") {
+  const TemporaryFolder folder;
+  REQUIRE_THAT(mistake_of_the_job(folder, folder.write("a.csv", "1,2")), Catch::Contains(".jsonl"));
 }
 
 TEST_CASE("Plain text for another type than completion is a mistake of the job", "[sources]") {

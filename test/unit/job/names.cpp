@@ -27,7 +27,8 @@ std::vector<std::string> keys_of(const std::string& section_name) {
 TEST_CASE("every key of the contract is known, and no other", "[job]") {
   const std::string dataset =
       "path type repeat limit field field_system field_instruction field_input field_output field_messages "
-      "message_field_role message_field_content chat_template system_prompt roles_to_train train_on_eos";
+      "message_field_role message_field_content message_field_training chat_template system_prompt roles_to_train "
+      "train_on_eos";
   CHECK(keys_of("job") == names("output_dir seed"));
   CHECK(keys_of("model") == names("base init tokenizer gradient_checkpointing precision"));
   CHECK(keys_of("data") ==

@@ -10,7 +10,7 @@ TEST_CASE("an override replaces the file's value", "[job]") {
 }
 
 TEST_CASE("an override adds a key and a section that the file has not", "[job]") {
-  CHECK(job_of("", {"eval.eval_steps=7"}).eval.eval_steps == 7);
+  CHECK(job_of("", {"log.logging_steps=7"}).log.logging_steps == 7);
 }
 
 TEST_CASE("the value that an override replaces may be wrong", "[job]") {

@@ -27,8 +27,8 @@ TEST_CASE("a key that the data set's type does not use is refused with the types
 TEST_CASE("every key with a format's names belongs to a type", "[job]") {
   for (const std::string line :
        {"field = x", "field_system = x", "field_instruction = x", "field_input = x", "field_output = x",
-        "field_messages = x", "message_field_role = x", "message_field_content = x", "chat_template = chatml",
-        "system_prompt = x", "roles_to_train = x", "train_on_eos = all"}) {
+        "field_messages = x", "message_field_role = x", "message_field_content = x", "message_field_training = x",
+        "chat_template = chatml", "system_prompt = x", "roles_to_train = x", "train_on_eos = all"}) {
     CAPTURE(line);
     CHECK(dataset_error("input_output", line).find("uses it, and type is input_output") != std::string::npos);
   }
@@ -93,6 +93,15 @@ TEST_CASE("a split for validation and evaluation sets exclude each other", "[job
       error_of("[data]\nval_set_size = 10\n[eval_dataset.held]\npath = a\ntype = alpaca\n") ==
       "mine.ini:6: [data] val_set_size: [eval_dataset.held] is there too; with evaluation sets of its own a job leaves "
       "val_set_size at 0");
+}
+
+TEST_CASE("evaluations need something to evaluate on", "[job]") {
+  const std::string told = ": there is nothing to evaluate on; give [data] val_set_size or an [eval_dataset.NAME]";
+  CHECK(error_of("[eval]\neval_steps = 10\n") == "mine.ini:6: [eval] eval_steps" + told);
+  CHECK(error_of("[eval]\nmax_samples = 10\n") == "mine.ini:6: [eval] max_samples" + told);
+  CHECK(error_of("[eval]\neval_steps = 0\nmax_samples = 0\n") == "no error");
+  CHECK(error_of("[data]\nval_set_size = 0.1\n[eval]\neval_steps = 10\n") == "no error");
+  CHECK(error_of("[eval]\neval_steps = 10\n[eval_dataset.held]\npath = a\ntype = alpaca\n") == "no error");
 }
 
 TEST_CASE("an export over the model that the job starts from is refused", "[job]") {

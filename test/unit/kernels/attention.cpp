@@ -252,16 +252,17 @@ TEST_CASE("a document's attention is not touched by its neighbours", "[kernels][
 }
 
 TEST_CASE("attention takes scores of any size", "[kernels][attention]") {
-  Rig rig = cpu_rig(1);
-  const Case c{2, 1, 16, 0, {300}};
-  Batch batch(rig, DType::f32, c);
-  Values values = batch.qkv.values();
-  for (double& value : values) value *= 100;  // scores of some ten thousands: exp overflows without the maximum
-  batch.qkv.set(values);
-  batch.forward(rig);
-  batch.backward(rig);
-  Reference reference(c, batch.qkv.values());
-  REQUIRE_THAT(batch.out.values(), near(reference.out, 1e-2));
+  on_every_device([](Rig& rig) {
+    const Case c{2, 1, 16, 0, {300}};
+    Batch batch(rig, DType::f32, c);
+    Values values = batch.qkv.values();
+    for (double& value : values) value *= 100;  // scores of some ten thousands: exp overflows without the maximum
+    batch.qkv.set(values);
+    batch.forward(rig);
+    batch.backward(rig);
+    Reference reference(c, batch.qkv.values());
+    REQUIRE_THAT(batch.out.values(), near(reference.out, 1e-2));
+  });
 }
 
 TEST_CASE("attention over no tokens does nothing", "[kernels][attention]") {

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "support/kernel_test.h"
+#include "support/cpu_rig.h"
 
 // older_processor.cpp runs these tests again as on processors where bf16 is multiplied as fp32.
 namespace tessera::test {

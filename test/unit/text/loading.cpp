@@ -75,7 +75,9 @@ TEST_CASE("merges are read as texts and as pairs") {
 }
 
 TEST_CASE("a file that is not there is a DataError that names it") {
-  CHECK_THROWS_WITH(Tokenizer::load("/nowhere"), Contains("/nowhere/tokenizer.json"));
+  CHECK_THROWS_WITH(Tokenizer::load(TemporaryFolder().path()), Contains("/tokenizer.json"));
+  CHECK_THROWS_AS(Tokenizer::load("/nowhere"), JobError);
+  CHECK_THROWS_WITH(Tokenizer::load("/nowhere"), Contains("/nowhere: there is no such directory"));
 }
 
 TEST_CASE("a file that is cut off is a DataError that names it") {

@@ -1,0 +1,61 @@
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/rows.cuh"
+
+namespace tessera::cuda {
+namespace {
+
+template <typename From, typename To, int N>
+__global__ void __launch_bounds__(block_threads)
+    cast_kernel(Rows<const From> from, Rows<To> to, int64_t rows, int64_t cols) {
+  const int64_t row = row_of_thread();
+  if (row >= rows) return;
+  const From* const x = from[row];
+  To* const y = to[row];
+  for_pieces<N>(cols, [&](int64_t i) {
+    float values[N];
+    load(x + i, values);
+    store(values, y + i);
+  });
+}
+
+/// Rows of one length.
+void cast_rows(cudaStream_t stream, ConstView from, View to) {
+  with_compute_type(from.dtype, [&](auto from_type) {
+    with_compute_type(to.dtype, [&](auto to_type) {
+      using From = decltype(from_type);
+      using To = decltype(to_type);
+      using Narrower = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
+      with_piece<Narrower>(to.cols, {from, to}, [&](auto piece) {
+        constexpr int N = decltype(piece)::value;
+        const dim3 block = row_block(to.cols / N);
+        launch({"cast", row_grid(to.rows, block), block, 0, stream}, cast_kernel<From, To, N>, rows_of<From>(from),
+               rows_of<To>(to), to.rows, to.cols);
+      });
+    });
+  });
+}
+
+}  // namespace
+
+void cast(cudaStream_t stream, ConstView from, View to) {
+  if (!from.contiguous() || !to.contiguous()) {
+    cast_rows(stream, from, to);
+    return;
+  }
+  // Contiguous elements make rows of one block's work, and one short row.
+  constexpr int64_t width = block_threads * 2 * elements_of_16_bytes<bf16>;
+  const int64_t n = to.size(), full = n / width, rest = n - full * width;
+  cast_rows(stream, ConstView(from.data, from.dtype, full, width), View(to.data, to.dtype, full, width));
+  cast_rows(stream, ConstView(from.data, from.dtype, 1, n).cols_from(full * width, rest),
+            View(to.data, to.dtype, 1, n).cols_from(full * width, rest));
+}
+
+void fill_zero(cudaStream_t stream, void* to, int64_t bytes) {
+  check(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), stream), "fill_zero");
+}
+
+void copy(cudaStream_t stream, const void* from, void* to, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream), "copy");
+}
+
+}  // namespace tessera::cuda
