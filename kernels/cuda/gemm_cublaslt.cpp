@@ -1,0 +1,226 @@
+#include "kernels/cuda/gemm_cublaslt.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "base/error.h"
+#include "device/cuda/check.h"
+
+// cuBLAS documentation, "Using the cuBLASLt API": cublasLtMatmul, cublasLtMatmulDescAttributes_t,
+// cublasLtMatmulPreferenceAttributes_t.
+namespace tessera {
+namespace {
+
+constexpr int64_t workspace_bytes = 32 << 20;  // what cuBLAS advises for Hopper and takes itself
+constexpr int candidates_asked = 8;
+constexpr int timed_runs = 3;
+constexpr int most_trials = 64;                    // shapes: every product of a layer and the head, and then some
+constexpr int64_t most_trial_bytes = 256LL << 20;  // of a second result, beside what the job has planned for
+constexpr int64_t compared_bytes = 4 << 20;
+constexpr size_t plans_kept = 4096;  // packed batches bring a number of tokens of their own each
+
+void check(cublasStatus_t status, const std::string& what) {
+  if (status != CUBLAS_STATUS_SUCCESS) throw ClusterError("cuBLASLt: {}: {}", what, cublasLtGetStatusString(status));
+}
+
+cudaDataType_t type_of(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+cublasOperation_t operation_of(bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; }
+
+template <auto destroy>
+struct Destroy {
+  template <typename T>
+  void operator()(T* handle) const {
+    destroy(handle);
+  }
+};
+using Operation = std::unique_ptr<cublasLtMatmulDescOpaque_t, Destroy<cublasLtMatmulDescDestroy>>;
+using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Destroy<cublasLtMatrixLayoutDestroy>>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy<cublasLtMatmulPreferenceDestroy>>;
+
+template <typename T>
+void set(const Operation& operation, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  check(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof value), "describing a product");
+}
+template <typename T>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
+  check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value), "stating preferences");
+}
+
+Operation make_operation(const GemmDescription& d, const void* bias) {
+  cublasLtMatmulDesc_t made = nullptr;
+  check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
+  Operation operation(made);
+  set(operation, CUBLASLT_MATMUL_DESC_TRANSA, operation_of(d.transpose_a));
+  set(operation, CUBLASLT_MATMUL_DESC_TRANSB, operation_of(d.transpose_b));
+  if (d.bias) {
+    set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    set(operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(d.result));
+    set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);  // the heuristics look at its alignment
+  }
+  return operation;
+}
+
+/// The matrix as it lies in memory: op(matrix) is [rows, cols].
+Layout make_layout(DType dtype, int64_t rows, int64_t cols, bool transposed, int64_t leading_dimension) {
+  if (transposed) std::swap(rows, cols);
+  cublasLtMatrixLayout_t made = nullptr;
+  check(cublasLtMatrixLayoutCreate(&made, type_of(dtype), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols),
+                                   leading_dimension),
+        "describing a matrix");
+  return Layout(made);
+}
+
+uint32_t alignment_of(const void* address) {
+  const auto bits = reinterpret_cast<uintptr_t>(address) | 256U;
+  return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+/// What a result takes, from its first element to its last.
+int64_t result_bytes(const GemmDescription& d) { return ((d.n - 1) * d.ldc + d.m) * size_of(d.result); }
+
+bool capturing(Stream& stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  cuda::check(cudaStreamIsCapturing(cuda_stream(stream), &status), "asking whether a stream is captured");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+/// The first of the result's bytes, once the stream has made them.
+std::vector<char> beginning(CudaDevice& device, Stream& stream, const GemmDescription& d, const void* result) {
+  stream.synchronize();
+  std::vector<char> bytes(static_cast<size_t>(std::min(result_bytes(d), compared_bytes)));
+  device.copy(result, bytes.data(), static_cast<int64_t>(bytes.size()));
+  return bytes;
+}
+
+bool all_zero(const std::vector<char>& bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; });
+}
+
+}  // namespace
+
+/// A product as the library knows it.
+class CublasLtGemm::Plan {
+ public:
+  Plan(const GemmDescription& d, const void* bias)
+      : operation(make_operation(d, bias)),
+        a(make_layout(d.factors, d.m, d.k, d.transpose_a, d.lda)),
+        b(make_layout(d.factors, d.k, d.n, d.transpose_b, d.ldb)),
+        c(make_layout(d.result, d.m, d.n, false, d.ldc)) {}
+
+  Operation operation;
+  Layout a, b, c;
+  std::vector<cublasLtMatmulHeuristicResult_t> candidates;  // until they were tried
+  cublasLtMatmulAlgo_t algorithm{};
+};
+
+CublasLtGemm::CublasLtGemm(CudaDevice& device, GemmChoice choice)
+    : device_(device), choice_(choice), trials_left_(most_trials) {
+  check(cublasLtCreate(&handle_), "starting");
+  try {
+    workspace_ = Buffer(device, workspace_bytes, "matrix products' workspace");
+  } catch (...) {
+    cublasLtDestroy(handle_);
+    throw;
+  }
+}
+
+CublasLtGemm::~CublasLtGemm() {
+  plans_.clear();
+  cublasLtDestroy(handle_);
+}
+
+void CublasLtGemm::run(Stream& stream, const GemmDescription& d, const void* a, const void* b, const void* bias,
+                       void* c) {
+  if (d.empty()) return;
+  const Shape shape{d, {alignment_of(a), alignment_of(b), alignment_of(bias), alignment_of(c)}};
+  Plan& found = plan(shape, bias);
+  if (d.bias) set(found.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  const Operands operands{a, b, bias, c, c};
+  if (found.candidates.size() > 1 && trials_left_ > 0 && !capturing(stream)) try_candidates(stream, d, found, operands);
+  multiply(stream, d, found, found.algorithm, operands);
+}
+
+CublasLtGemm::Plan& CublasLtGemm::plan(const Shape& shape, const void* bias) {
+  if (const auto found = plans_.find(shape); found != plans_.end()) return *found->second;
+  if (plans_.size() >= plans_kept) plans_.clear();
+  auto made = std::make_unique<Plan>(shape.description, bias);
+  made->candidates = candidates(shape, *made);
+  made->algorithm = made->candidates.front().algo;
+  if (choice_ == GemmChoice::first || trials_left_ == 0) made->candidates.clear();
+  return *plans_.emplace(shape, std::move(made)).first->second;
+}
+
+/// Best guess first.  Parts of a sum that are made apart (split-K) are added in fp32, never in the result's bf16.
+std::vector<cublasLtMatmulHeuristicResult_t> CublasLtGemm::candidates(const Shape& shape, const Plan& plan) const {
+  cublasLtMatmulPreference_t made = nullptr;
+  check(cublasLtMatmulPreferenceCreate(&made), "stating preferences");
+  const Preference preference(made);
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(workspace_bytes));
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.alignment.a);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.alignment.b);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.alignment.c);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.alignment.c);
+
+  std::vector<cublasLtMatmulHeuristicResult_t> results(candidates_asked);
+  int found = 0;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation.get(), plan.a.get(), plan.b.get(), plan.c.get(),
+                                     plan.c.get(), preference.get(), candidates_asked, results.data(), &found);
+  results.resize(static_cast<size_t>(std::max(found, 0)));
+  std::erase_if(results, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
+  if (status != CUBLAS_STATUS_SUCCESS || results.empty())
+    throw ClusterError("cuBLASLt has no way to compute {}, addresses aligned to {}, {}, {} bytes: {}",
+                       in_words(shape.description), shape.alignment.a, shape.alignment.b, shape.alignment.c,
+                       cublasLtGetStatusString(status));
+  return results;
+}
+
+void CublasLtGemm::multiply(Stream& stream, const GemmDescription& d, const Plan& plan,
+                            const cublasLtMatmulAlgo_t& algorithm, const Operands& on) {
+  const float alpha = 1, beta = d.accumulate ? 1 : 0;
+  const cublasStatus_t status = cublasLtMatmul(
+      handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.c, plan.c.get(), on.d,
+      plan.c.get(), &algorithm, workspace_.data(), static_cast<size_t>(workspace_bytes), cuda_stream(stream));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    throw ClusterError("cuBLASLt: {}: {}", in_words(d), cublasLtGetStatusString(status));
+}
+
+/// Takes the fastest of the candidates that agree with the first, and forgets the others.  What would be overwritten
+/// anyway is overwritten; where the result is added to what is there, trials write beside it.
+void CublasLtGemm::try_candidates(Stream& stream, const GemmDescription& d, Plan& plan, Operands on) {
+  --trials_left_;
+  Buffer beside;
+  if (d.accumulate) {
+    if (result_bytes(d) > most_trial_bytes) return plan.candidates.clear();
+    beside = Buffer(device_, result_bytes(d), "trials of matrix products");
+    device_.set_zero(beside.data(), beside.bytes());  // gaps between columns are compared too
+    on.d = beside.data();
+  }
+  multiply(stream, d, plan, plan.algorithm, on);
+  const std::vector<char> expected = beginning(device_, stream, d, on.d);
+  if (all_zero(expected)) return;  // any two algorithms would agree: another time
+  double shortest = std::numeric_limits<double>::infinity();
+  for (const cublasLtMatmulHeuristicResult_t& candidate : plan.candidates) {
+    const cublasLtMatmulAlgo_t& algorithm = candidate.algo;
+    multiply(stream, d, plan, algorithm, on);
+    if (beginning(device_, stream, d, on.d) != expected) continue;
+    const double taken = seconds(stream, d, plan, algorithm, on);
+    if (taken < shortest) shortest = taken, plan.algorithm = algorithm;
+  }
+  plan.candidates.clear();
+  stream.synchronize();  // `beside` goes
+}
+
+double CublasLtGemm::seconds(Stream& stream, const GemmDescription& d, const Plan& plan,
+                             const cublasLtMatmulAlgo_t& algorithm, const Operands& operands) {
+  const auto begin = device_.make_timestamp(), end = device_.make_timestamp();
+  begin->record(stream);
+  for (int i = 0; i < timed_runs; ++i) multiply(stream, d, plan, algorithm, operands);
+  end->record(stream);
+  stream.synchronize();
+  return end->seconds_since(*begin) / timed_runs;
+}
+
+}  // namespace tessera

@@ -1,0 +1,67 @@
+#pragma once
+#include <cublasLt.h>
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "device/buffer.h"
+#include "device/cuda/cuda_device.h"
+#include "kernels/cuda/matrix_products.h"
+
+namespace tessera {
+
+/// Which of cuBLASLt's algorithms makes a product: the one its heuristics put first, or the fastest of those that they
+/// name and that give the same bits as the first.
+enum class GemmChoice { first, fastest };
+
+/// Products by cuBLASLt.  For one compute stream: its workspace is used by one product at a time.  Each shape is asked
+/// of the heuristics once and remembered.
+///
+/// Nothing that is measured may change a result: a job that is interrupted would go on with other bits.  So trials only
+/// choose among algorithms whose results agree bit by bit with the first one's on the data at hand.  They wait for the
+/// stream, and are for the first shapes of a process only; nothing is tried while a stream is being captured.
+class CublasLtGemm final : public MatrixProducts {
+ public:
+  explicit CublasLtGemm(CudaDevice& device, GemmChoice choice = GemmChoice::fastest);
+  ~CublasLtGemm() override;
+
+  void run(Stream& stream, const GemmDescription& description, const void* a, const void* b, const void* bias,
+           void* c) override;
+
+ private:
+  struct Operands {
+    const void *a, *b, *bias, *c;
+    void* d;  ///< where the result goes: c, but for trials of accumulating products
+  };
+  /// How far the addresses are aligned, in bytes, at most 256: algorithms are asked for by it.
+  struct Alignment {
+    uint32_t a, b, bias, c;
+    auto operator<=>(const Alignment&) const = default;
+  };
+  struct Shape {
+    GemmDescription description;
+    Alignment alignment;
+    auto operator<=>(const Shape&) const = default;
+  };
+  class Plan;
+
+  Plan& plan(const Shape& shape, const void* bias);
+  std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Shape& shape, const Plan& plan) const;
+  void multiply(Stream& stream, const GemmDescription& description, const Plan& plan,
+                const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
+  void try_candidates(Stream& stream, const GemmDescription& description, Plan& plan, Operands operands);
+  double seconds(Stream& stream, const GemmDescription& description, const Plan& plan,
+                 const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
+
+  CudaDevice& device_;
+  GemmChoice choice_;
+  int trials_left_;
+  cublasLtHandle_t handle_ = nullptr;
+  Buffer workspace_;
+  std::map<Shape, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace tessera
