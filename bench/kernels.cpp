@@ -88,7 +88,8 @@ void Bench::linear(const std::string& name, DType dtype, int64_t rows, int64_t i
                 [&] { kernels_->linear_forward(*stream_, x, w, {}, y, Write::accumulate); });
   print_flops(size + " backward input", flops,
               [&] { kernels_->linear_backward_input(*stream_, dy, w, dx, Write::overwrite); });
-  print_flops(size + " backward weight", flops, [&] { kernels_->linear_backward_weight(*stream_, dy, x, dw); });
+  print_flops(size + " backward weight", flops,
+              [&] { kernels_->linear_backward_weight(*stream_, dy, x, dw, Write::overwrite); });
   buffers_.clear();
 }
 

@@ -25,9 +25,17 @@ struct AdamWStep {
   float gradient_scale;                      ///< the clipping factor, multiplied into each gradient as it is read
 };
 
+/// The largest sizes of a job, by their letters; `shard`: elements of the flat shard.
+struct LargestShapes {
+  int64_t T, C, H, G, D, F, shard;
+};
+
 class Kernels {
  public:
   virtual ~Kernels() = default;
+
+  /// Makes room for what kernels need beside their arguments, so that none is allocated in a step.
+  virtual void reserve(const LargestShapes& /*largest*/) {}
 
   // ---- matrix products; fp32 accumulation; weights as Hugging Face stores them: w [O, I], y = x wᵀ + b ----
 
@@ -36,8 +44,8 @@ class Kernels {
   virtual void linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, View y, Write mode) = 0;
   /// dx [T, I] = (or +=) dy [T, O] · w.  All of the compute type.
   virtual void linear_backward_input(Stream& stream, ConstView dy, ConstView w, View dx, Write mode) = 0;
-  /// dw [O, I] += dyᵀ · x.  dy [T, O], x [T, I]: compute type; dw: fp32.
-  virtual void linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw) = 0;
+  /// dw [O, I] = (or +=) dyᵀ · x; 0 where T is.  dy [T, O], x [T, I]: compute type; dw: fp32.
+  virtual void linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw, Write mode) = 0;
   /// db [1, O] += column sums of dy [T, O].  db: fp32.
   virtual void bias_backward(Stream& stream, ConstView dy, View db) = 0;
 

@@ -10,14 +10,15 @@ class ProfiledKernels final : public Kernels {
   ProfiledKernels(std::unique_ptr<Kernels> kernels, Profiler& profiler)
       : kernels_(std::move(kernels)), profiler_(profiler) {}
 
+  void reserve(const LargestShapes& largest) override { kernels_->reserve(largest); }
   void linear_forward(Stream& s, ConstView x, ConstView w, ConstView bias, View y, Write mode) override {
     timed(s, Phase::gemm, "linear_forward", [&] { kernels_->linear_forward(s, x, w, bias, y, mode); });
   }
   void linear_backward_input(Stream& s, ConstView dy, ConstView w, View dx, Write mode) override {
     timed(s, Phase::gemm, "linear_backward_input", [&] { kernels_->linear_backward_input(s, dy, w, dx, mode); });
   }
-  void linear_backward_weight(Stream& s, ConstView dy, ConstView x, View dw) override {
-    timed(s, Phase::gemm, "linear_backward_weight", [&] { kernels_->linear_backward_weight(s, dy, x, dw); });
+  void linear_backward_weight(Stream& s, ConstView dy, ConstView x, View dw, Write mode) override {
+    timed(s, Phase::gemm, "linear_backward_weight", [&] { kernels_->linear_backward_weight(s, dy, x, dw, mode); });
   }
   void bias_backward(Stream& s, ConstView dy, View db) override {
     timed(s, Phase::elementwise, "bias_backward", [&] { kernels_->bias_backward(s, dy, db); });

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <omp.h>
 
+#include <cstring>
 #include <stdexcept>
 #include <string_view>
 
@@ -131,7 +132,12 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
                                        a.rows(), a.cols(), name_of(a.view.dtype), b.rows(), b.cols(),
                                        name_of(b.view.dtype), c.rows, c.cols));
   }
-  if (c.rows == 0 || c.cols == 0 || a.cols() == 0) return;
+  if (c.rows == 0 || c.cols == 0) return;
+  if (a.cols() == 0) {  // a sum of nothing
+    for (int64_t row = 0; mode == Write::overwrite && row < c.rows; ++row)
+      std::memset(c.rows_from(row, 1).data, 0, static_cast<size_t>(c.cols * size_of(c.dtype)));
+    return;
+  }
   const std::lock_guard lock(run_mutex_);
   if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, mode);
   const auto compiled =
@@ -149,8 +155,8 @@ void CpuKernels::linear_backward_input(Stream& stream, ConstView dy, ConstView w
   stream.enqueue([=, this] { gemm_->multiply({dy}, {w}, {}, dx, mode); });
 }
 
-void CpuKernels::linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw) {
-  stream.enqueue([=, this] { gemm_->multiply(transpose(dy), {x}, {}, dw, Write::accumulate); });
+void CpuKernels::linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw, Write mode) {
+  stream.enqueue([=, this] { gemm_->multiply(transpose(dy), {x}, {}, dw, mode); });
 }
 
 }  // namespace tessera

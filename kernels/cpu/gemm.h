@@ -71,7 +71,8 @@ class CpuGemm {
  public:
   explicit CpuGemm(Device& device);
 
-  /// c = (or +=) a · b + bias; a, b and bias of one compute type, c of that or fp32; bias may be empty.
+  /// c = (or +=) a · b + bias; a, b and bias of one compute type, c of that or fp32; bias may be empty, and is where a
+  /// has no columns.
   void multiply(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
 
   /// The compiled product, made where it is asked for the first time.

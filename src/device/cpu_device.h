@@ -9,6 +9,7 @@ class CpuDevice final : public Device {
 
   DeviceKind kind() const override { return DeviceKind::cpu; }
   std::string description() const override;
+  double peak_flops(DType) const override { return 0; }
   std::unique_ptr<Stream> make_stream(std::string name) override;
   std::unique_ptr<Event> make_event() override;
   std::unique_ptr<Timestamp> make_timestamp() override;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "device/dtype.h"
+
 /// The device room: memory, streams and events, for the CPU here and for CUDA beside it.  A stream is a queue of work
 /// that runs in order; two streams run at the same time and are ordered by events only.
 namespace tessera {
@@ -60,6 +62,8 @@ class Device {
   virtual ~Device() = default;
   virtual DeviceKind kind() const = 0;
   virtual std::string description() const = 0;
+  /// FLOP/s of dense products in the data sheet; 0 where that is not known, or has to be measured as on a CPU.
+  virtual double peak_flops(DType dtype) const = 0;
 
   virtual std::unique_ptr<Stream> make_stream(std::string name) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;

@@ -39,18 +39,20 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
 }
 
 void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised,
-                                float scale, double* loss_sum, View d, const HeadWeights& dw) {
+                                float scale, double* loss_sum, View d, const HeadWeights& dw, Write matrix) {
   const int64_t S = supervised.S;
   gather_and_norm(stream, hidden, supervised.rows, S, w);
-  for (int64_t first = 0; first < S; first += chunk_) {
+  int64_t first = 0;
+  do {  // once at least: without a supervised token the gradients are zero
     const int64_t n = std::min(chunk_, S - first);
     const View normed = normed_.view().rows_from(first, n), logits = logits_.view(n);
     const View d_logits = d_logits_.data() != nullptr ? d_logits_.view(n) : logits;
     kernels_.linear_forward(stream, normed, w.head, {}, logits, Write::overwrite);
     kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
-    kernels_.linear_backward_weight(stream, d_logits, normed, dw.head);
+    kernels_.linear_backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear_backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
-  }
+    first += chunk_;
+  } while (first < S);
   kernels_.rmsnorm_backward(stream, gathered_.view(S), w.norm, inv_rms_.as<float>(), d_normed_.view(S),
                             d_normed_.view(S), Write::overwrite, dw.norm);
   kernels_.scatter_rows(stream, supervised.rows, d_normed_.view(S), d);

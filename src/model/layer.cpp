@@ -75,21 +75,21 @@ void DecoderLayer::recompute_cheap(Stream& stream, const LayerWeights& w, const 
 }
 
 void DecoderLayer::mlp_backward(Stream& stream, const LayerWeights& w, const LayerActivations& a,
-                                const LayerGradients& scratch, View d, const LayerWeights& dw) const {
+                                const LayerGradients& scratch, View d, const LayerWeights& dw, Write matrices) const {
   if (dw.down_bias) kernels_.bias_backward(stream, d, dw.down_bias);
-  kernels_.linear_backward_weight(stream, d, a.activated, dw.down);
+  kernels_.linear_backward_weight(stream, d, a.activated, dw.down, matrices);
   kernels_.linear_backward_input(stream, d, w.down, scratch.activated, Write::overwrite);
   const View& d_gate_up = a.gate_up;  // in place: nothing reads gate_up after this
   kernels_.swiglu_backward(stream, a.gate_up, scratch.activated, d_gate_up);
   if (dw.gate_up_bias) kernels_.bias_backward(stream, d_gate_up, dw.gate_up_bias);
-  kernels_.linear_backward_weight(stream, d_gate_up, a.normed_2, dw.gate_up);
+  kernels_.linear_backward_weight(stream, d_gate_up, a.normed_2, dw.gate_up, matrices);
   kernels_.linear_backward_input(stream, d_gate_up, w.gate_up, scratch.normed, Write::overwrite);
   kernels_.rmsnorm_backward(stream, a.middle, w.post_norm, a.inv_rms_2, scratch.normed, d, Write::accumulate,
                             dw.post_norm);
 }
 
 void DecoderLayer::qkv_backward(Stream& stream, const LayerWeights& w, const LayerActivations& a,
-                                const LayerGradients& scratch, View d, const LayerWeights& dw) const {
+                                const LayerGradients& scratch, View d, const LayerWeights& dw, Write matrices) const {
   const int64_t q = config_.H * config_.D, k = config_.G * config_.D;
   if (config_.qk_norm) {
     const View dq = scratch.qkv.cols_from(0, q), dk = scratch.qkv.cols_from(q, k);
@@ -97,20 +97,20 @@ void DecoderLayer::qkv_backward(Stream& stream, const LayerWeights& w, const Lay
     kernels_.head_rmsnorm_backward(stream, a.qkv.cols_from(q, k), w.k_norm, a.inv_rms_k, dk, dk, dw.k_norm);
   }
   if (dw.qkv_bias) kernels_.bias_backward(stream, scratch.qkv, dw.qkv_bias);
-  kernels_.linear_backward_weight(stream, scratch.qkv, a.normed_1, dw.qkv);
+  kernels_.linear_backward_weight(stream, scratch.qkv, a.normed_1, dw.qkv, matrices);
   kernels_.linear_backward_input(stream, scratch.qkv, w.qkv, scratch.normed, Write::overwrite);
   kernels_.rmsnorm_backward(stream, a.input, w.input_norm, a.inv_rms_1, scratch.normed, d, Write::accumulate,
                             dw.input_norm);
 }
 
 void DecoderLayer::backward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
-                            const LayerActivations& a, const LayerGradients& scratch, View d,
-                            const LayerWeights& dw) const {
+                            const LayerActivations& a, const LayerGradients& scratch, View d, const LayerWeights& dw,
+                            Write matrices) const {
   const ModelConfig& c = config_;
-  mlp_backward(stream, w, a, scratch, d, dw);
+  mlp_backward(stream, w, a, scratch, d, dw, matrices);
 
   if (dw.o_bias) kernels_.bias_backward(stream, d, dw.o_bias);
-  kernels_.linear_backward_weight(stream, d, a.attended, dw.o);
+  kernels_.linear_backward_weight(stream, d, a.attended, dw.o, matrices);
   kernels_.linear_backward_input(stream, d, w.o, scratch.attended, Write::overwrite);
   const Heads h = heads(a);
   const int64_t q = c.H * c.D, k = c.G * c.D;
@@ -118,7 +118,7 @@ void DecoderLayer::backward(Stream& stream, int64_t layer, const LayerWeights& w
                               scratch.attended, scratch.qkv.cols_from(0, q), scratch.qkv.cols_from(q, k),
                               scratch.qkv.cols_from(q + k, k));
   kernels_.rope_backward(stream, documents.cos, documents.sin, c.D, scratch.qkv.cols_from(0, q + k));
-  qkv_backward(stream, w, a, scratch, d, dw);
+  qkv_backward(stream, w, a, scratch, d, dw, matrices);
 }
 
 void DecoderLayer::decode(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& tokens,

@@ -61,9 +61,11 @@ class DecoderLayer {
   /// Makes normed_1, normed_2 and activated again from what selective checkpointing keeps.
   void recompute_cheap(Stream& stream, const LayerWeights& w, const LayerActivations& a) const;
 
-  /// d [T, C]: in, the gradient of the output; out, of the input.  dw (fp32) is accumulated.  Overwrites a.gate_up.
+  /// d [T, C]: in, the gradient of the output; out, of the input.  dw (fp32): gradients of norms and biases are added,
+  /// those of matrices written as `matrices` says.  Overwrites a.gate_up.
   void backward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
-                const LayerActivations& a, const LayerGradients& scratch, View d, const LayerWeights& dw) const;
+                const LayerActivations& a, const LayerGradients& scratch, View d, const LayerWeights& dw,
+                Write matrices) const;
 
   /// One step of generation: hidden [B, C] in and out, positions through cos and sin [B, D/2]; row b's key and value
   /// are written to row length[b]-1 of its cache, then attended to (length counts the new token).
@@ -83,9 +85,9 @@ class DecoderLayer {
   void mlp_inputs(Stream& stream, const LayerWeights& w, const LayerActivations& a) const;
   void mlp_output(Stream& stream, const LayerWeights& w, const LayerActivations& a, View output) const;
   void mlp_backward(Stream& stream, const LayerWeights& w, const LayerActivations& a, const LayerGradients& scratch,
-                    View d, const LayerWeights& dw) const;
+                    View d, const LayerWeights& dw, Write matrices) const;
   void qkv_backward(Stream& stream, const LayerWeights& w, const LayerActivations& a, const LayerGradients& scratch,
-                    View d, const LayerWeights& dw) const;
+                    View d, const LayerWeights& dw, Write matrices) const;
   Kernels::AttentionShape attention_shape(int64_t layer, const Documents& documents) const;
 
   Kernels& kernels_;

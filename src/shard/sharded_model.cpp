@@ -60,7 +60,9 @@ ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler,
       cos_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
       sin_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
       backward_done_(device.make_event()),
-      loss_sum_(device, "loss") {}
+      loss_sum_(device, "loss") {
+  kernels.reserve({max_tokens, config.C, config.H, config.G, config.D, config.F, state_.size});
+}
 
 ShardedModel::~ShardedModel() {
   try {
@@ -75,8 +77,7 @@ void ShardedModel::reset_loss() { kernels_.fill_zero(*compute_, loss_sum_.on_dev
 void ShardedModel::begin_update(int64_t step) {
   reset_loss();
   gathered_.set_step(step);
-  gradients_.set_step(step);
-  kernels_.fill_zero(*compute_, state_.gradient.data(), state_.gradient.bytes());
+  gradients_.begin_update(step);
 }
 
 void ShardedModel::synchronize() {
@@ -172,11 +173,13 @@ void ShardedModel::release_head() {
 
 void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, bool last) {
   const HeadWeights w = visit_head();
-  float* flat = gradients_.acquire(head_unit());
-  const View table = config_.tied ? embedding_weights(config_, gradients_.acquire(0), DType::f32) : View{};
-  const HeadWeights dw = head_weights(config_, layout_.units().back().spec, flat, DType::f32, table);
+  using Matrices = UnitGradients::Matrices;
+  const auto unit = gradients_.acquire(head_unit(), Matrices::overwritten);
+  const auto table = config_.tied ? gradients_.acquire(0, Matrices::overwritten) : UnitGradients::Gradient{};
+  const HeadWeights dw = head_weights(config_, layout_.units().back().spec, unit.data, DType::f32,
+                                      embedding_weights(config_, table.data, DType::f32));
   head_.forward_backward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), scale,
-                         loss_sum_.on_device(), d, dw);
+                         loss_sum_.on_device(), d, dw, config_.tied ? table.matrices : unit.matrices);
   release_head();
   gradients_.reduce(head_unit(), last);
 }
@@ -190,8 +193,9 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
     if (checkpointing_ == Checkpointing::full) layer_.recompute(*compute_, i, w, documents, a);
     if (checkpointing_ == Checkpointing::selective) layer_.recompute_cheap(*compute_, w, a);
   }
-  const LayerWeights dw = layer_weights_at(layer, gradients_.acquire(unit), DType::f32);
-  layer_.backward(*compute_, i, w, documents, a, activations_.gradients(documents.T), d, dw);
+  const auto gradient = gradients_.acquire(unit, UnitGradients::Matrices::overwritten);
+  layer_.backward(*compute_, i, w, documents, a, activations_.gradients(documents.T), d,
+                  layer_weights_at(layer, gradient.data, DType::f32), gradient.matrices);
   gathered_.release(unit);
   if (settings_.backward_prefetch == BackwardPrefetch::backward_post) {
     backward_done_->record(*compute_);
@@ -203,7 +207,7 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
   // A tied table's gradient was begun by the head; otherwise it begins here.
-  float* flat = config_.tied ? gradients_.acquired(0) : gradients_.acquire(0);
+  float* flat = config_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
   kernels_.embedding_backward(*compute_, batch.tokens(), d, embedding_weights(config_, flat, DType::f32));
   gradients_.reduce(0, last);
 }

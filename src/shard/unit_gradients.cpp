@@ -36,23 +36,44 @@ UnitGradients::Slot& UnitGradients::slot_of(size_t unit) {
   return layers_[unit % layers_.size()];
 }
 
-float* UnitGradients::acquire(size_t unit) {
+void UnitGradients::begin_update(int64_t step) {
+  step_ = step;
+  fresh_.assign(layout_.units().size(), true);
+}
+
+void UnitGradients::zero(float* gradient, int64_t begin, int64_t end) {
+  kernels_.fill_zero(compute_, gradient + begin, (end - begin) * size_of(DType::f32));
+}
+
+UnitGradients::Gradient UnitGradients::acquire(size_t unit, Matrices matrices) {
   const UnitShard& shard = layout_.units()[unit];
-  if (group_.size() == 1) return shard_ + shard.begin;
-  Slot& slot = slot_of(unit);
-  profiler_.begin(compute_, Phase::wait);
-  slot.reduced->wait(compute_);
-  profiler_.end(compute_, Phase::wait);
-  begin_with_shard(shard, slot.buffer.as<float>());
-  return slot.buffer.as<float>();
+  const bool fresh = fresh_[unit];
+  fresh_[unit] = false;
+  float* gradient = shard_ + shard.begin;
+  if (group_.size() > 1) {
+    Slot& slot = slot_of(unit);
+    profiler_.begin(compute_, Phase::wait);
+    slot.reduced->wait(compute_);
+    profiler_.end(compute_, Phase::wait);
+    gradient = slot.buffer.as<float>();
+    if (!fresh) begin_with_shard(shard, gradient);
+  }
+  if (!fresh) return {gradient, Write::accumulate};
+  if (matrices == Matrices::added) {
+    zero(gradient, 0, shard.padded);
+    return {gradient, Write::accumulate};
+  }
+  for (const TensorSpec& tensor : shard.spec.tensors)
+    if (tensor.shape.size() == 1) zero(gradient, tensor.offset, tensor.offset + tensor.size());
+  zero(gradient, shard.spec.size, shard.padded);
+  return {gradient, Write::overwrite};
 }
 
 void UnitGradients::begin_with_shard(const UnitShard& shard, float* gradient) {
-  const auto bytes = [](int64_t elements) { return elements * size_of(DType::f32); };
   const int64_t own = shard.slice * group_.rank(), after = own + shard.slice;
-  kernels_.fill_zero(compute_, gradient, bytes(own));
-  kernels_.copy(compute_, shard_ + shard.begin, gradient + own, bytes(shard.slice));
-  kernels_.fill_zero(compute_, gradient + after, bytes(shard.padded - after));
+  zero(gradient, 0, own);
+  kernels_.copy(compute_, shard_ + shard.begin, gradient + own, shard.slice * size_of(DType::f32));
+  zero(gradient, after, shard.padded);
 }
 
 float* UnitGradients::acquired(size_t unit) {

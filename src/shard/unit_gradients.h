@@ -20,9 +20,18 @@ class UnitGradients {
                 const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute, Stream& communication,
                 Profiler& profiler);
 
-  /// The unit's gradient for kernels on the compute stream to add to: zero at first, but for this rank's slice, which
-  /// begins as what the micro-batches before have left in the shard.
-  float* acquire(size_t unit);
+  /// Names what follows in error messages; nothing has a gradient yet.
+  void begin_update(int64_t step);
+
+  /// A unit's gradient for kernels on the compute stream: they add to it.  In an update's first micro-batch it begins
+  /// at zero, but for matrices that are to be overwritten (`matrices` says so) and hold anything; later this rank's
+  /// slice begins as what the micro-batches before have left in the shard.
+  struct Gradient {
+    float* data;
+    Write matrices;
+  };
+  enum class Matrices { overwritten, added };  ///< how the caller's first kernel can write them
+  Gradient acquire(size_t unit, Matrices matrices);
   /// The same place again, before reduce(): the table of a tied head gets its second part in the embedding's backward
   /// pass.
   float* acquired(size_t unit);
@@ -31,7 +40,6 @@ class UnitGradients {
   void reduce(size_t unit, bool last);
   /// The compute stream waits until every reduction has arrived.
   void wait_all();
-  void set_step(int64_t step) { step_ = step; }
 
  private:
   struct Slot {
@@ -40,6 +48,7 @@ class UnitGradients {
   };
   Slot& slot_of(size_t unit);
   void begin_with_shard(const UnitShard& shard, float* gradient);
+  void zero(float* gradient, int64_t begin, int64_t end);
 
   Kernels& kernels_;
   Communicator& group_;
@@ -53,6 +62,7 @@ class UnitGradients {
   std::vector<Slot> layers_;  // two: one computes while the other is reduced
   Slot embedding_, head_;     // head_ has no buffer where it shares the embedding's
   int64_t step_ = 0;
+  std::vector<bool> fresh_;  // of the units: not acquired in this update yet
 };
 
 }  // namespace tessera

@@ -20,7 +20,8 @@ class FlopCounter {
   double attention_width_;
 };
 
-/// FLOP/s of this rank's matrix products, measured for some 20 ms with a shape that fits the caches.
-double measure_gemm_peak(Device& device, Kernels& kernels, DType dtype);
+/// FLOP/s that this rank's matrix products could reach: the data sheet's of a GPU; measured on a CPU, for some 20 ms
+/// with a shape that fits the caches.
+double gemm_peak(Device& device, Kernels& kernels, DType dtype);
 
 }  // namespace tessera

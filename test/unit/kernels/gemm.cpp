@@ -115,20 +115,24 @@ TEMPLATE_TEST_CASE("linear_backward_input is dy times w", "[kernels][gemm]", flo
   });
 }
 
-TEMPLATE_TEST_CASE("linear_backward_weight adds dy transposed times x in fp32", "[kernels][gemm]", float, bf16) {
+TEMPLATE_TEST_CASE("linear_backward_weight writes or adds dy transposed times x in fp32", "[kernels][gemm]", float,
+                   bf16) {
   const DType dtype = dtype_of<TestType>();
   for_every_size([&](Rig& rig, Size s) {
     const Operands in(rig, dtype, s);
-    Matrix dw = Matrix::random(rig, DType::f32, s.O, s.I, 5, 2);
-    const Values before = dw.values();
-    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, dw);
+    Matrix added = Matrix::random(rig, DType::f32, s.O, s.I, 5, 2),
+           written = Matrix::random(rig, DType::f32, s.O, s.I, 6);
+    const Values before = added.values();
+    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, added, Write::accumulate);
+    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, written, Write::overwrite);
     const Values expected = product(s.O, s.T, s.I, transposed(in.dy.values(), s.O), element(in.x.values(), s.I));
-    REQUIRE_THAT(dw.values(), near(before + expected, tolerance(DType::f32)));
-    REQUIRE(dw.intact());
+    REQUIRE_THAT(added.values(), near(before + expected, tolerance(DType::f32)));
+    REQUIRE_THAT(written.values(), near(expected, tolerance(DType::f32)));
+    REQUIRE(added.intact());
   });
 }
 
-TEST_CASE("products of no tokens change nothing", "[kernels][gemm]") {
+TEST_CASE("products of no tokens add nothing, and are zero", "[kernels][gemm]") {
   on_every_device([&](Rig& rig) {
     const Operands in(rig, DType::bf16, {0, 8, 4});
     Matrix dw = Matrix::random(rig, DType::f32, 4, 8, 5);
@@ -136,9 +140,11 @@ TEST_CASE("products of no tokens change nothing", "[kernels][gemm]") {
     Matrix y(rig, DType::bf16, 0, 4), dx(rig, DType::bf16, 0, 8);
     rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, Write::overwrite);
     rig.kernels->linear_backward_input(*rig.stream, in.dy, in.w, dx, Write::overwrite);
-    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, dw);
+    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, dw, Write::accumulate);
     rig.stream->synchronize();
     REQUIRE(dw.values() == before);
+    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, dw, Write::overwrite);
+    REQUIRE(dw.values() == Values(before.size()));
   });
 }
 
@@ -147,8 +153,8 @@ TEMPLATE_TEST_CASE("the same product gives the same bits again", "[kernels][gemm
     const Size s{129, 300, 72};
     const Operands in(rig, dtype_of<TestType>(), s);
     Matrix first = Matrix::zeros(rig, DType::f32, s.O, s.I), second = Matrix::zeros(rig, DType::f32, s.O, s.I);
-    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, first);
-    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, second);
+    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, first, Write::accumulate);
+    rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, second, Write::accumulate);
     REQUIRE(first.bits() == second.bits());
   });
 }
