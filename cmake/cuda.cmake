@@ -28,11 +28,20 @@ if(TESSERA_CUDA_FOUND)
   find_package(CUDAToolkit REQUIRED)
 endif()
 
-# kernels/cuda/*.cu and what starts them, for whoever links CUDA.  Arithmetic is IEEE's: no fast-math.
-function(tessera_cuda_room)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
-  add_library(tessera_cuda_kernels STATIC ${sources} ${CMAKE_SOURCE_DIR}/kernels/cuda/launch.cpp)
-  target_link_libraries(tessera_cuda_kernels PUBLIC tessera_options tessera_base tessera_device CUDA::cudart_static)
-  target_compile_options(tessera_cuda_kernels PRIVATE
+# The GPU part of the program: libtessera_cuda.so beside `train`, which opens it where a job may use GPUs
+# (src/device/gpu_library.h).  What it needs of the rooms it finds in the program.  Arithmetic is IEEE's: no fast-math.
+function(tessera_cuda_library)
+  find_library(CUDNN_LIBRARY cudnn REQUIRED HINTS ${CUDAToolkit_LIBRARY_DIR})
+  find_library(NCCL_LIBRARY nccl REQUIRED HINTS ${CUDAToolkit_LIBRARY_DIR})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cpp
+       ${CMAKE_SOURCE_DIR}/src/device/cuda/*.cpp ${CMAKE_SOURCE_DIR}/src/cluster/nccl/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "_description[.]cpp$")  # without CUDA: in the kernels room
+  add_library(tessera_cuda MODULE ${sources})
+  target_link_libraries(tessera_cuda PRIVATE tessera_options fmt::fmt CUDA::cudart_static CUDA::cublasLt
+                        ${CUDNN_LIBRARY} ${NCCL_LIBRARY})
+  target_include_directories(tessera_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
+  target_compile_options(tessera_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-psabi $<$<BOOL:${TESSERA_WERROR}>:-Werror=all-warnings>>)
+  set_target_properties(tessera_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  add_dependencies(tessera_cuda train)
 endfunction()

@@ -12,6 +12,4 @@ CpuKernels::CpuKernels(Device& device)
 
 CpuKernels::~CpuKernels() = default;
 
-std::unique_ptr<Kernels> make_kernels(Device& device) { return std::make_unique<CpuKernels>(device); }
-
 }  // namespace tessera

@@ -4,10 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace tessera::cuda {
+#include "device/cuda/check.h"
 
-/// Throws ClusterError "cuda: WHAT: what CUDA says" unless it says success.
-void check(cudaError_t error, const char* what);
+namespace tessera::cuda {
 
 /// `value` as one side of a grid; throws where no grid has so many blocks.
 unsigned blocks(int64_t value);

@@ -93,15 +93,37 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, std::source_location
       cuda_shim::warp_call({cuda_shim::WarpCall::ballot, mask, predicate != 0 ? 1u : 0u, 0}, at));
 }
 
-// ---- the runtime ----
+// ---- the runtime: one GPU, whose streams are threads; what has no stream is done at once ----
 
-enum cudaError_t { cudaSuccess, cudaErrorInvalidValue, cudaErrorInvalidConfiguration };
+enum cudaError_t {
+  cudaSuccess,
+  cudaErrorInvalidValue,
+  cudaErrorInvalidConfiguration,
+  cudaErrorMemoryAllocation,
+  cudaErrorNoDevice
+};
 inline const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess             ? "no error"
-         : error == cudaErrorInvalidValue ? "invalid argument"
-                                          : "invalid configuration argument";
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+  }
+  return "unknown error";
 }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+
 using cudaStream_t = struct CUstream_st*;
+namespace cuda_shim {
+/// What the work throws, cudaStreamSynchronize throws.
+void enqueue(cudaStream_t stream, std::function<void()> work);
+}  // namespace cuda_shim
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -118,24 +140,58 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
   return done ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-/// Runs the whole grid before it returns.
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   const cuda_shim::Grid grid{config->gridDim, config->blockDim, config->dynamicSmemBytes};
   if (!cuda_shim::possible(grid)) return cudaErrorInvalidConfiguration;
   if (!cuda_shim::enough_shared_memory(reinterpret_cast<void (*)()>(kernel), grid)) return cudaErrorInvalidValue;
-  const std::tuple<Parameters...> copies(arguments...);
-  cuda_shim::run_grid(grid, [&] { std::apply(kernel, copies); });
+  cuda_shim::enqueue(config->stream, [grid, kernel, copies = std::tuple<Parameters...>(arguments...)] {
+    cuda_shim::run_grid(grid, [&] { std::apply(kernel, copies); });
+  });
   return cudaSuccess;
 }
 
-enum cudaMemcpyKind { cudaMemcpyDeviceToDevice = 3 };
-inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  cuda_shim::set_bytes(to, value, bytes);
-  return cudaSuccess;
-}
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  cuda_shim::copy_bytes(to, from, bytes);
-  return cudaSuccess;
-}
+// What the project calls of the rest of it (runtime.cpp).
+
+struct cudaDeviceProp {
+  char name[256];
+  size_t totalGlobalMem;
+  int major, minor;
+  int multiProcessorCount;
+};
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest);
+
+constexpr unsigned cudaHostAllocPortable = 1;
+enum cudaMemcpyKind { cudaMemcpyDeviceToDevice = 3, cudaMemcpyDefault = 4 };
+cudaError_t cudaMalloc(void** memory, size_t bytes);
+cudaError_t cudaFree(void* memory);
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void* memory);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
+cudaError_t cudaMemset(void* to, int value, size_t bytes);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+
+constexpr unsigned cudaStreamNonBlocking = 1;
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+using cudaHostFn_t = void (*)(void*);
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t work, void* argument);
+
+using cudaEvent_t = struct CUevent_st*;
+constexpr unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2;
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);

@@ -22,16 +22,14 @@ struct Rig {
   std::unique_ptr<Device> device;
   std::unique_ptr<Kernels> kernels;
   std::unique_ptr<Stream> stream;
-  /// How bytes get to the device's memory and back; the stream has passed.
-  std::function<void(void*to, const void*from, size_t bytes)> to_device = std::memcpy, to_host = std::memcpy;
 
   void upload(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
-    if (bytes > 0) to_device(to, from, static_cast<size_t>(bytes));
+    device->copy(from, to, bytes);
   }
   void download(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
-    if (bytes > 0) to_host(to, from, static_cast<size_t>(bytes));
+    device->copy(from, to, bytes);
   }
 };
 

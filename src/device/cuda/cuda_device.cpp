@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "device/cuda/check.h"
 
 namespace tessera {
 namespace {
@@ -19,17 +22,19 @@ constexpr int oldest_capability = 80;  // Ampere: bf16
 
 }  // namespace
 
-void check_cuda(cudaError_t error, const std::string& what) {
+void cuda::check(cudaError_t error, const std::string& what) {
   if (error != cudaSuccess) throw ClusterError("cuda: {}: {}", what, cudaGetErrorString(error));
 }
 
+using cuda::check;
+
 CudaDevice::CudaDevice(int index) : index_(index) {
-  check_cuda(cudaSetDevice(index), fmt::format("choosing GPU {}", index));
-  check_cuda(cudaGetDeviceProperties(&properties_, index), fmt::format("asking for the properties of GPU {}", index));
+  check(cudaSetDevice(index), fmt::format("choosing GPU {}", index));
+  check(cudaGetDeviceProperties(&properties_, index), fmt::format("asking for the properties of GPU {}", index));
   if (properties_.major * 10 + properties_.minor < oldest_capability)
     throw ClusterError("GPU {} is a {} of compute capability {}.{}; Tessera needs 8.0 or newer, or device.type = cpu",
                        index, properties_.name, properties_.major, properties_.minor);
-  check_cuda(cudaFree(nullptr), fmt::format("starting CUDA on GPU {}", index));
+  check(cudaFree(nullptr), fmt::format("starting CUDA on GPU {}", index));
 }
 
 CudaDevice::~CudaDevice() = default;
@@ -37,6 +42,22 @@ CudaDevice::~CudaDevice() = default;
 std::string CudaDevice::description() const {
   return fmt::format("GPU {}: {}, {:.0f} GiB", index_, properties_.name,
                      in_gib(static_cast<int64_t>(properties_.totalGlobalMem)));
+}
+
+/// Dense, without sparsity; NVIDIA's data sheets.
+double CudaDevice::peak_flops(DType dtype) const {
+  struct Peak {
+    const char* name;
+    double bf16, fp32;
+  };
+  constexpr std::array peaks = {Peak{"H100 PCIe", 756e12, 51e12}, Peak{"H100", 989.4e12, 67e12},
+                                Peak{"H200", 989.4e12, 67e12},    Peak{"GH200", 989.4e12, 67e12},
+                                Peak{"B200", 2250e12, 75e12},     Peak{"A100", 312e12, 19.5e12},
+                                Peak{"L40S", 362e12, 91.6e12},    Peak{"RTX 4090", 165.2e12, 82.6e12}};
+  const std::string_view name = properties_.name;
+  for (const Peak& peak : peaks)
+    if (name.find(peak.name) != std::string_view::npos) return dtype == DType::bf16 ? peak.bf16 : peak.fp32;
+  return 0;
 }
 
 std::unique_ptr<Stream> CudaDevice::make_stream(std::string name) {
@@ -55,7 +76,7 @@ void* CudaDevice::allocate(int64_t bytes, const std::string& what, Memory place)
     cudaGetLastError();  // the error is told here; later calls are not to meet it again
     throw_out_of_memory(bytes, what, place);
   }
-  check_cuda(error, "allocating " + what);
+  check(error, "allocating " + what);
   if (place == Memory::device) {
     count(bytes);
     const std::lock_guard lock(parts_mutex_);
@@ -104,13 +125,13 @@ std::string CudaDevice::largest_parts() const {
 
 void CudaDevice::copy(const void* from, void* to, int64_t bytes) {
   if (bytes == 0) return;
-  check_cuda(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy");
+  check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy");
 }
 
 void CudaDevice::set_zero(void* memory, int64_t bytes) {
   if (bytes == 0) return;
-  check_cuda(cudaMemset(memory, 0, static_cast<size_t>(bytes)), "zeroing memory");
-  check_cuda(cudaDeviceSynchronize(), "zeroing memory");
+  check(cudaMemset(memory, 0, static_cast<size_t>(bytes)), "zeroing memory");
+  check(cudaDeviceSynchronize(), "zeroing memory");
 }
 
 // ---- streams ----
@@ -122,9 +143,9 @@ struct CudaStream::HostWork {
 
 CudaStream::CudaStream(CudaDevice& device, std::string name) : device_(device), name_(std::move(name)) {
   int least = 0, greatest = 0;
-  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for stream priorities");
-  check_cuda(cudaStreamCreateWithPriority(&handle_, cudaStreamNonBlocking, name_ == "communication" ? greatest : least),
-             "making the stream " + name_);
+  check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for stream priorities");
+  check(cudaStreamCreateWithPriority(&handle_, cudaStreamNonBlocking, name_ == "communication" ? greatest : least),
+        "making the stream " + name_);
 }
 
 CudaStream::~CudaStream() {
@@ -154,14 +175,14 @@ void CudaStream::run_host_work(void* argument) noexcept {
 
 void CudaStream::enqueue(std::function<void()> work) {
   auto item = std::make_unique<HostWork>(HostWork{this, std::move(work)});
-  check_cuda(cudaLaunchHostFunc(handle_, run_host_work, item.get()), "host work on the stream " + name_);
+  check(cudaLaunchHostFunc(handle_, run_host_work, item.get()), "host work on the stream " + name_);
   item.release();  // the stream's now
 }
 
 void CudaStream::transfer(const void* from, void* to, int64_t bytes) {
   if (bytes == 0) return;
-  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, handle_),
-             "a transfer on the stream " + name_);
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, handle_),
+        "a transfer on the stream " + name_);
 }
 
 void CudaStream::synchronize() {
@@ -171,7 +192,7 @@ void CudaStream::synchronize() {
     const std::lock_guard lock(mutex_);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
-  check_cuda(error, "the work on the stream " + name_);
+  check(error, "the work on the stream " + name_);
 }
 
 cudaStream_t cuda_stream(Stream& stream) {
@@ -182,43 +203,21 @@ cudaStream_t cuda_stream(Stream& stream) {
 
 // ---- events ----
 
-CudaEvent::CudaEvent() { check_cuda(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "making an event"); }
+CudaEvent::CudaEvent() { check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "making an event"); }
 CudaEvent::~CudaEvent() { cudaEventDestroy(handle_); }
-void CudaEvent::record(Stream& stream) { check_cuda(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
+void CudaEvent::record(Stream& stream) { check(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
 /// CUDA takes the last record before this call, and none for passed.
-void CudaEvent::wait(Stream& stream) { check_cuda(cudaStreamWaitEvent(cuda_stream(stream), handle_, 0), "an event"); }
-void CudaEvent::synchronize() { check_cuda(cudaEventSynchronize(handle_), "an event"); }
+void CudaEvent::wait(Stream& stream) { check(cudaStreamWaitEvent(cuda_stream(stream), handle_, 0), "an event"); }
+void CudaEvent::synchronize() { check(cudaEventSynchronize(handle_), "an event"); }
 
-CudaTimestamp::CudaTimestamp() { check_cuda(cudaEventCreateWithFlags(&handle_, cudaEventDefault), "making an event"); }
+CudaTimestamp::CudaTimestamp() { check(cudaEventCreateWithFlags(&handle_, cudaEventDefault), "making an event"); }
 CudaTimestamp::~CudaTimestamp() { cudaEventDestroy(handle_); }
-void CudaTimestamp::record(Stream& stream) { check_cuda(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
+void CudaTimestamp::record(Stream& stream) { check(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
 double CudaTimestamp::seconds_since(const Timestamp& earlier) const {
   float milliseconds = 0;
-  check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<const CudaTimestamp&>(earlier).handle_, handle_),
-             "the time between two events");
+  check(cudaEventElapsedTime(&milliseconds, static_cast<const CudaTimestamp&>(earlier).handle_, handle_),
+        "the time between two events");
   return 1e-3 * static_cast<double>(milliseconds);
 }
 
 }  // namespace tessera
-
-// ---- the entry points of libtessera_cuda.so (gpu_library.h) ----
-
-extern "C" int tessera_gpu_count() {
-  using namespace tessera;
-  int driver = 0, runtime = 0, count = 0;
-  check_cuda(cudaDriverGetVersion(&driver), "asking for the driver's version");
-  check_cuda(cudaRuntimeGetVersion(&runtime), "asking for CUDA's version");
-  if (driver == 0) throw ClusterError("there is no NVIDIA driver here; install one, or set device.type = cpu");
-  if (driver / 1000 < runtime / 1000)
-    throw ClusterError("the NVIDIA driver serves CUDA {}.{}, this build needs {}; install a newer driver",
-                       driver / 1000, driver % 1000 / 10, runtime / 1000);
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorNoDevice) {
-    cudaGetLastError();
-    return 0;
-  }
-  check_cuda(error, "counting GPUs");
-  return count;
-}
-
-extern "C" tessera::Device* tessera_gpu_make_device(int index) { return new tessera::CudaDevice(index); }

@@ -12,9 +12,6 @@
 /// The device room's CUDA back end.  Calls of the runtime that fail are ClusterErrors with CUDA's own words.
 namespace tessera {
 
-/// Throws ClusterError "cuda: WHAT: what CUDA says" unless it says success.
-void check_cuda(cudaError_t error, const std::string& what);
-
 /// The GPU that a process computes with, by its index among those that CUDA_VISIBLE_DEVICES leaves.  Memory is
 /// allocated while a job is set up and not in a step.
 class CudaDevice final : public Device {
@@ -24,6 +21,7 @@ class CudaDevice final : public Device {
 
   DeviceKind kind() const override { return DeviceKind::cuda; }
   std::string description() const override;
+  double peak_flops(DType dtype) const override;
   std::unique_ptr<Stream> make_stream(std::string name) override;
   std::unique_ptr<Event> make_event() override;
   std::unique_ptr<Timestamp> make_timestamp() override;

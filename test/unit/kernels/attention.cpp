@@ -11,6 +11,11 @@ struct Case {
   std::vector<int64_t> documents;  // their lengths
 
   int64_t tokens() const { return std::accumulate(documents.begin(), documents.end(), int64_t{0}); }
+  std::vector<int32_t> cu_seqlens() const {
+    std::vector<int32_t> ends = {0};
+    for (const int64_t length : documents) ends.push_back(ends.back() + static_cast<int32_t>(length));
+    return ends;
+  }
   double scale() const { return 1 / std::sqrt(static_cast<double>(D)); }
 };
 
@@ -38,15 +43,16 @@ struct Batch {
         out(rig, dtype, T, c.H * c.D, 5),
         dqkv(rig, dtype, T, (c.H + 2 * c.G) * c.D, 1),
         log_sum_exp(rig, T * c.H),
-        cu_seqlens{0} {
-    for (const int64_t length : c.documents) cu_seqlens.push_back(cu_seqlens.back() + static_cast<int32_t>(length));
+        cu_seqlens(c.cu_seqlens()),
+        cu_seqlens_on_device(rig, cu_seqlens) {
     shape = {.H = c.H,
              .G = c.G,
              .D = c.D,
              .window = c.window,
              .scale = static_cast<float>(c.scale()),
              .cu_seqlens = cu_seqlens.data(),
-             .N = static_cast<int64_t>(c.documents.size())};
+             .N = static_cast<int64_t>(c.documents.size()),
+             .cu_seqlens_on_device = cu_seqlens_on_device.data()};
   }
   View q(const Matrix& m) const { return m.view().cols_from(0, shape.H * shape.D); }
   View k(const Matrix& m) const { return m.view().cols_from(shape.H * shape.D, shape.G * shape.D); }
@@ -64,6 +70,7 @@ struct Batch {
   Matrix qkv, dout, out, dqkv;
   Array<float> log_sum_exp;
   std::vector<int32_t> cu_seqlens;
+  Array<int32_t> cu_seqlens_on_device;
   Kernels::AttentionShape shape{};
 };
 
