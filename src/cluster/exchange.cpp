@@ -9,11 +9,12 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "cluster/waited.h"
 
 namespace tessera {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = Waited::Clock;
 
 /// Enough that the peer finds work while this rank sleeps between two looks.
 constexpr int64_t kPiecesInFlight = 16;
@@ -107,19 +108,19 @@ void Exchange::mark_through(int64_t ticket) {
 
 void Exchange::wait_until(const std::function<bool()>& done) {
   Backoff backoff;
-  auto last_progress = Clock::now();
+  Waited waited(Clock::now());
   start();
   while (!done()) {
     finished_.clear();
-    const auto looked_at = Clock::now();  // before looking: if this process itself was stopped, it looks once more
+    waited.look(Clock::now());  // before looking: what arrived in a gap is seen before the time is up
     messages_->poll(finished_);
     if (finished_.empty()) {
-      check_timeout(looked_at - last_progress);
+      check_timeout(waited.total());
       backoff.wait();
       continue;
     }
     for (const int64_t ticket : finished_) mark_through(ticket);
-    last_progress = Clock::now();
+    waited.progress(Clock::now());
     backoff.reset();
   }
 }

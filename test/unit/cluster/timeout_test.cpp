@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cluster/exchange.h"
+#include "cluster/waited.h"
 #include "support/local_communicator.h"
 
 using namespace tessera;
@@ -131,4 +132,30 @@ TEST_CASE("a rank that began and stopped is told from one that never came", "[cl
     texts.push_back(text_of(error));
   }
   REQUIRE_THAT(texts[0], Contains("rank 1 (node1) has stopped in the middle of gather for 0.2 s"));
+}
+
+TEST_CASE("the time that a rank has waited is the sum of its looks", "[cluster]") {
+  Waited::Clock::time_point now{};
+  Waited waited(now);
+  for (int look = 0; look < 1000; ++look) waited.look(now += std::chrono::milliseconds(2));
+  REQUIRE(waited.total().count() == Approx(2.0));
+}
+
+TEST_CASE("the time in which a waiting rank stood still does not count as its waiting", "[cluster]") {
+  Waited::Clock::time_point now{};
+  Waited waited(now);
+  waited.look(now += std::chrono::milliseconds(500));
+  waited.look(now += std::chrono::minutes(6));
+  waited.look(now += std::chrono::milliseconds(500));
+  REQUIRE(waited.total().count() == Approx(2.0));
+}
+
+TEST_CASE("progress begins the waiting anew", "[cluster]") {
+  Waited::Clock::time_point now{};
+  Waited waited(now);
+  waited.look(now += std::chrono::milliseconds(900));
+  waited.progress(now += std::chrono::minutes(1));
+  REQUIRE(waited.total().count() == 0);
+  waited.look(now += std::chrono::milliseconds(2));
+  REQUIRE(waited.total().count() == Approx(0.002));
 }
