@@ -30,9 +30,6 @@ void check_build(const Job& job, const Locate& locate) {
                    locate("shard", "offload"));
   if (!build_parts.trace && !job.log.trace.empty())
     throw JobError("{}: not in this build; log.profile gives seconds per phase", locate("log", "trace"));
-  if (!build_parts.network_interface && !job.network.interface.empty())
-    throw JobError("{}: not in this build: start with mpirun --mca btl_tcp_if_include {}",
-                   locate("network", "interface"), job.network.interface);
 }
 
 }  // namespace tessera

@@ -119,6 +119,4 @@ TEST_CASE("what this build cannot do is refused", "[job]") {
           "mine.ini:6: [shard] offload: not in this build; give none, which keeps everything on the device");
   CHECK(error_of("[log]\ntrace = trace.json\n") ==
         "mine.ini:6: [log] trace: not in this build; log.profile gives seconds per phase");
-  CHECK(error_of("[network]\ninterface = eth0\n") ==
-        "mine.ini:6: [network] interface: not in this build: start with mpirun --mca btl_tcp_if_include eth0");
 }
