@@ -7,7 +7,7 @@ namespace {
 
 TEMPLATE_TEST_CASE("bias_backward adds the column sums", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {
-    for (const auto& [T, C] : {std::pair{0, 5}, {1, 8}, {7, 67}, {129, 300}}) {
+    for (const auto& [T, C] : {std::pair{0, 5}, {1, 8}, {3, 1}, {7, 67}, {129, 300}, {600, 33}}) {
       const Matrix dy = Matrix::random(rig, dtype_of<TestType>(), T, C, 1, 3);
       const Matrix db = Matrix::random(rig, DType::f32, 1, C, 2);
       Values expected = db.values();
@@ -21,7 +21,7 @@ TEMPLATE_TEST_CASE("bias_backward adds the column sums", "[kernels]", float, bf1
 
 TEST_CASE("squared_norm adds the squares as double does", "[kernels]") {
   on_every_device([](Rig& rig) {
-    for (const int64_t n : {0, 1, 31, 1000, 300007}) {
+    for (const int64_t n : {0, 1, 3, 31, 33, 257, 1000, 300007}) {
       const Matrix x = Matrix::random(rig, DType::f32, 1, n, 1);
       const Array<double> sum(rig, {2.5});
       rig.kernels->squared_norm(*rig.stream, x.floats(), n, sum.data());
