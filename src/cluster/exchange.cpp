@@ -151,17 +151,26 @@ void Exchange::check_timeout(std::chrono::duration<double> waited) const {
 }
 
 void Exchange::throw_late() const {
-  std::set<int> late;   // nothing came from them, or they take nothing
-  std::set<int> stuck;  // began and stopped
-  std::set<int> waiting{transport_.rank()};
+  std::set<int> came;      // something of this collective came from them
+  std::set<int> expected;  // data of theirs is waited for
+  std::set<int> taking;    // they took some of this rank's data
+  std::set<int> unfinished;
   for (const Flow& flow : flows_) {
     // A short message may be sent before the peer looks for it: only what came from a peer shows that it is there.
-    if (flow.direction == Direction::in && flow.arrived > 0) waiting.insert(flow.peer);
-    if (flow.arrived < flow.pieces && flow.posted > flow.arrived) (flow.arrived > 0 ? stuck : late).insert(flow.peer);
+    if (flow.arrived > 0) (flow.direction == Direction::in ? came : taking).insert(flow.peer);
+    if (flow.arrived == flow.pieces || flow.posted == flow.arrived) continue;
+    unfinished.insert(flow.peer);
+    if (flow.direction == Direction::in) expected.insert(flow.peer);
   }
-  for (const int peer : waiting) late.erase(peer);
-  for (const int peer : late) stuck.erase(peer);
-  const std::set<int>& missing = late.empty() ? stuck : late;
+  std::set<int> late, silent, full;  // never came; came and send no more; came and take no more
+  for (const int peer : unfinished) {
+    const bool waits = expected.contains(peer), is_there = came.contains(peer) || (!waits && taking.contains(peer));
+    (!is_there ? late : waits ? silent : full).insert(peer);
+  }
+  // Who takes no more may himself be waiting for who sends no more, and both for who never came.
+  const std::set<int>& missing = !late.empty() ? late : !silent.empty() ? silent : full;
+  std::set<int> waiting = came;
+  waiting.insert(transport_.rank());
   for (const int peer : missing) waiting.erase(peer);
 
   std::vector<std::string> names;
