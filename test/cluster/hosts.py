@@ -20,6 +20,7 @@ from pathlib import Path
 from harness import Program, environment, skip
 
 MARK = "TESSERA_TEST_NAMESPACES"
+OWN_RUN = Path("/run")  # after own_namespaces(): an empty file system in memory, of this script alone
 AGENT = Path(__file__).resolve().parent / "ssh_to_namespace.sh"
 
 
