@@ -41,5 +41,28 @@ TEST_CASE("squared_norm neither overflows nor loses what is small", "[kernels]")
   });
 }
 
+TEST_CASE("squared_norm shows infinity and NaN", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    for (const double value : {double{INFINITY}, double{NAN}}) {
+      Values values = random_values(1000, 1);
+      values[517] = value;
+      const Matrix x(rig, DType::f32, 1, 1000, values);
+      const Array<double> sum(rig, 1);
+      rig.kernels->squared_norm(*rig.stream, x.floats(), 1000, sum.data());
+      REQUIRE(std::isnan(sum.values()[0]) == std::isnan(value));
+      REQUIRE_FALSE(std::isfinite(sum.values()[0]));
+    }
+  });
+}
+
+TEST_CASE("squared_norm takes the smallest floats for what they are", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    const Matrix x(rig, DType::f32, 1, 4, {0, 1e-40, -1e-44, 0});
+    const Array<double> sum(rig, 1);
+    rig.kernels->squared_norm(*rig.stream, x.floats(), 4, sum.data());
+    REQUIRE(sum.values()[0] == Approx(dot(x.values(), x.values())));
+  });
+}
+
 }  // namespace
 }  // namespace tessera::test

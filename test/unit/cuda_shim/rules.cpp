@@ -86,8 +86,8 @@ __global__ void two_barriers() {
 }
 
 TEST_CASE("a barrier that some threads never reach is an error", "[cuda_shim]") {
-  REQUIRE_THROWS_WITH(run(1, 64, 0, half_a_barrier), Contains("wait for each other for ever: 24 of 64 have ended") &&
-                                                         Contains("40 at execution.cpp:"));
+  REQUIRE_THROWS_WITH(run(1, 64, 0, half_a_barrier),
+                      Contains("wait for each other for ever: 24 of 64 have ended") && Contains("40 at rules.cpp:"));
 }
 
 TEST_CASE("threads that meet at different barriers are an error", "[cuda_shim]") {
