@@ -2,7 +2,7 @@
 BUILD := build/release
 JOBS ?= 2
 
-.PHONY: build setup venv torch test demo bench clean
+.PHONY: build setup venv torch test demo bench bundle clean
 build: setup
 	@[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja
 	@ninja -C $(BUILD) -j$(JOBS)
@@ -23,6 +23,10 @@ demo: build venv
 
 bench: build torch
 	@build/venv/bin/python scripts/bench.py
+
+# BUNDLE_CUDA=1 packs the CUDA libraries too.
+bundle: build
+	@scripts/bundle.sh $(BUILD)/train build/tessera-$$(uname -m).tar.zst
 
 clean:
 	rm -rf build train

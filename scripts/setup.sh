@@ -42,8 +42,8 @@ install_requirements() {
   local list=scripts/$1 installed=build/venv/$1
   cmp -s "$list" "$installed" && return
   echo "setup: installing the Python packages of $list into build/venv"
-  build/venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 --timeout 30 --no-deps -r "$list" || {
-    echo "setup: pip could not install $list (is PyPI in reach?)" >&2
+  build/venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 --timeout 30 --no-deps -r "$list" >build/pip.log 2>&1 || {
+    echo "setup: pip could not install $list; is PyPI in reach? (build/pip.log)" >&2
     exit 1
   }
   cp "$list" "$installed"

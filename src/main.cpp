@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <exception>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -53,10 +55,29 @@ const char* const version = "tessera " TESSERA_VERSION
                             "\n"
                             "parts: CPU ranks (oneDNN, Highway), MPI; not in this build: CUDA, NCCL, cuDNN";
 
-Job load_job(const Command& command) {
-  if (command.arguments.empty()) throw JobError("no job file given; see train --help");
-  return parse_job(command.arguments.front(),
-                   std::vector<std::string>(command.arguments.begin() + 1, command.arguments.end()));
+bool runs_alone(const Command& command) { return command.verb == "export" || command.verb == "inspect"; }
+
+/// The job, read before MPI starts, since that has to know the network interface; an error waits until every rank is
+/// there to hear of it.
+struct ReadJob {
+  Job job;
+  ClusterSettings cluster;
+  std::exception_ptr error;
+};
+
+ReadJob read_job(const Command& command) {
+  if (command.verb == "tokenize" || command.verb == "check" || command.verb == "plan") return {};
+  ReadJob read;
+  try {
+    if (command.arguments.empty()) throw JobError("no job file given; see train --help");
+    read.job = parse_job(command.arguments.front(),
+                         std::vector<std::string>(command.arguments.begin() + 1, command.arguments.end()));
+    read.cluster.timeout_seconds = read.job.network.timeout_seconds;
+    if (!runs_alone(command)) read.cluster.interface = read.job.network.interface;
+  } catch (const std::exception&) {
+    read.error = std::current_exception();
+  }
+  return read;
 }
 
 void preprocess(const Job& job, Cluster& cluster) {
@@ -104,7 +125,7 @@ void inspect(const Job& job, Cluster& cluster) {
   if (const auto checkpoint = chosen_checkpoint(job)) log::info("{}", describe_checkpoint(*checkpoint));
 }
 
-ExitCode run_verb(const Command& command, Cluster& cluster) {
+ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster) {
   if (command.verb == "tokenize") {
     if (command.arguments.size() != 1) throw JobError("train tokenize DIR: one directory with a tokenizer.json");
     tokenize_lines(Tokenizer::load(command.arguments.front()), std::cin, std::cout,
@@ -113,12 +134,12 @@ ExitCode run_verb(const Command& command, Cluster& cluster) {
   }
   if (command.verb == "check" || command.verb == "plan") throw JobError("train {}: not in this build", command.verb);
 
-  Job job;
-  agree(cluster.world(), "reading the job", [&] { job = load_job(command); });
-  cluster.configure({job.network.timeout_seconds, job.network.interface});
-  const bool alone = command.verb == "export" || command.verb == "inspect";
-  if (alone && cluster.size() > 1)
-    agree(cluster.world(), command.verb, [&] { throw JobError("train {}: start it without mpirun", command.verb); });
+  agree(cluster.world(), "reading the job", [&] {
+    if (read.error) std::rethrow_exception(read.error);
+    if (runs_alone(command) && cluster.size() > 1) throw JobError("train {}: start it without mpirun", command.verb);
+  });
+  const Job& job = read.job;
+  if (const std::string network = cluster.describe_network(); !network.empty()) log::info("network: {}", network);
   if (command.verb == "preprocess") preprocess(job, cluster);
   if (command.verb == "evaluate") evaluate(job, cluster);
   if (command.verb == "generate") generate(job, cluster);
@@ -135,12 +156,11 @@ int fail(Cluster& cluster, int code, const std::string& message) {
   return code;
 }
 
-int run_on_cluster(const Command& command, int argc, char** argv) {
-  Cluster cluster(&argc, &argv);
+int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster) {
   log::set_up(cluster.prefix(), cluster.rank() == 0);
   signals::install();
   try {
-    return static_cast<int>(run_verb(command, cluster));
+    return static_cast<int>(run_verb(command, read, cluster));
   } catch (const FailedElsewhere& e) {
     return static_cast<int>(e.code());
   } catch (const Error& e) {
@@ -151,6 +171,19 @@ int run_on_cluster(const Command& command, int argc, char** argv) {
   } catch (const std::exception& e) {
     return fail(cluster, 1, std::string("internal error: ") + e.what());
   }
+}
+
+int start(const Command& command, int argc, char** argv) {
+  const ReadJob read = read_job(command);
+  std::unique_ptr<Cluster> cluster;
+  try {
+    cluster = std::make_unique<Cluster>(&argc, &argv, read.cluster);
+  } catch (const Error& e) {
+    log::set_up(prefix_before_mpi(), true);
+    log::error("{}", e.what());
+    return static_cast<int>(e.code());
+  }
+  return run_on_cluster(command, read, *cluster);
 }
 
 Command parse_command(int argc, char** argv, CLI::App& app) {
@@ -190,5 +223,5 @@ int main(int argc, char** argv) {
     tessera::log::error("{}; see train --help", e.what());
     return static_cast<int>(tessera::ExitCode::wrong_job);
   }
-  return tessera::run_on_cluster(command, argc, argv);
+  return tessera::start(command, argc, argv);
 }

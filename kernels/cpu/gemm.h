@@ -32,6 +32,7 @@ struct ProductShape {
   bool with_bias, accumulate;
   bool one_thread;  // to be run inside a parallel region
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 inside a defaulted comparison for a pointer
   auto operator<=>(const ProductShape&) const = default;
 };
 

@@ -434,7 +434,7 @@ void File::append_raw(const std::string& dataset, Type type, const void* data, i
   const hid_t id = opened(dataset);
   require_type(where, id, type);
   const int64_t before = size(dataset);
-  const auto after = static_cast<hsize_t>(before + count);
+  const hsize_t after = static_cast<hsize_t>(before) + static_cast<hsize_t>(count);
   where.check(H5Dset_extent(id, &after), "cannot grow");
   const Handle stored = selected_space(where, id, before, count), memory = simple_space(where, count);
   where.check(H5Dwrite(id, memory_type(type), memory.get(), stored.get(), H5P_DEFAULT, data), "cannot be written");

@@ -118,7 +118,7 @@ fs::path temporary(const fs::path& directory, const std::string& name) { return 
 
 template <typename Names>
 void copy_present(const fs::path& from, const fs::path& to, const Names& names) {
-  for (const std::string name : names) {
+  for (const auto& name : names) {
     if (!fs::is_regular_file(from / name)) continue;
     write_text_durably(to / name, read_text(from / name));
   }

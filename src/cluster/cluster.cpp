@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
+#include <set>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -16,6 +18,7 @@
 #include "cluster/message_communicator.h"
 #include "cluster/mpi_check.h"
 #include "cluster/mpi_transport.h"
+#include "cluster/network.h"
 #include "cluster/transport.h"
 
 namespace tessera {
@@ -49,6 +52,19 @@ std::vector<Peer> peers_of(const std::vector<std::string>& hosts) {
   return peers;
 }
 
+/// A host without the interface cannot reach the others, so its ranks end before MPI starts.  In turn: mpirun ends the
+/// other ranks at the first that exits with a code, and there is one message.
+void check_interface(const std::string& interface) {
+  constexpr std::chrono::seconds kTurn(4);  // mpirun takes three until SIGTERM
+  try {
+    check_network_interface(interface, this_host());
+    check_interface_in_environment(interface);
+  } catch (const JobError&) {
+    std::this_thread::sleep_for(kTurn * std::min(launched_rank(), 8));
+    throw;
+  }
+}
+
 void init_mpi(int* argc, char*** argv) {
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
@@ -69,6 +85,7 @@ struct Cluster::State {
 };
 
 Cluster::Cluster(int* argc, char*** argv, const ClusterSettings& settings) : state_(std::make_unique<State>()) {
+  if (!settings.interface.empty()) check_interface(settings.interface);
   if (started_by_launcher()) {
     prepare_environment(settings.interface);
     undo_default_binding();
@@ -103,14 +120,26 @@ const std::string& Cluster::host() const { return state_->hosts[static_cast<size
 const std::vector<std::string>& Cluster::hosts() const { return state_->hosts; }
 Communicator& Cluster::world() { return *state_->world; }
 
+std::string prefix_before_mpi() {
+  return started_by_launcher() ? fmt::format("rank {} ({}): ", launched_rank(), this_host()) : "";
+}
 std::string Cluster::prefix() const { return size() == 1 ? "" : fmt::format("rank {} ({}): ", rank(), host()); }
 
-void Cluster::configure(const ClusterSettings& settings) {
-  if (!settings.interface.empty() && !std::filesystem::exists("/sys/class/net/" + settings.interface)) {
-    throw JobError("[network] interface: host {} has no network interface {}; `ip -br link` names those it has", host(),
-                   settings.interface);
-  }
-  state_->world->set_timeout(settings.timeout_seconds);
+std::string Cluster::describe_network() {
+  const std::set<std::string> different(hosts().begin(), hosts().end());
+  if (different.size() == 1) return "";
+  std::set<std::string> own;
+  for (const auto& [name, address] : connected_interfaces()) own.insert(fmt::format("{} {} {}", host(), name, address));
+  std::array<char, 256> line{};
+  fmt::format("{}", fmt::join(own, ", ")).copy(line.data(), line.size() - 1);
+  std::vector<std::array<char, 256>> all(static_cast<size_t>(size()));
+  state_->world->all_gather_host(line.data(), all.data(), sizeof line, "the hosts' interfaces");
+
+  std::vector<std::string> lines;  // a host once; its first rank that has a connection speaks for it
+  std::set<std::string> told;
+  for (size_t r = 0; r < all.size(); ++r)
+    if (all[r][0] != '\0' && told.insert(hosts()[r]).second) lines.emplace_back(all[r].data());
+  return fmt::format("{}", fmt::join(lines, ", "));
 }
 
 void Cluster::abort(int exit_code) {

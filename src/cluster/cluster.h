@@ -11,6 +11,7 @@
 ///   cluster.h                who and where; signals           agree.h        one error, one message, every rank stops
 ///   communicator.h           the collectives' interface       launch.h       around MPI_Init: environment, binding
 ///   message_communicator.h   collectives over messages        exchange.h     one collective: pieces, waiting, timeout
+///   network.h                interfaces of this host
 ///   transport.h              messages, of whatever kind       mpi_transport.h   messages by MPI
 ///
 /// What a collective does is written once, over Transport; MPI only carries bytes.  A test puts threads in its place.
@@ -18,14 +19,14 @@ namespace tessera {
 
 struct ClusterSettings {
   double timeout_seconds = 300;  ///< how long a rank may be late before the job names it and stops
-  std::string interface;         ///< network interface; empty: the one that reaches the other hosts
+  std::string interface;         ///< for MPI's TCP messages; empty: Open MPI takes what reaches the other hosts
 };
 
 /// MPI from init to finalise.  One object a process, made by main before anything else.
 class Cluster {
  public:
-  /// MPI_Init_thread, unless the process was not started by mpirun or srun: then there is one rank and no MPI.  The
-  /// interface in `settings` reaches MPI only from here; the rest is configure()'s.
+  /// MPI_Init_thread, unless the process was not started by mpirun or srun: then there is one rank and no MPI.  Throws
+  /// JobError, before any rank can reach another, where this host has no such interface or Open MPI was told another.
   Cluster(int* argc, char*** argv, const ClusterSettings& settings = {});
   ~Cluster();  ///< MPI_Finalize
   Cluster(const Cluster&) = delete;
@@ -40,8 +41,9 @@ class Cluster {
   /// "rank 3 (node4): ", empty where there is one rank.
   std::string prefix() const;
 
-  /// The timeout, for world() and the groups split from it.  Throws JobError where this host has no such interface.
-  void configure(const ClusterSettings& settings);
+  /// "node1 eth1 10.0.0.1, node2 eth1 10.0.0.2": what the ranks' TCP connections to other hosts go over.  Empty on one
+  /// host, and where messages go another way (InfiniBand).  Every rank calls it.
+  std::string describe_network();
   Communicator& world();
 
   /// Ends every rank at once with this exit code, which mpirun passes on; for errors that only this rank knows.  The
@@ -52,6 +54,9 @@ class Cluster {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// What Cluster::prefix() would be, for an error before there is a Cluster.
+std::string prefix_before_mpi();
 
 /// SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second SIGINT ends the process at once.
 namespace signals {

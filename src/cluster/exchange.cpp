@@ -9,11 +9,12 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "cluster/waited.h"
 
 namespace tessera {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = Waited::Clock;
 
 /// Enough that the peer finds work while this rank sleeps between two looks.
 constexpr int64_t kPiecesInFlight = 16;
@@ -107,19 +108,19 @@ void Exchange::mark_through(int64_t ticket) {
 
 void Exchange::wait_until(const std::function<bool()>& done) {
   Backoff backoff;
-  auto last_progress = Clock::now();
+  Waited waited(Clock::now());
   start();
   while (!done()) {
     finished_.clear();
-    const auto looked_at = Clock::now();  // before looking: if this process itself was stopped, it looks once more
+    waited.look(Clock::now());  // before looking: what arrived in a gap is seen before the time is up
     messages_->poll(finished_);
     if (finished_.empty()) {
-      check_timeout(looked_at - last_progress);
+      check_timeout(waited.total());
       backoff.wait();
       continue;
     }
     for (const int64_t ticket : finished_) mark_through(ticket);
-    last_progress = Clock::now();
+    waited.progress(Clock::now());
     backoff.reset();
   }
 }
@@ -141,26 +142,35 @@ void Exchange::finish() {
   });
 }
 
-/// The waiting ranks' clocks run out together.  A rank lets those before it speak first, for as long as it takes them
-/// to end the job, so that there is one message.
+/// The waiting ranks' clocks run out together.  A rank lets those before it speak first, for the seconds that it takes them
+/// to end the job, so that there is one message: mpirun takes four until SIGKILL.
 void Exchange::check_timeout(std::chrono::duration<double> waited) const {
   if (timeout_seconds_ <= 0) return;
-  const double turn = std::min(1.0, timeout_seconds_) * std::min(transport_.rank(), 10);
+  const double turn = std::min(5.0, timeout_seconds_) * std::min(transport_.rank(), 10);
   if (waited.count() >= timeout_seconds_ + turn) throw_late();
 }
 
 void Exchange::throw_late() const {
-  std::set<int> late;   // nothing came from them, or they take nothing
-  std::set<int> stuck;  // began and stopped
-  std::set<int> waiting{transport_.rank()};
+  std::set<int> came;      // something of this collective came from them
+  std::set<int> expected;  // data of theirs is waited for
+  std::set<int> taking;    // they took some of this rank's data
+  std::set<int> unfinished;
   for (const Flow& flow : flows_) {
     // A short message may be sent before the peer looks for it: only what came from a peer shows that it is there.
-    if (flow.direction == Direction::in && flow.arrived > 0) waiting.insert(flow.peer);
-    if (flow.arrived < flow.pieces && flow.posted > flow.arrived) (flow.arrived > 0 ? stuck : late).insert(flow.peer);
+    if (flow.arrived > 0) (flow.direction == Direction::in ? came : taking).insert(flow.peer);
+    if (flow.arrived == flow.pieces || flow.posted == flow.arrived) continue;
+    unfinished.insert(flow.peer);
+    if (flow.direction == Direction::in) expected.insert(flow.peer);
   }
-  for (const int peer : waiting) late.erase(peer);
-  for (const int peer : late) stuck.erase(peer);
-  const std::set<int>& missing = late.empty() ? stuck : late;
+  std::set<int> late, silent, full;  // never came; came and send no more; came and take no more
+  for (const int peer : unfinished) {
+    const bool waits = expected.contains(peer), is_there = came.contains(peer) || (!waits && taking.contains(peer));
+    (!is_there ? late : waits ? silent : full).insert(peer);
+  }
+  // Who takes no more may himself be waiting for who sends no more, and both for who never came.
+  const std::set<int>& missing = !late.empty() ? late : !silent.empty() ? silent : full;
+  std::set<int> waiting = came;
+  waiting.insert(transport_.rank());
   for (const int peer : missing) waiting.erase(peer);
 
   std::vector<std::string> names;

@@ -17,7 +17,8 @@ namespace tessera {
 /// threads that compute, which on a CPU are what the collective is waiting beside.
 class Exchange {
  public:
-  /// `name` for error messages; `timeout_seconds` without any progress is a ClusterError, 0: waits for ever.
+  /// `name` for error messages; `timeout_seconds` of its own running time without any progress are a
+  /// ClusterError, 0: waits for ever.
   Exchange(Transport& transport, Lane lane, std::string name, double timeout_seconds);
 
   static constexpr int64_t kPieceBytes = 1 << 20;

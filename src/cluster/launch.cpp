@@ -12,8 +12,13 @@
 #include <fstream>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace tessera {
 namespace {
+
+constexpr const char* kInclude = "OMPI_MCA_btl_tcp_if_include";
+constexpr const char* kExclude = "OMPI_MCA_btl_tcp_if_exclude";
 
 bool is_set(const char* variable) { return std::getenv(variable) != nullptr; }
 
@@ -70,6 +75,12 @@ bool binding_was_asked_for() {
 
 bool started_by_launcher() { return is_set("OMPI_COMM_WORLD_SIZE") || is_set("PMIX_RANK") || is_set("PMI_RANK"); }
 
+int launched_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"})
+    if (const char* value = std::getenv(variable)) return static_cast<int>(std::strtol(value, nullptr, 10));
+  return 0;
+}
+
 void prepare_environment(const std::string& interface) {
   // A rank that waits inside MPI itself, in MPI_Finalize for one, lets the other threads of its core run.
   set_default("OMPI_MCA_mpi_yield_when_idle", "1");
@@ -80,8 +91,17 @@ void prepare_environment(const std::string& interface) {
   if (!may_read_process_memory()) set_default("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
   // Hosts without a GPU's driver are no reason for a warning.
   set_default("OMPI_MCA_opal_warn_on_missing_libcuda", "0");
-  if (!interface.empty() && !is_set("OMPI_MCA_btl_tcp_if_exclude"))
-    set_default("OMPI_MCA_btl_tcp_if_include", interface);
+  if (!interface.empty()) set_default(kInclude, interface);
+}
+
+void check_interface_in_environment(const std::string& interface) {
+  for (const char* variable : {kInclude, kExclude}) {
+    const char* value = std::getenv(variable);
+    if (value == nullptr || (variable == kInclude && value == interface)) continue;
+    throw JobError(
+        "[network] interface: {} here, and the environment or mpirun --mca sets {} to {}; leave one of the two out",
+        interface, std::string_view(variable).substr(9), value);
+  }
 }
 
 void undo_default_binding() {

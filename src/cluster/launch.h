@@ -5,10 +5,16 @@ namespace tessera {
 
 /// Was this process started by mpirun or srun, so that MPI_Init finds the others?
 bool started_by_launcher();
+/// This process's rank as the launcher gives it in the environment; 0 where there is no launcher.
+int launched_rank();
 
 /// Settings for Open MPI that must be in the environment before MPI_Init.  What the user or the cluster's administrator
-/// set there stays.  `interface`: the network interface for MPI's TCP messages; empty: Open MPI chooses.
+/// set there stays.  `interface`: the network interface for MPI's TCP messages; empty: Open MPI chooses.  The daemons
+/// of mpirun are connected by then, over the interfaces that it was started with (oob_tcp_if_include).
 void prepare_environment(const std::string& interface);
+
+/// Throws JobError where the environment tells Open MPI something else than `interface`.
+void check_interface_in_environment(const std::string& interface);
 
 /// mpirun binds each of one or two ranks to a single core unless it is told otherwise, which leaves a rank's threads
 /// one core of the host.  Gives the process back the cores of mpirun itself, where nobody asked for a binding.

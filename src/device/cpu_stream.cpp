@@ -97,7 +97,7 @@ void CpuStream::run_queue(int threads) {
 }
 
 /// Takes the item, so that what the work holds is let go before the work counts as finished.
-void CpuStream::run(Item item) noexcept {
+void CpuStream::run(Item item) noexcept {  // NOLINT(performance-unnecessary-value-param): it has to end here
   try {
     item.work();
   } catch (...) {

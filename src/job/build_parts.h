@@ -4,9 +4,8 @@ namespace tessera {
 
 /// What of the contract this build can do; a job that asks for more is refused, never half obeyed.
 struct BuildParts {
-  bool cuda = false;               // device.type = cuda
-  bool offload = false;            // shard.offload = optimizer, params
-  bool network_interface = false;  // MPI has chosen its interfaces before the job file is read
+  bool cuda = false;     // device.type = cuda
+  bool offload = false;  // shard.offload = optimizer, params
 };
 inline constexpr BuildParts build_parts;
 

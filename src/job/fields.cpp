@@ -178,7 +178,8 @@ Section network_section() {
   return {"network",
           "How ranks reach each other.",
           false,
-          {network.key("interface", &NetworkSettings::interface, words(), "the network interface to use"),
+          {network.key("interface", &NetworkSettings::interface, words(),
+                       "the interface for messages between hosts, as eth1; empty: what reaches the other hosts"),
            network.key("timeout_seconds", &NetworkSettings::timeout_seconds, number(above(0)),
                        "how long a rank may be late before the job names it and stops")}};
 }

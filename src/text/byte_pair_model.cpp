@@ -12,7 +12,10 @@ namespace {
 
 constexpr std::string_view kMark = "▁";
 
-bool is_set(const nlohmann::json& value) { return !value.is_null() && value != "" && value != 0.0; }
+bool is_set(const nlohmann::json& value) {
+  const bool is_empty_text = value.is_string() && value.get_ref<const std::string&>().empty();
+  return !value.is_null() && !is_empty_text && value != 0.0;
+}
 
 }  // namespace
 
@@ -31,7 +34,9 @@ void BytePairModel::read_settings(const TokenizerFile& file) {
   if (const auto type = model->find("type"); type != model->end() && *type != "BPE") {
     throw DataError("{}: it asks for the model {}; this program knows BPE", where_, type->dump());
   }
-  for (const auto& [key, value] : model->items()) {
+  for (const auto& setting : model->items()) {
+    const std::string& key = setting.key();
+    const nlohmann::json& value = setting.value();
     const auto flag = [&] {
       if (!value.is_boolean()) throw DataError("{}: the model's {} is neither true nor false", where_, key);
       return value.get<bool>();

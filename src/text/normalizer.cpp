@@ -105,7 +105,7 @@ std::unique_ptr<Normalizer> read_replace(const Description& description) {
 
 std::unique_ptr<Normalizer> Normalizer::read(const nlohmann::json& json, const std::string& where) {
   const Description description(json, "normalizer", where);
-  const std::string type = description.type();
+  const std::string& type = description.type();
   if (type == "Sequence") {
     std::vector<std::unique_ptr<Normalizer>> steps;
     for (const auto& step : description.list("normalizers")) steps.push_back(read(step, where));

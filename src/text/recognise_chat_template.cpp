@@ -86,10 +86,10 @@ bool is_qwen3(std::string_view outline) {
   const std::string_view steps[] = {
       R"({set ns=namespace(multi_step_tool=true,last_query_index=messages|length-1)}{for message in messages[::-1]})",
       R"({set index=(messages|length-1)-loop.index0}{if ns.multi_step_tool and message.role=="user")",
+      // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): a step over two lines
       R"({set ns.last_query_index=index}{endif}{endfor}{for message in messages})"
       R"({if(message.role=="user")or(message.role=="system" and not loop.first)})",
-      kChatmlMessage,
-      R"({elif message.role=="assistant"}{set content=message.content}{set reasoning_content=""})",
+      kChatmlMessage, R"({elif message.role=="assistant"}{set content=message.content}{set reasoning_content=""})",
       R"({if "</think>" in message.content}{set content=message.content.split("</think>")[-1].lstrip("\n")})"
       R"({set reasoning_content=message.content.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")})",
       R"({if loop.index0>ns.last_query_index}{if loop.last or(not loop.last and reasoning_content)})"

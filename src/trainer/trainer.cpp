@@ -290,6 +290,7 @@ void Trainer::save(int64_t step) {
 
 void Trainer::collect_save(const std::vector<Report>& reports) {
   std::vector<SaveReport> saves;
+  saves.reserve(reports.size());
   for (const Report& report : reports) saves.push_back(report.save);
   const auto outcome = saving_.collect(saves);
   if (!outcome) return;

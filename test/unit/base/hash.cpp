@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "unit/base/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 using namespace tessera;
 

@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "base/error.h"
+#include "support/temporary_folder.h"
 #include "unit/base/file_size_limit.h"
-#include "unit/base/temporary_folder.h"
 
 using namespace tessera;
 using Catch::Matchers::Contains;

@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "base/error.h"
-#include "unit/base/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "unit/checkpoint/damage.h"
 #include "unit/checkpoint/saved_model.h"
 

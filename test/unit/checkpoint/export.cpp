@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/hdf5.h"
 #include "checkpoint/safetensors.h"
+#include "support/temporary_folder.h"
 #include "unit/base/file_size_limit.h"
-#include "unit/base/temporary_folder.h"
 #include "unit/checkpoint/damage.h"
 #include "unit/checkpoint/saved_model.h"
 

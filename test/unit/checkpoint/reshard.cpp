@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/hdf5.h"
-#include "unit/base/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "unit/checkpoint/saved_model.h"
 
 using namespace tessera;

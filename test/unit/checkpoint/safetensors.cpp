@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "checkpoint/float16.h"
 #include "device/dtype.h"
-#include "unit/base/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "unit/checkpoint/safetensors_file.h"
 
 using namespace tessera;

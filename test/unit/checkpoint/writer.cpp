@@ -1,8 +1,8 @@
 #include <catch2/catch.hpp>
 
 #include "base/error.h"
+#include "support/temporary_folder.h"
 #include "unit/base/file_size_limit.h"
-#include "unit/base/temporary_folder.h"
 #include "unit/checkpoint/saved_model.h"
 
 using namespace tessera;

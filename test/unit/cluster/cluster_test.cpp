@@ -42,18 +42,16 @@ TEST_CASE("without mpirun there is one rank, and nothing stands before its messa
 }
 
 TEST_CASE("the timeout of the job reaches the world's collectives", "[cluster]") {
-  Cluster cluster(nullptr, nullptr);
   ClusterSettings settings;
   settings.timeout_seconds = 17;
-  cluster.configure(settings);
+  Cluster cluster(nullptr, nullptr, settings);
   REQUIRE(cluster.world().timeout() == 17);
 }
 
 TEST_CASE("a network interface that the host does not have is an error of the job", "[cluster]") {
-  Cluster cluster(nullptr, nullptr);
   ClusterSettings settings;
   settings.interface = "no-such-interface0";
-  REQUIRE_THROWS_AS(cluster.configure(settings), JobError);
+  REQUIRE_THROWS_AS(Cluster(nullptr, nullptr, settings), JobError);
 }
 
 TEST_CASE("abort ends the process with the exit code it was given", "[cluster]") {

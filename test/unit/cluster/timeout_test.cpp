@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cluster/exchange.h"
+#include "cluster/waited.h"
 #include "support/local_communicator.h"
 
 using namespace tessera;
@@ -69,6 +70,28 @@ class SlowPeer final : public Transport {
   };
 };
 
+/// Peers whose data comes at once, and of which one takes nothing.
+class PeerThatTakesNothing final : public Transport {
+ public:
+  PeerThatTakesNothing() : Transport(0, {{0, "node0"}, {1, "node1"}, {2, "node2"}}) {}
+
+  std::unique_ptr<Messages> open(Lane) override { return std::make_unique<OneWay>(); }
+  std::unique_ptr<Transport> subgroup(const std::vector<int>&) override { return nullptr; }
+
+ private:
+  class OneWay final : public Messages {
+   public:
+    void send(int peer, const void*, int64_t, int64_t ticket) override {
+      if (peer != 1) through_.push_back(ticket);
+    }
+    void receive(int, void*, int64_t, int64_t ticket) override { through_.push_back(ticket); }
+    void poll(std::vector<int64_t>& finished) override { finished.swap(through_); }
+
+   private:
+    std::vector<int64_t> through_;
+  };
+};
+
 }  // namespace
 
 TEST_CASE("a rank that does not come is named with its host, the collective and who waits", "[cluster]") {
@@ -131,4 +154,43 @@ TEST_CASE("a rank that began and stopped is told from one that never came", "[cl
     texts.push_back(text_of(error));
   }
   REQUIRE_THAT(texts[0], Contains("rank 1 (node1) has stopped in the middle of gather for 0.2 s"));
+}
+
+TEST_CASE("a rank whose data came but which takes nothing is named too", "[cluster]") {
+  PeerThatTakesNothing transport;
+  Exchange exchange(transport, Lane::stream, "a gather", 0.2);
+  std::vector<char> data(100);
+  for (const int peer : {1, 2}) {
+    exchange.send(peer, data.data(), 100);
+    exchange.receive(peer, data.data(), 100);
+  }
+  REQUIRE_THROWS_WITH(
+      exchange.finish(),
+      Contains("rank 1 (node1) has stopped in the middle of a gather for 0.2 s; ranks 0, 2 wait there"));
+}
+
+TEST_CASE("the time that a rank has waited is the sum of its looks", "[cluster]") {
+  Waited::Clock::time_point now{};
+  Waited waited(now);
+  for (int look = 0; look < 1000; ++look) waited.look(now += std::chrono::milliseconds(2));
+  REQUIRE(waited.total().count() == Approx(2.0));
+}
+
+TEST_CASE("the time in which a waiting rank stood still does not count as its waiting", "[cluster]") {
+  Waited::Clock::time_point now{};
+  Waited waited(now);
+  waited.look(now += std::chrono::milliseconds(500));
+  waited.look(now += std::chrono::minutes(6));
+  waited.look(now += std::chrono::milliseconds(500));
+  REQUIRE(waited.total().count() == Approx(2.0));
+}
+
+TEST_CASE("progress begins the waiting anew", "[cluster]") {
+  Waited::Clock::time_point now{};
+  Waited waited(now);
+  waited.look(now += std::chrono::milliseconds(900));
+  waited.progress(now += std::chrono::minutes(1));
+  REQUIRE(waited.total().count() == 0);
+  waited.look(now += std::chrono::milliseconds(2));
+  REQUIRE(waited.total().count() == Approx(0.002));
 }

@@ -117,6 +117,4 @@ TEST_CASE("what this build cannot do is refused", "[job]") {
   for (const std::string what : {"optimizer", "params"})
     CHECK(error_of("[shard]\noffload = " + what) ==
           "mine.ini:6: [shard] offload: not in this build; give none, which keeps everything on the device");
-  CHECK(error_of("[network]\ninterface = eth0\n") ==
-        "mine.ini:6: [network] interface: not in this build: start with mpirun --mca btl_tcp_if_include eth0");
 }

@@ -5,7 +5,7 @@
 namespace tessera::test {
 namespace {
 
-constexpr int64_t V = 11, T = 40;
+constexpr int64_t V = 11, T = 600;
 
 std::vector<int32_t> some_tokens() {
   std::vector<int32_t> tokens;

@@ -7,7 +7,7 @@ namespace {
 
 TEMPLATE_TEST_CASE("bias_backward adds the column sums", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {
-    for (const auto& [T, C] : {std::pair{0, 5}, {1, 8}, {7, 67}, {129, 300}}) {
+    for (const auto& [T, C] : {std::pair{0, 5}, {1, 8}, {3, 1}, {7, 67}, {129, 300}, {600, 33}}) {
       const Matrix dy = Matrix::random(rig, dtype_of<TestType>(), T, C, 1, 3);
       const Matrix db = Matrix::random(rig, DType::f32, 1, C, 2);
       Values expected = db.values();
@@ -21,7 +21,7 @@ TEMPLATE_TEST_CASE("bias_backward adds the column sums", "[kernels]", float, bf1
 
 TEST_CASE("squared_norm adds the squares as double does", "[kernels]") {
   on_every_device([](Rig& rig) {
-    for (const int64_t n : {0, 1, 31, 1000, 300007}) {
+    for (const int64_t n : {0, 1, 3, 31, 33, 257, 1000, 300007}) {
       const Matrix x = Matrix::random(rig, DType::f32, 1, n, 1);
       const Array<double> sum(rig, {2.5});
       rig.kernels->squared_norm(*rig.stream, x.floats(), n, sum.data());
@@ -38,6 +38,29 @@ TEST_CASE("squared_norm neither overflows nor loses what is small", "[kernels]")
     rig.kernels->squared_norm(*rig.stream, small.floats(), 1, small_sum.data());
     REQUIRE(sum.values()[0] == Approx(1e60));
     REQUIRE(small_sum.values()[0] == Approx(1e-60));
+  });
+}
+
+TEST_CASE("squared_norm shows infinity and NaN", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    for (const double value : {double{INFINITY}, double{NAN}}) {
+      Values values = random_values(1000, 1);
+      values[517] = value;
+      const Matrix x(rig, DType::f32, 1, 1000, values);
+      const Array<double> sum(rig, 1);
+      rig.kernels->squared_norm(*rig.stream, x.floats(), 1000, sum.data());
+      REQUIRE(std::isnan(sum.values()[0]) == std::isnan(value));
+      REQUIRE_FALSE(std::isfinite(sum.values()[0]));
+    }
+  });
+}
+
+TEST_CASE("squared_norm takes the smallest floats for what they are", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    const Matrix x(rig, DType::f32, 1, 4, {0, 1e-40, -1e-44, 0});
+    const Array<double> sum(rig, 1);
+    rig.kernels->squared_norm(*rig.stream, x.floats(), 4, sum.data());
+    REQUIRE(sum.values()[0] == Approx(dot(x.values(), x.values())));
   });
 }
 

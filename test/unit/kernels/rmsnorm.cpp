@@ -65,7 +65,8 @@ struct Case {
   Array<float> inv_rms;
 };
 
-const std::initializer_list<std::pair<int64_t, int64_t>> sizes = {{1, 8}, {7, 67}, {129, 72}, {35, 131}};
+const std::initializer_list<std::pair<int64_t, int64_t>> sizes = {{1, 8},    {3, 31},   {31, 3}, {7, 67},
+                                                                  {129, 72}, {35, 131}, {2, 257}};
 
 TEMPLATE_TEST_CASE("rmsnorm_forward agrees with its formula", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {

@@ -18,7 +18,7 @@ Values swiglu(const Values& gate_up, size_t F) {
 
 TEMPLATE_TEST_CASE("swiglu_forward agrees with its formula", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {
-    for (const auto& [T, F] : {std::pair{1, 1}, {7, 67}, {33, 128}}) {
+    for (const auto& [T, F] : {std::pair{1, 1}, {3, 31}, {31, 33}, {7, 67}, {33, 128}, {257, 3}}) {
       const Matrix gate_up = Matrix::random(rig, dtype_of<TestType>(), T, 2 * F, 1, 3);
       const Matrix y = Matrix::zeros(rig, dtype_of<TestType>(), T, F, 2);
       rig.kernels->swiglu_forward(*rig.stream, gate_up, y);

@@ -1,8 +1,8 @@
 #include <functional>
 
 #include "base/error.h"
+#include "support/temporary_folder.h"
 #include "unit/text/golden.h"
-#include "unit/text/temporary_folder.h"
 
 using namespace tessera;
 using namespace tessera::test;

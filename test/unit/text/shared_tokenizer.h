@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "support/temporary_folder.h"
 #include "text/tokenizer.h"
-#include "unit/text/temporary_folder.h"
 
 /// Tokenizers of real models, which lie beside the project where they have been fetched.
 namespace tessera::test {

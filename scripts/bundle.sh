@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# One archive that runs in any folder of a bare Linux host (glibc of the build host or newer), without root:
+#   scripts/bundle.sh TRAIN ARCHIVE.tar.zst        `make bundle` builds first and writes build/tessera-….tar.zst
+# Inside: train, mpirun (bin/), Open MPI's plugins and help texts, every shared library beside glibc and the GPU driver (lib/),
+# the notices of what is packed (licenses/), examples.  BUNDLE_CUDA=1 packs the CUDA libraries too, where train uses them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# = 2 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
+train=$(realpath "$1")
+archive=$(realpath -m "$2")
+
+for tool in patchelf zstd ompi_info strip; do
+  command -v $tool >/dev/null || { echo "bundle: no $tool here; scripts/setup.sh installs it" >&2; exit 1; }
+done
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/tessera
+mkdir -p "$root"/{bin,lib,libexec,etc,licenses} "$(dirname "$archive")"
+
+# Of the host: glibc, because it belongs to the kernel and to ld.so, and what comes with the GPU's driver.
+of_the_host='^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util|anl|mvec|nsl|nss_.*|cuda|nvidia-.*))\.so'
+cuda='^lib(cudart|cublas|cublasLt|cudnn.*|nccl|nvrtc.*|nvJitLink)\.so'
+# Open MPI's plugins beyond TCP and shared memory: fabrics, OpenSHMEM, MPI-IO, monitoring.
+plugins_left_out='^mca_((atomic|memheap|scoll|spml|sshmem|io|fbtl|fcoll|fs|sharedfp)_.*|.*_(ucx|ofi|openib|usnic|psm2?|monitoring|netlink|gridengine|simulator))\.so$'
+
+mpi() { ompi_info --parsable --path "$1" | sed -n '1s/.*://p'; }
+prefix=$(mpi prefix)
+plugins=$(mpi pkglibdir)
+own_plugins=$root/${plugins#"$prefix"/}
+own_data=$root/$(mpi pkgdatadir | sed "s:^$prefix/::")
+
+# copy FILE FOLDER: and remember where it came from
+copy() {
+  cp -L "$1" "$2/"
+  realpath "$1" >>"$work/sources"
+}
+
+libraries_of() {
+  ldd "$@" | awk '$2 == "=>" && $3 == "not" {print "bundle: " $1 " is missing" >"/dev/stderr"} $2 == "=>" && $3 ~ "^/" {print $3}' | sort -u
+}
+
+cp "$train" "$root/train"
+copy "$(command -v orterun)" "$root/libexec"
+mv "$root/libexec/orterun" "$root/libexec/mpirun"
+copy "$(command -v orted)" "$root/libexec"
+mkdir -p "$own_plugins" "$own_data"
+for plugin in "$plugins"/mca_*.so; do
+  [[ $(basename "$plugin") =~ $plugins_left_out ]] || copy "$plugin" "$own_plugins"
+done
+cp -r "$(mpi pkgdatadir)"/help-*.txt "$own_data/"
+
+while read -r library; do
+  name=$(basename "$library")
+  [[ $name =~ $of_the_host ]] && continue
+  [[ $name =~ $cuda && ${BUNDLE_CUDA:-0} != 1 ]] && continue
+  [ -e "$root/lib/$name" ] || copy "$library" "$root/lib"
+done < <(libraries_of "$root"/train "$root"/libexec/* "$own_plugins"/*.so)
+
+# The programs' DT_RPATH serves all that they load, as long as no library has a path of its own.
+chmod -R u+w "$root"
+strip "$root/train"
+find "$root" -name '*.so*' -type f -exec patchelf --remove-rpath {} \;
+patchelf --force-rpath --set-rpath "\$ORIGIN/lib" "$root/train"
+patchelf --force-rpath --set-rpath "\$ORIGIN/../lib" "$root"/libexec/*
+
+cat >"$root/bin/mpirun" <<'END'
+#!/bin/sh
+# Open MPI's program of this name, out of the folder that this file lies in.  On other hosts mpirun looks for bin/orted at
+# the same path.
+case $0 in */*) bin=${0%/*} ;; *) bin=$(command -v "$0") && bin=${bin%/*} ;; esac
+OPAL_PREFIX=$(cd "$bin/.." && pwd) || exit 1
+OPAL_SYSCONFDIR=$OPAL_PREFIX/etc
+HWLOC_PLUGINS_PATH=$OPAL_PREFIX/lib/hwloc  # not those of the host
+PATH=$PATH:$OPAL_PREFIX/bin
+export OPAL_PREFIX OPAL_SYSCONFDIR HWLOC_PLUGINS_PATH PATH
+case ${0##*/} in
+  orted) exec "$OPAL_PREFIX/libexec/orted" "$@" ;;
+  *) exec "$OPAL_PREFIX/libexec/mpirun" --prefix "$OPAL_PREFIX" "$@" ;;
+esac
+END
+chmod +x "$root/bin/mpirun"
+cp "$root/bin/mpirun" "$root/bin/orted"
+cat >"$root/bin/no-ssh" <<'END'
+#!/bin/sh
+# In place of an ssh that this host does not have; mpirun wants some such program even where it starts nothing elsewhere.
+echo "mpirun: this host has no ssh to reach $1 with" >&2
+exit 1
+END
+chmod +x "$root/bin/no-ssh"
+
+cat >"$root/etc/openmpi-mca-params.conf" <<'END'
+# Messages between ranks go over TCP and shared memory.
+pml = ob1
+btl = self,vader,tcp
+plm_rsh_agent = ssh : rsh : no-ssh
+# A host that falls silent is noticed within a minute.
+oob_tcp_keepalive_time = 20
+oob_tcp_keepalive_intvl = 5
+oob_tcp_keepalive_probes = 3
+END
+echo '# Hosts for mpirun without -hostfile: none, so this one alone.' >"$root/etc/openmpi-default-hostfile"
+
+# Debian keeps the notices of a package in /usr/share/doc/PACKAGE/copyright.
+cp LICENSE "$root/"
+if command -v dpkg-query >/dev/null; then
+  while read -r source; do
+    { dpkg-query -S "$source" "${source#/usr}" 2>/dev/null || true; } | sed -n '1s/:.*//p'
+  done < <(sort -u "$work/sources") | sort -u >"$work/packages"
+  while read -r package; do
+    cp -L "/usr/share/doc/$package/copyright" "$root/licenses/$package"
+    dpkg-query -W -f '${Package} ${Version}\n' "$package"
+  done <"$work/packages" >"$root/licenses/PACKAGES"
+fi
+cp -r README.md docs hostfiles "$root/"
+mkdir "$root/jobs" "$root/scripts"
+cp jobs/example.ini "$root/jobs/"
+cp scripts/slurm.sbatch "$root/scripts/"
+
+tar -C "$work" --owner=0 --group=0 --numeric-owner --sort=name -cf - tessera | zstd -q -f -12 -T0 -o "$archive"
+echo "$archive: $(du -m "$archive" | cut -f1) MiB, $(du -sm "$root" | cut -f1) MiB unpacked"

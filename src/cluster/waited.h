@@ -1,0 +1,28 @@
+#pragma once
+#include <algorithm>
+#include <chrono>
+
+namespace tessera {
+
+/// How long a rank has waited in vain, counting only the time in which it was running itself: it looks every few
+/// milliseconds, so a long gap between two looks means that it stood still, and then so may have those whom it waits
+/// for: a suspended machine, one out of memory.  Such a gap counts as a second.
+class Waited {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kLongestGap{1};
+
+  explicit Waited(Clock::time_point now) : last_look_(now) {}
+  void progress(Clock::time_point now) { *this = Waited(now); }
+  void look(Clock::time_point now) {
+    total_ += std::min<Clock::duration>(now - last_look_, kLongestGap);
+    last_look_ = now;
+  }
+  std::chrono::duration<double> total() const { return total_; }
+
+ private:
+  Clock::time_point last_look_;
+  Clock::duration total_{0};
+};
+
+}  // namespace tessera
