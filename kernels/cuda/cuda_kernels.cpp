@@ -21,10 +21,12 @@ cuda::Attention own_attention(const Kernels::AttentionShape& s) {
 
 }  // namespace
 
-CudaKernels::CudaKernels(Device& device, std::unique_ptr<MatrixProducts> products)
-    : device_(device), products_(std::move(products)) {}
+CudaKernels::CudaKernels(Device& device, std::unique_ptr<MatrixProducts> products,
+                         std::unique_ptr<AttentionLibrary> attention)
+    : device_(device), products_(std::move(products)), attention_(std::move(attention)) {}
 
 void CudaKernels::reserve(const LargestShapes& s) {
+  if (attention_) attention_->reserve(s.T);
   const int64_t widest = std::max({s.C, 2 * s.F, (s.H + 2 * s.G) * s.D});
   const int64_t bytes =
       std::max({cuda::bias_backward_scratch_bytes(s.T, widest), cuda::squared_norm_scratch_bytes(s.shard),
@@ -119,12 +121,14 @@ void CudaKernels::rope_backward(Stream& s, const float* cos, const float* sin, i
 
 void CudaKernels::attention_forward(Stream& s, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
                                     View out, float* log_sum_exp) {
+  if (attention_ && attention_->forward(s, shape, q, k, v, out, log_sum_exp)) return;
   cuda::attention_forward(cuda_stream(s), own_attention(shape), q, k, v, out, log_sum_exp);
 }
 
 void CudaKernels::attention_backward(Stream& s, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
                                      ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk,
                                      View dv) {
+  if (attention_ && attention_->backward(s, shape, q, k, v, out, log_sum_exp, dout, dq, dk, dv)) return;
   cuda::attention_backward(cuda_stream(s), own_attention(shape), q, k, v, out, log_sum_exp, dout, dq, dk, dv,
                            scratch(s, cuda::attention_backward_scratch_bytes(q.rows, shape.H)));
 }

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "device/buffer.h"
+#include "kernels/cuda/attention_library.h"
 #include "kernels/cuda/matrix_products.h"
 #include "kernels/kernels.h"
 
@@ -11,7 +12,9 @@ namespace tessera {
 
 class CudaKernels final : public Kernels {
  public:
-  CudaKernels(Device& device, std::unique_ptr<MatrixProducts> products);
+  /// Without `attention`, or where it declines, own kernels do its work.
+  CudaKernels(Device& device, std::unique_ptr<MatrixProducts> products,
+              std::unique_ptr<AttentionLibrary> attention = nullptr);
 
   void reserve(const LargestShapes& largest) override;
 
@@ -55,6 +58,7 @@ class CudaKernels final : public Kernels {
 
   Device& device_;
   std::unique_ptr<MatrixProducts> products_;
+  std::unique_ptr<AttentionLibrary> attention_;
   Buffer scratch_;
 };
 

@@ -63,9 +63,6 @@ char* MessageCommunicator::scratch(int64_t bytes) {
 }
 
 void MessageCommunicator::enqueue(Stream& stream, std::function<void()> collective) {
-  if (stream.device().kind() != DeviceKind::cpu) {
-    throw std::logic_error("the collectives over messages move the memory of CPU devices only");
-  }
   stream.enqueue([this, collective = std::move(collective)] {
     const std::unique_lock alone(stream_in_use_, std::try_to_lock);
     if (!alone) throw std::logic_error("two streams are inside collectives of one group");

@@ -13,7 +13,7 @@ namespace tessera {
 
 class Exchange;
 
-/// The collectives of CPU ranks, made of point-to-point messages.  Every rank sends straight to every other one: a few
+/// The collectives of CPU ranks, made of point-to-point messages between host memories.  Every rank sends straight to every other one: a few
 /// hosts have no use for trees, and whoever is late is known by name.  MPI's own reductions are not used because they
 /// promise no order of the summands.
 class MessageCommunicator final : public Communicator {

@@ -25,6 +25,9 @@ std::filesystem::path find_library() {
 void* open_library() {
   // Linked into the program itself where there is no CUDA to load: kernels run on the CPU then (test/cuda_shim).
   if (dlsym(RTLD_DEFAULT, first_entry) != nullptr) return RTLD_DEFAULT;
+  // Asked first: opening CUDA's libraries takes long, and most machines without a GPU have no driver.
+  if (dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) == nullptr)
+    throw ClusterError("there is no NVIDIA driver here (libcuda.so.1); install one, or set device.type = cpu");
   const std::filesystem::path path = find_library();
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)

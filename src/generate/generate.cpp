@@ -18,6 +18,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "trainer/job_choices.h"
+#include "trainer/compute_device.h"
 #include "trainer/session.h"
 
 namespace tessera {
@@ -94,14 +95,14 @@ void load_weights(const Job& job, InferenceModel& model, bool tell) {
 
 class Generator {
  public:
-  Generator(const Job& job, Cluster& cluster)
+  Generator(const Job& job, Device& device)
       : job_(job),
         config_(load_model_config(job.model.base)),
         tokenizer_(Tokenizer::load(job.model.tokenizer)),
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),
-        device_(make_cpu_device(compute_threads(job, cluster))),
-        kernels_(make_kernels(*device_)) {}
+        device_(device),
+        kernels_(make_kernels(device)) {}
 
   /// The answer to each of this rank's prompts.
   std::vector<std::string> answer(const std::vector<std::string>& prompts, int rank, int ranks) {
@@ -111,7 +112,7 @@ class Generator {
       ids.push_back(prompt_ids(prompt, tokenizer_, chat_));
       longest = std::max(longest, ids.back().size());
     }
-    InferenceModel model(*device_, *kernels_, config_,
+    InferenceModel model(device_, *kernels_, config_,
                          job_.model.precision == Precision::bf16 ? DType::bf16 : DType::f32,
                          static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
     load_weights(job_, model, rank == 0);
@@ -148,7 +149,7 @@ class Generator {
   Tokenizer tokenizer_;
   std::optional<ChatTemplate> chat_;
   std::set<int32_t> stops_;
-  std::unique_ptr<Device> device_;
+  Device& device_;
   std::unique_ptr<Kernels> kernels_;
 };
 
@@ -165,11 +166,12 @@ std::string broadcast_text(Communicator& world, std::string text, int owner) {
 
 void generate(const Job& job, Cluster& cluster) {
   std::vector<std::string> prompts, answers;
+  const std::unique_ptr<Device> device = make_compute_device(job, cluster);
   agree(
       cluster.world(), "generating",
       [&] {
         prompts = read_prompts(job.generate);
-        answers = Generator(job, cluster).answer(prompts, cluster.rank(), cluster.size());
+        answers = Generator(job, *device).answer(prompts, cluster.rank(), cluster.size());
       },
       Patience::unlimited);
   for (size_t i = 0; i < prompts.size(); ++i) {

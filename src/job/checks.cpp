@@ -23,8 +23,6 @@ void check_together(const Job& job, const Locate& locate) {
 }
 
 void check_build(const Job& job, const Locate& locate) {
-  if (!build_parts.cuda && job.device.type == DeviceType::cuda)
-    throw JobError("{}: cuda is not in this build; give auto or cpu, or build with CUDA", locate("device", "type"));
   if (!build_parts.offload && job.shard.offload != Offload::none)
     throw JobError("{}: not in this build; give none, which keeps everything on the device",
                    locate("shard", "offload"));

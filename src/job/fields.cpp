@@ -170,7 +170,9 @@ Section device_section() {
           false,
           {device.key("type", &DeviceSettings::type, types, "auto: cuda when every rank has one, else cpu"),
            device.key("threads", &DeviceSettings::threads, whole_number(0),
-                      "a rank's compute threads; 0: cores over the ranks of the host")}};
+                      "a rank's compute threads; 0: cores over the ranks of the host"),
+           device.key("share", &DeviceSettings::share, boolean(),
+                      "ranks of a host may share a GPU, and then send through host memory: for tests")}};
 }
 
 Section network_section() {

@@ -147,6 +147,7 @@ enum class DeviceType { auto_, cpu, cuda };  // written auto, cpu, cuda
 struct DeviceSettings {
   DeviceType type = DeviceType::auto_;  // auto: cuda when every rank has one, else cpu
   int64_t threads = 0;                  // a rank's compute threads; 0: cores / local ranks
+  bool share = false;                   // ranks of a host may share a GPU
 };
 
 struct NetworkSettings {

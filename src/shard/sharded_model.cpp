@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "cluster/device_communicator.h"
 #include "shard/prefetch.h"
 
 namespace tessera {
@@ -28,10 +29,12 @@ int group_size(const Communicator& world, const ShardSettings& settings, int ran
 
 }  // namespace
 
-ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host) {
+ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
+                         bool share) {
   const int size = group_size(world, settings, ranks_per_host);
-  group = world.split(world.rank() / size, "shard group");
-  if (size < world.size()) replicas = world.split(world.rank() % size, "replicas");
+  group = communicator_for(device, world.split(world.rank() / size, "shard group"), share);
+  if (size < world.size()) 
+    replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), share);
 }
 
 ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,

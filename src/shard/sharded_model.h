@@ -21,7 +21,9 @@ namespace tessera {
 ///   hybrid_shard                groups of group_size ranks (of one host), replicas across
 ///   no_shard                    groups of one, all ranks replicas
 struct ShardGroups {
-  ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host);
+  /// `share`: ranks may share a GPU (communicator_for).
+  ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
+              bool share = false);
 
   std::unique_ptr<Communicator> group;
   std::unique_ptr<Communicator> replicas;  ///< null where there are none

@@ -1,15 +1,13 @@
 #include "trainer/session.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "cluster/agree.h"
 #include "kernels/profiled_kernels.h"
+#include "trainer/compute_device.h"
 
 namespace tessera {
 
@@ -54,27 +52,18 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
   return file;
 }
 
-int compute_threads(const Job& job, const Cluster& cluster) {
-  if (job.device.threads > 0) return narrow<int>(job.device.threads);
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const int bound = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-  const int share = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / cluster.local_size());
-  return std::clamp(bound, 1, share);
-}
-
 Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster) {
   agree(world(), "reading the model's configuration", [&] { config_ = load_model_config(job.model.base); });
   prepare_data();
+  device_ = make_compute_device(job, cluster);
   agree(world(), "setting up", [&] {
-    device_ = make_cpu_device(compute_threads(job, cluster));
     profiler_ = std::make_unique<Profiler>(*device_);
     if (!job.log.trace.empty()) profiler_->keep_stretches();
     kernels_ = make_kernels(*device_);
     if (job.log.profile || !job.log.trace.empty()) kernels_ = profile_kernels(std::move(kernels_), *profiler_);
   });
   // Splits the communicator: the ranks do it together, outside agree().
-  groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size());
+  groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_, job.device.share);
   agree(world(), "allocating memory", [&] {
     model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,
                                             job.train.micro_batch_size * job.data.sequence_len);

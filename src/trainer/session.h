@@ -50,7 +50,4 @@ std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size);
 /// Makes or finds the prepared file: one rank a host works, the others wait.
 PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_size);
 
-/// job.device.threads, or the cores that this process may use over the ranks of the host.
-int compute_threads(const Job& job, const Cluster& cluster);
-
 }  // namespace tessera

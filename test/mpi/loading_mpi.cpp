@@ -87,11 +87,11 @@ void check_slices(const ShardedModel& model) {
 void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, const ModelConfig& config) {
   const auto device = make_cpu_device(1);
   const auto kernels = make_kernels(*device);
-  Profiler profiler;
+  Profiler profiler(*device);
   ShardSettings shard;
   ModelSettings settings;
   settings.precision = Precision::fp32;
-  ShardGroups groups(cluster.world(), shard, cluster.size());
+  ShardGroups groups(cluster.world(), shard, cluster.size(), *device);
   forget_peak();
   const int64_t before = memory("VmRSS");
   ShardedModel model(*device, *kernels, profiler, groups, config, shard, settings, 16);

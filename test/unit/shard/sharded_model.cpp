@@ -96,7 +96,7 @@ Result train(const ModelConfig& config, const Setting& setting, int ranks) {
     const auto device = make_cpu_device(1);
     const auto kernels = make_kernels(*device);
     Profiler profiler(*device);
-    ShardGroups groups(world, setting.shard, world.size());
+    ShardGroups groups(world, setting.shard, world.size(), *device);
     ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
     const int64_t allocated = device->bytes_in_use();
     fill_weights(model);
@@ -139,7 +139,7 @@ double loss_with(const ModelConfig& config, const std::string& name, size_t inde
     const auto kernels = make_kernels(*device);
     Profiler profiler(*device);
     const Setting setting = fp32();
-    ShardGroups groups(world, setting.shard, 1);
+    ShardGroups groups(world, setting.shard, 1, *device);
     ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
     fill_weights(model);
     for (const ShardPiece& piece : model.layout().pieces())
