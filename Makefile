@@ -2,7 +2,7 @@
 BUILD := build/release
 JOBS ?= 2
 
-.PHONY: build setup venv torch test demo bench bundle clean
+.PHONY: build setup venv torch test tidy demo bench bundle clean
 build: setup
 	@[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja
 	@ninja -C $(BUILD) -j$(JOBS)
@@ -17,6 +17,9 @@ torch: setup
 
 test: build torch
 	@cd $(BUILD) && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
+
+tidy: setup
+	@scripts/check_tidy.sh
 
 demo: build venv
 	@scripts/demo.sh

@@ -36,6 +36,7 @@ std::string text_of(const sockaddr* address) {
 
 std::string names_of(const std::vector<NetworkInterface>& interfaces) {
   std::vector<std::string> names;
+  names.reserve(interfaces.size());
   for (const auto& [name, address] : interfaces) names.push_back(fmt::format("{} ({})", name, address));
   return names.empty() ? "none with an address" : fmt::format("{}", fmt::join(names, ", "));
 }
