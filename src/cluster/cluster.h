@@ -11,7 +11,9 @@
 ///   cluster.h                who and where; signals           agree.h        one error, one message, every rank stops
 ///   communicator.h           the collectives' interface       launch.h       around MPI_Init: environment, binding
 ///   message_communicator.h   collectives over messages        exchange.h     one collective: pieces, waiting, timeout
-///   network.h                interfaces of this host
+///   network.h                interfaces of this host          device_communicator.h   the one for a device
+///   staged_communicator.h    over messages, for a GPU's streams   nccl/          over NCCL; only in the GPU library
+///   collective_watch.h       how long a GPU has been in one
 ///   transport.h              messages, of whatever kind       mpi_transport.h   messages by MPI
 ///
 /// What a collective does is written once, over Transport; MPI only carries bytes.  A test puts threads in its place.

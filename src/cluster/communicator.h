@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/peer.h"
 #include "device/device.h"
 
 namespace tessera {
@@ -19,6 +20,7 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  virtual std::vector<Peer> peers() const = 0;  ///< its ranks, for error messages
 
   /// One stream at a time; the host-side collectives below have messages of their own and may run beside it.
   /// recv[r * bytes, (r+1) * bytes) = rank r's send.  send may be the rank's own place in recv.

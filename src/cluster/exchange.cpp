@@ -142,12 +142,9 @@ void Exchange::finish() {
   });
 }
 
-/// The waiting ranks' clocks run out together.  A rank lets those before it speak first, for the seconds that it takes
-/// them to end the job, so that there is one message: mpirun takes four until SIGKILL.
 void Exchange::check_timeout(std::chrono::duration<double> waited) const {
   if (timeout_seconds_ <= 0) return;
-  const double turn = std::min(5.0, timeout_seconds_) * std::min(transport_.rank(), 10);
-  if (waited.count() >= timeout_seconds_ + turn) throw_late();
+  if (waited.count() >= timeout_seconds_ + turn_to_speak(timeout_seconds_, transport_.rank())) throw_late();
 }
 
 void Exchange::throw_late() const {

@@ -91,7 +91,11 @@ void prepare_environment(const std::string& interface) {
   if (!may_read_process_memory()) set_default("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
   // Hosts without a GPU's driver are no reason for a warning.
   set_default("OMPI_MCA_opal_warn_on_missing_libcuda", "0");
-  if (!interface.empty()) set_default(kInclude, interface);
+  // NVLink switches add in no fixed order; the same job is to give the same bits again.
+  set_default("NCCL_NVLS_ENABLE", "0");
+  if (interface.empty()) return;
+  set_default(kInclude, interface);
+  set_default("NCCL_SOCKET_IFNAME", "=" + interface);  // "=": this one, and none that begins like it
 }
 
 void check_interface_in_environment(const std::string& interface) {

@@ -13,15 +13,16 @@ namespace tessera {
 
 class Exchange;
 
-/// The collectives of CPU ranks, made of point-to-point messages between host memories.  Every rank sends straight to every other one: a few
-/// hosts have no use for trees, and whoever is late is known by name.  MPI's own reductions are not used because they
-/// promise no order of the summands.
+/// The collectives of CPU ranks, made of point-to-point messages between host memories.  Every rank sends straight to
+/// every other one: a few hosts have no use for trees, and whoever is late is known by name.  MPI's own reductions are
+/// not used because they promise no order of the summands.
 class MessageCommunicator final : public Communicator {
  public:
   explicit MessageCommunicator(std::unique_ptr<Transport> transport);
 
   int rank() const override { return transport_->rank(); }
   int size() const override { return transport_->size(); }
+  std::vector<Peer> peers() const override { return transport_->peers(); }
 
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override;
   void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) override;

@@ -11,11 +11,11 @@ namespace tessera {
 /// and what arrives is copied back, in the order of the stream.  For ranks that share a GPU, and where NCCL cannot go.
 class StagedCommunicator final : public Communicator {
  public:
-  StagedCommunicator(Device& device, std::unique_ptr<Communicator> inner)
-      : device_(device), inner_(std::move(inner)) {}
+  StagedCommunicator(Device& device, std::unique_ptr<Communicator> inner) : device_(device), inner_(std::move(inner)) {}
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
+  std::vector<Peer> peers() const override { return inner_->peers(); }
 
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override;
   void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) override;

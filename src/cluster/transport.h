@@ -5,13 +5,9 @@
 #include <utility>
 #include <vector>
 
-namespace tessera {
+#include "cluster/peer.h"
 
-/// Who a rank of a group is to the reader of an error message.
-struct Peer {
-  int world_rank = 0;
-  std::string host;
-};
+namespace tessera {
 
 /// Messages of the streams' collectives and of the host-side ones never meet.
 enum class Lane { stream, control };

@@ -1,0 +1,40 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "cluster/peer.h"
+
+/// What is said where NCCL is too old or a collective of its makes no end.
+namespace tessera {
+
+/// "2.28.7" of 22807; up to 2.8 NCCL wrote 2807 for 2.8.7.
+inline std::string nccl_version_text(int code) {
+  const int major = code < 10000 ? code / 1000 : code / 10000;
+  return fmt::format("{}.{}.{}", major, code / 100 % (code < 10000 ? 10 : 100), code % 100);
+}
+
+/// Both in NCCL's code of a version.  `for_what`: what the oldest one is needed for.
+inline void check_nccl_version(int found, int oldest, std::string_view for_what) {
+  const auto comparable = [](int code) { return code < 10000 ? code / 1000 * 10000 + code % 1000 : code; };
+  if (comparable(found) < comparable(oldest))
+    throw ClusterError("the NCCL library here is {}, {} needs {} or newer; LD_LIBRARY_PATH may name another one first",
+                       nccl_version_text(found), for_what, nccl_version_text(oldest));
+}
+
+/// NCCL tells a rank neither who is late nor who waits: the message names the group and says where to look.
+inline std::string late_collective_message(const std::string& name, double seconds, int rank,
+                                           const std::vector<Peer>& group) {
+  const Peer& own = group[static_cast<size_t>(rank)];
+  return fmt::format(
+      "rank {} ({}) has been in {} for {} s and not all of its group are: {}. NCCL does not tell who is late: look for "
+      "the host where nvidia-smi shows an idle GPU or no process, or that the others cannot reach; NCCL_DEBUG=INFO "
+      "tells the interfaces. Stopping; run the job again: it goes on from its last checkpoint. ([network] "
+      "timeout_seconds says how long a rank may be late.)",
+      own.world_rank, own.host, name, seconds, describe(group));
+}
+
+}  // namespace tessera

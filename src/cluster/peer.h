@@ -1,0 +1,22 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// Who a rank of a group is to the reader of an error message.
+struct Peer {
+  int world_rank = 0;
+  std::string host;
+};
+
+/// "ranks 0 (node1), 1 (node1), 3 (node2)"
+inline std::string describe(const std::vector<Peer>& peers) {
+  std::vector<std::string> names;
+  for (const Peer& peer : peers) names.push_back(fmt::format("{} ({})", peer.world_rank, peer.host));
+  return fmt::format("rank{} {}", peers.size() == 1 ? "" : "s", fmt::join(names, ", "));
+}
+
+}  // namespace tessera
