@@ -14,6 +14,13 @@ if(TESSERA_CUDA)
   endif()
 endif()
 
+# Headers only, from the PyPI wheel (scripts/setup.sh --cudnn-frontend).
+find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${CMAKE_SOURCE_DIR}/build/cudnn-frontend/include)
+if(TESSERA_CUDA_FOUND AND NOT CUDNN_FRONTEND_INCLUDE_DIR)
+  message(STATUS "The GPU part is left out: cudnn-frontend is missing (scripts/setup.sh --cudnn-frontend)")
+  set(TESSERA_CUDA_FOUND OFF)
+endif()
+
 if(TESSERA_CUDA_FOUND)
   set(CUDA_ARCHS "80;89;90;100" CACHE STRING "GPUs to compile for, as CMAKE_CUDA_ARCHITECTURES: A100, L40/4090, H100, B200")
   set(CMAKE_CUDA_ARCHITECTURES ${CUDA_ARCHS})
@@ -35,9 +42,8 @@ function(tessera_cuda_library)
   find_library(NCCL_LIBRARY nccl REQUIRED HINTS ${CUDAToolkit_LIBRARY_DIR})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cpp
        ${CMAKE_SOURCE_DIR}/src/device/cuda/*.cpp ${CMAKE_SOURCE_DIR}/src/cluster/nccl/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "_description[.]cpp$")  # without CUDA: in the kernels room
   add_library(tessera_cuda MODULE ${sources})
-  target_link_libraries(tessera_cuda PRIVATE tessera_options fmt::fmt CUDA::cudart_static CUDA::cublasLt
+  target_link_libraries(tessera_cuda PRIVATE tessera_options fmt::fmt CUDA::cudart_static CUDA::cublasLt CUDA::nvrtc CUDA::cuda_driver
                         ${CUDNN_LIBRARY} ${NCCL_LIBRARY})
   target_include_directories(tessera_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
   target_compile_options(tessera_cuda PRIVATE

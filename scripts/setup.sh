@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs, only what is missing; a second run does nothing.
-#   scripts/setup.sh           Debian packages (scripts/packages.txt)
+#   scripts/setup.sh           Debian packages (scripts/packages.txt); where nvcc is, --cudnn-frontend too
+#   scripts/setup.sh --cudnn-frontend   the headers that the GPU part is built with, from their PyPI wheel
 #   scripts/setup.sh --venv    Python packages of the scripts, in a virtual environment of their own: build/venv
 #   scripts/setup.sh --torch   --venv, and PyTorch and transformers for the reload tests and the peer benchmark (700 MB)
 set -euo pipefail
@@ -54,15 +55,31 @@ make_venv() {
   install_requirements requirements.txt
 }
 
+# Headers only; a wheel is a zip file.
+fetch_cudnn_frontend() {
+  local list=scripts/requirements-cudnn-frontend.txt place=build/cudnn-frontend
+  cmp -s "$list" "$place/requirements.txt" && return
+  [ -x build/venv/bin/pip ] || "$(command -v /usr/bin/python3 || command -v python3)" -m venv build/venv
+  echo "setup: fetching the headers of $list into $place"
+  rm -rf "$place" && mkdir -p "$place"
+  build/venv/bin/python -m pip download --quiet --disable-pip-version-check --retries 2 --timeout 30 --no-deps -d "$place" -r "$list" &&
+    build/venv/bin/python -m zipfile -e "$place"/*.whl "$place" && rm "$place"/*.whl && cp "$list" "$place/requirements.txt"
+}
+
 mkdir -p build
 case "${1:-}" in
-  '') install_packages ;;
+  '')
+    install_packages
+    if command -v nvcc >/dev/null; then
+      fetch_cudnn_frontend || echo "setup: no cudnn-frontend (is PyPI in reach?): the GPU part will be left out" >&2
+    fi ;;
+  --cudnn-frontend) fetch_cudnn_frontend ;;
   --venv) make_venv ;;
   --torch)
     make_venv
     install_requirements requirements-torch.txt
     build/venv/bin/python scripts/cpu_torch.py ;;
   *)
-    sed -n '2,5s/^# *//p' "$0"
+    sed -n '2,6s/^# *//p' "$0"
     exit 2 ;;
 esac

@@ -16,6 +16,7 @@
 #include "cluster/agree.h"
 #include "cluster/cluster.h"
 #include "data/inspect.h"
+#include "device/gpu_library.h"
 #include "generate/generate.h"
 #include "job/job.h"
 #include "text/tokenize_lines.h"
@@ -51,9 +52,10 @@ const char* const usage = R"(train [verb] job.ini [section.key=value ...]
 
   With several hosts: mpirun -hostfile hosts ./train job.ini)";
 
-const char* const version = "tessera " TESSERA_VERSION
-                            "\n"
-                            "parts: CPU ranks (oneDNN, Highway), MPI; not in this build: CUDA, NCCL, cuDNN";
+std::string version() {
+  return fmt::format("tessera {}\nparts: CPU ranks (oneDNN, Highway), MPI; GPUs (CUDA, cuBLASLt, cuDNN, NCCL): {}",
+                     TESSERA_VERSION, GpuLibrary::is_there() ? "in" : "not in this build");
+}
 
 bool runs_alone(const Command& command) { return command.verb == "export" || command.verb == "inspect"; }
 
@@ -190,7 +192,7 @@ Command parse_command(int argc, char** argv, CLI::App& app) {
   Command command;
   app.add_option("arguments", command.arguments);
   app.add_flag("--special", command.special, "tokenize: with the tokens that the post-processor adds");
-  app.set_version_flag("--version", version);
+  app.set_version_flag("--version", version());
   app.set_help_flag();
   bool help = false;
   app.add_flag("-h,--help", help, "this text, and every key of the job file");

@@ -10,7 +10,7 @@ namespace tessera {
 std::unique_ptr<Communicator> communicator_for(Device& device, std::unique_ptr<Communicator> group, bool share) {
   if (device.kind() == DeviceKind::cpu || group->size() == 1) return group;
   if (share) return std::make_unique<StagedCommunicator>(device, std::move(group));
-  using Make = Communicator*(Device&, std::unique_ptr<Communicator>&&);
+  using Make = Communicator*(Device&, std::unique_ptr<Communicator> &&);
   return std::unique_ptr<Communicator>(
       GpuLibrary::get().find<Make>("tessera_gpu_make_communicator")(device, std::move(group)));
 }

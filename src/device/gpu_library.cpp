@@ -13,22 +13,25 @@ namespace {
 constexpr const char* file_name = "libtessera_cuda.so";
 constexpr const char* first_entry = "tessera_gpu_count";
 
-/// Beside the program, or in the lib folder of a bundle.
+/// Beside the program, or in the lib folder of a bundle; empty where it is in neither.
 std::filesystem::path find_library() {
   const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   for (const auto& path : {folder / file_name, folder / ".." / "lib" / file_name})
     if (std::filesystem::exists(path)) return path;
-  throw ClusterError("device.type = cuda: this build has no GPU part ({} is not beside {}); build where nvcc is",
-                     file_name, folder.string());
+  return {};
 }
 
+/// Linked into the program itself where there is no CUDA to load: its kernels run on the CPU then (test/cuda_shim).
+bool is_inside() { return dlsym(RTLD_DEFAULT, first_entry) != nullptr; }
+
 void* open_library() {
-  // Linked into the program itself where there is no CUDA to load: kernels run on the CPU then (test/cuda_shim).
-  if (dlsym(RTLD_DEFAULT, first_entry) != nullptr) return RTLD_DEFAULT;
+  if (is_inside()) return RTLD_DEFAULT;
   // Asked first: opening CUDA's libraries takes long, and most machines without a GPU have no driver.
   if (dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) == nullptr)
     throw ClusterError("there is no NVIDIA driver here (libcuda.so.1); install one, or set device.type = cpu");
   const std::filesystem::path path = find_library();
+  if (path.empty())
+    throw ClusterError("this build has no GPU part ({} is not beside the program); build where nvcc is", file_name);
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)
     throw ClusterError(
@@ -41,6 +44,8 @@ void* open_library() {
 }  // namespace
 
 GpuLibrary::GpuLibrary() : handle_(open_library()) {}
+
+bool GpuLibrary::is_there() { return is_inside() || !find_library().empty(); }
 
 const GpuLibrary& GpuLibrary::get() {
   static const GpuLibrary library;

@@ -13,6 +13,8 @@ class GpuLibrary {
  public:
   /// Opens it the first time.  Throws ClusterError where this build has none, or one of its libraries is missing.
   static const GpuLibrary& get();
+  /// Whether there is such a file; what it needs may still be missing.
+  static bool is_there();
 
   template <typename Function>
   Function* find(const char* name) const {

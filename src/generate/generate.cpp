@@ -17,8 +17,8 @@
 #include "generate/sampler.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "trainer/job_choices.h"
 #include "trainer/compute_device.h"
+#include "trainer/job_choices.h"
 #include "trainer/session.h"
 
 namespace tessera {

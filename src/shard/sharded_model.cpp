@@ -33,8 +33,7 @@ ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int
                          bool share) {
   const int size = group_size(world, settings, ranks_per_host);
   group = communicator_for(device, world.split(world.rank() / size, "shard group"), share);
-  if (size < world.size()) 
-    replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), share);
+  if (size < world.size()) replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), share);
 }
 
 ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,

@@ -62,8 +62,8 @@ DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusF
   for (const GpusFound& rank : ranks) {
     if (rank.gpus <= 0) without.insert(rank.host);
     if (rank.gpus > 0 && !has_own_gpu(rank))
-      crowded.insert(fmt::format("{} ({} ranks, {} GPU{})", rank.host, rank.local_size, rank.gpus,
-                                 rank.gpus == 1 ? "" : "s"));
+      crowded.insert(
+          fmt::format("{} ({} ranks, {} GPU{})", rank.host, rank.local_size, rank.gpus, rank.gpus == 1 ? "" : "s"));
   }
   if (!without.empty())
     throw ClusterError("device.type = cuda: no GPU on {}; leave the host out, or set device.type = cpu",

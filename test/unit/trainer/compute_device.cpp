@@ -31,7 +31,9 @@ DeviceSettings wanted(DeviceType type, bool share = false) {
 }  // namespace
 
 TEST_CASE("auto takes GPUs where every rank has one of its own", "[trainer]") {
-  const auto chosen = [](const std::vector<Host>& hosts) { return choose_device(wanted(DeviceType::auto_), on(hosts)); };
+  const auto chosen = [](const std::vector<Host>& hosts) {
+    return choose_device(wanted(DeviceType::auto_), on(hosts));
+  };
   CHECK(chosen({{1, 1}}) == DeviceKind::cuda);
   CHECK(chosen({{2, 4}, {4, 4}}) == DeviceKind::cuda);
   CHECK(chosen({{1, 1}, {1, 0}}) == DeviceKind::cpu);

@@ -1,0 +1,125 @@
+#include "kernels/cuda/attention_description.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+#include "base/number.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t query_tile = 128;
+constexpr int64_t narrowest_head = 64, widest_head = 256;
+constexpr int64_t alignment_bytes = 16;
+
+int64_t power_of_two(int64_t value) {
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(value, 1))));
+}
+
+int64_t longest_document(const Kernels::AttentionShape& s) {
+  int64_t longest = 0;
+  for (int64_t n = 0; n < s.N; ++n) longest = std::max<int64_t>(longest, s.cu_seqlens[n + 1] - s.cu_seqlens[n]);
+  return longest;
+}
+
+bool aligned(const ConstView& view) {
+  return reinterpret_cast<uintptr_t>(view.data) % alignment_bytes == 0 &&
+         (view.rows <= 1 || view.row_stride * size_of(view.dtype) % alignment_bytes == 0);
+}
+
+/// A [T, heads · width] matrix whose rows lie `row_stride` apart.
+AttentionTensor tensor(const AttentionBucket& bucket, int64_t heads, int64_t width, int64_t row_stride, int offsets) {
+  return {
+      {bucket.documents, heads, bucket.longest, width}, {bucket.longest * row_stride, width, row_stride, 1}, offsets};
+}
+
+/// Adds tensors one by one.  A gradient shares the offsets of what it is the gradient of if it lies alike, so that the
+/// graph looks as usual: they are the same tensor of it then.
+class Builder {
+ public:
+  using D = AttentionDescription;
+
+  Builder(const Kernels::AttentionShape& shape, const AttentionBucket& bucket) : shape_(shape) {
+    made.bucket = bucket;
+    made.scale = shape.scale;
+    made.left_bound = shape.window;
+  }
+
+  void add(D::Role role, int64_t heads, int64_t width, int64_t row_stride) {
+    made.offset_strides.push_back(row_stride);
+    made.tensors[role] = tensor(made.bucket, heads, width, row_stride, narrow<int>(made.offset_strides.size() - 1));
+  }
+  void add_gradient(D::Role role, D::Role of, int64_t heads, int64_t row_stride) {
+    const AttentionTensor& other = made.tensors[of];
+    if (other.stride[2] != row_stride) return add(role, heads, shape_.D, row_stride);
+    made.tensors[role] = tensor(made.bucket, heads, shape_.D, row_stride, other.offsets);
+  }
+  void add_forward(const ConstView& q, const ConstView& k, const ConstView& v, const ConstView& out) {
+    add(D::q, shape_.H, shape_.D, q.row_stride);
+    add(D::k, shape_.G, shape_.D, k.row_stride);
+    add(D::v, shape_.G, shape_.D, v.row_stride);
+    add(D::out, shape_.H, shape_.D, out.row_stride);
+    add(D::statistics, shape_.H, 1, shape_.H);
+  }
+
+  D made;
+
+ private:
+  const Kernels::AttentionShape& shape_;
+};
+
+}  // namespace
+
+AttentionBucket attention_bucket(const Kernels::AttentionShape& shape, int64_t tokens, int64_t reserved) {
+  return {power_of_two(shape.N), std::max(power_of_two(longest_document(shape)), query_tile),
+          tokens <= reserved ? reserved : power_of_two(tokens)};
+}
+
+std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::vector<ConstView>& views) {
+  if (shape.D < narrowest_head || shape.D > widest_head || shape.D % 8 != 0)
+    return fmt::format("heads of {}, not {} to {} in eights", shape.D, narrowest_head, widest_head);
+  for (const ConstView& view : views) {
+    if (view.dtype != DType::bf16) return fmt::format("{}, not bf16", name_of(view.dtype));
+    if (!aligned(view)) return fmt::format("rows that are not aligned to {} bytes", alignment_bytes);
+  }
+  return {};
+}
+
+AttentionDescription describe_attention_forward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
+                                                ConstView q, ConstView k, ConstView v, ConstView out) {
+  Builder builder(shape, bucket);
+  builder.add_forward(q, k, v, out);
+  return builder.made;
+}
+
+AttentionDescription describe_attention_backward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
+                                                 bool deterministic, ConstView q, ConstView k, ConstView v,
+                                                 ConstView out, ConstView dout, ConstView dq, ConstView dk,
+                                                 ConstView dv) {
+  using D = AttentionDescription;
+  const int64_t width = shape.G * shape.D;
+  Builder builder(shape, bucket);
+  builder.made.backward = true;
+  builder.made.deterministic = deterministic;
+  builder.made.key_gradients_apart = shape.H > shape.G && (dk.row_stride > width || dv.row_stride > width);
+  const bool apart = builder.made.key_gradients_apart;
+  builder.add_forward(q, k, v, out);
+  builder.add_gradient(D::dout, D::out, shape.H, dout.row_stride);
+  builder.add_gradient(D::dq, D::q, shape.H, dq.row_stride);
+  builder.add_gradient(D::dk, D::k, shape.G, apart ? width : dk.row_stride);
+  builder.add_gradient(D::dv, D::v, shape.G, apart ? width : dv.row_stride);
+  return builder.made;
+}
+
+std::string in_words(const AttentionDescription& d) {
+  const AttentionTensor& q = d[AttentionDescription::q];
+  return fmt::format("{}attention_{} of at most {} documents of at most {} tokens, {} query and {} key heads of {}{}",
+                     d.deterministic ? "deterministic " : "", d.backward ? "backward" : "forward", d.bucket.documents,
+                     d.bucket.longest, q.dim[1], d[AttentionDescription::k].dim[1], q.dim[3],
+                     d.left_bound > 0 ? fmt::format(", window {}", d.left_bound) : "");
+}
+
+}  // namespace tessera

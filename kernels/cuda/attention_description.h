@@ -1,0 +1,74 @@
+#pragma once
+#include <array>
+#include <compare>
+#include <string>
+#include <vector>
+
+#include "device/view.h"
+#include "kernels/kernels.h"
+
+/// Attention as cuDNN's SDPA is asked for it.  Nothing here knows CUDA: strides, offsets and masks are checked on the
+/// CPU (test/unit/kernels/attention_description.cpp), and attention_cudnn.cpp copies them field by field.
+///
+/// cuDNN sees four dimensions: document, head, position, column.  Packed documents are "ragged": document b of a tensor
+/// begins at an element that an array on the device tells, and has as many positions as another array tells.
+/// cuDNN frontend, docs/operations/Attention.md: "Ragged Layout", "Diagonal masking options".
+namespace tessera {
+
+/// What a graph of cuDNN is made for is rounded up, so that few graphs serve all batches.
+struct AttentionBucket {
+  int64_t documents;  ///< a power of two; those beyond the batch's have no positions and cost nothing
+  int64_t longest;    ///< a power of two from 128, a tile of queries: tiles beyond a document's end return at once
+  int64_t tokens;  ///< bounds the workspace of the backward pass: the job's largest batch, or a power of two above it
+
+  auto operator<=>(const AttentionBucket&) const = default;
+};
+
+/// The bucket of a batch of `tokens`, in a job that has announced `reserved` of them (0: nothing announced).
+AttentionBucket attention_bucket(const Kernels::AttentionShape& shape, int64_t tokens, int64_t reserved);
+
+struct AttentionTensor {
+  std::array<int64_t, 4> dim{}, stride{};  ///< document, head, position, column; stride[0] is not used: offsets tell it
+  int offsets = 0;                         ///< which array tells where documents begin: an index of offset_strides
+
+  auto operator<=>(const AttentionTensor&) const = default;
+};
+
+struct AttentionDescription {
+  enum Role { q, k, v, out, statistics, dout, dq, dk, dv, roles };  ///< up to `statistics` for the forward pass
+
+  AttentionBucket bucket{};
+  bool backward = false;
+  bool deterministic = false;  ///< of the backward pass; the forward pass is so anyway
+  float scale = 0;             ///< multiplies q·k
+  /// Position i sees j where i - left_bound < j <= i + right_bound, counted from the document's begin ("top left").
+  /// left_bound 0: no bound.
+  int64_t left_bound = 0, right_bound = 0;
+  /// bf16, but `statistics` fp32: the natural logarithm of Σ exp(score), as log_sum_exp is.
+  std::array<AttentionTensor, roles> tensors{};
+  /// Array i on the device holds cu_seqlens[b] * offset_strides[i] for b = 0 … bucket.documents: elements, int64.
+  std::vector<int64_t> offset_strides;
+  /// dk and dv go to contiguous memory of [tokens, G·D] and are copied from there.  Where several query heads share
+  /// one, cuDNN makes every head's gradient in a workspace with dk's stride times H/G: for a slice of dq, dk and dv
+  /// together that is mostly gaps, 1.6 GB instead of 0.27 for 8192 tokens of Llama-3.1-8B.
+  bool key_gradients_apart = false;
+
+  const AttentionTensor& operator[](Role role) const { return tensors[role]; }
+  auto operator<=>(const AttentionDescription&) const = default;
+};
+
+/// Why cuDNN is not asked, or empty: bf16, head widths 64 … 256 in eights, everything aligned to 16 bytes.
+std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::vector<ConstView>& views);
+
+/// The views must have no obstacle.
+AttentionDescription describe_attention_forward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
+                                                ConstView q, ConstView k, ConstView v, ConstView out);
+AttentionDescription describe_attention_backward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
+                                                 bool deterministic, ConstView q, ConstView k, ConstView v,
+                                                 ConstView out, ConstView dout, ConstView dq, ConstView dk,
+                                                 ConstView dv);
+
+/// "attention_backward of at most 8 documents of at most 1024 tokens, 32 query and 8 key heads of 128": for the log.
+std::string in_words(const AttentionDescription& description);
+
+}  // namespace tessera
