@@ -176,7 +176,7 @@ void CudaStream::run_host_work(void* argument) noexcept {
 void CudaStream::enqueue(std::function<void()> work) {
   auto item = std::make_unique<HostWork>(HostWork{this, std::move(work)});
   check(cudaLaunchHostFunc(handle_, run_host_work, item.get()), "host work on the stream " + name_);
-  item.release();  // the stream's now
+  static_cast<void>(item.release());  // the stream's now
 }
 
 void CudaStream::transfer(const void* from, void* to, int64_t bytes) {
