@@ -3,6 +3,7 @@
 #define CUDNN_FRONTEND_SKIP_JSON_LIB  // serialised graphs, which nobody here has
 #include <cudnn_frontend.h>
 
+#include <algorithm>
 #include <array>
 #include <unordered_map>
 #include <utility>
@@ -41,6 +42,14 @@ void check_version() {
   throw ClusterError(
       "cuDNN {} is installed, {} or newer of cuDNN {} is needed; install it, or set LD_LIBRARY_PATH to it",
       version_in_words(version), version_in_words(oldest_version), CUDNN_MAJOR);
+}
+
+/// Where no engine takes a graph, cuDNN tells of each of them in many lines; the first ones are enough for a log.
+std::string in_one_line(std::string text) {
+  constexpr size_t enough = 400;
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  if (text.size() > enough) text.replace(enough, std::string::npos, " ...");
+  return text;
 }
 
 void copy_rows(Stream& stream, const View& from, const View& to) {
@@ -145,7 +154,6 @@ class CudnnAttention::Graph {
 
   const D& description() const { return description_; }
   const std::string& refusal() const { return refusal_; }
-  void refuse(std::string why) { refusal_ = std::move(why); }
   int64_t workspace_bytes() const { return workspace_bytes_; }
 
   void execute(cudnnHandle_t handle, std::unordered_map<int64_t, void*>& pointers, void* workspace) const {
@@ -163,7 +171,7 @@ class CudnnAttention::Graph {
     if (error.is_good()) error = graph.build_plans();
     if (error.is_good()) error = graph.get_workspace_size(workspace_bytes_);
     if (error.is_good()) return {};
-    return error.get_message().empty() ? "for no reason that it tells" : error.get_message();
+    return error.get_message().empty() ? "for no reason that it tells" : in_one_line(error.get_message());
   }
 
   D description_;
@@ -190,17 +198,34 @@ bool CudnnAttention::declined(const std::string& what, const std::string& why) {
   return false;
 }
 
-/// Null where cuDNN declines.
+/// Built when it is asked for first, with what came of it.
 CudnnAttention::Graph* CudnnAttention::graph(const AttentionDescription& description) {
   std::unique_ptr<Graph>& found = graphs_[description];
-  if (found == nullptr) {
-    found = std::make_unique<Graph>(handle_, description);
-    if (found->refusal().empty() && found->workspace_bytes() > settings_.most_workspace_bytes)
-      found->refuse(fmt::format("it would take more than {:.1f} GiB of workspace",
-                                static_cast<double>(settings_.most_workspace_bytes) / (int64_t{1} << 30)));
+  if (found == nullptr) found = std::make_unique<Graph>(handle_, description);
+  return found.get();
+}
+
+/// Null where cuDNN declines.
+CudnnAttention::Graph* CudnnAttention::accepted(const AttentionDescription& description) {
+  Graph* const found = graph(description);
+  if (!found->refusal().empty()) declined(in_words(description), found->refusal());
+  return found->refusal().empty() ? found : nullptr;
+}
+
+/// describe(parts) with as few parts as the limit of the workspace allows; null where cuDNN declines.  A workspace
+/// grows in proportion to the heads, so the first one tells how many parts it takes.
+template <typename Describe>
+CudnnAttention::Graph* CudnnAttention::graph_in_parts(const Kernels::AttentionShape& shape, const Describe& describe) {
+  int64_t parts = 1;
+  while (parts > 0) {
+    Graph* const found = accepted(describe(parts));
+    if (found == nullptr || found->workspace_bytes() <= settings_.most_workspace_bytes) return found;
+    const int64_t share = ceil_div(found->workspace_bytes() * parts, settings_.most_workspace_bytes);
+    parts = attention_parts(shape, std::max(share, parts + 1));
   }
-  if (found->refusal().empty()) return found.get();
-  declined(in_words(description), found->refusal());
+  declined(in_words(describe(1)),
+           fmt::format("it would take more than {:.1f} GiB of workspace",
+                       static_cast<double>(settings_.most_workspace_bytes) / (int64_t{1} << 30)));
   return nullptr;
 }
 
@@ -242,7 +267,7 @@ bool CudnnAttention::forward(Stream& stream, const Kernels::AttentionShape& shap
   if (const std::string why = attention_obstacle(shape, {q, k, v, out}); !why.empty())
     return declined("attention", why);
   const AttentionBucket bucket = attention_bucket(shape, q.rows, tokens_reserved_);
-  const Graph* const found = graph(describe_attention_forward(shape, bucket, q, k, v, out));
+  const Graph* const found = accepted(describe_attention_forward(shape, bucket, q, k, v, out));
   if (found == nullptr) return false;
   execute(stream, shape, *found, {{q.data, k.data, v.data, out.data, log_sum_exp}});
   return true;
@@ -255,26 +280,34 @@ bool CudnnAttention::backward(Stream& stream, const Kernels::AttentionShape& sha
   if (const std::string why = attention_obstacle(shape, {q, k, v, out, dout, dq, dk, dv}); !why.empty())
     return declined("attention", why);
   const AttentionBucket bucket = attention_bucket(shape, q.rows, tokens_reserved_);
-  const D description =
-      describe_attention_backward(shape, bucket, settings_.deterministic, q, k, v, out, dout, dq, dk, dv);
-  const Graph* const found = graph(description);
+  const Graph* const found = graph_in_parts(shape, [&](int64_t parts) {
+    return describe_attention_backward(shape, bucket, settings_.deterministic, parts, q, k, v, out, dout, dq, dk, dv);
+  });
   if (found == nullptr) return false;
-  Pointers tensors{{q.data, k.data, v.data, out.data, log_sum_exp, dout.data, dq.data, dk.data, dv.data}};
-  if (!description.key_gradients_apart) {
-    execute(stream, shape, *found, tensors);
-    return true;
+  const int64_t parts = found->description().parts, heads = shape.H / parts;
+  for (int64_t p = 0; p < parts; ++p) {
+    const auto part = [&](const auto& view) { return attention_part(view, p, parts); };
+    run_backward(stream, shape, *found,
+                 {{part(q).data, part(k).data, part(v).data, part(out).data, log_sum_exp + p * heads, part(dout).data,
+                   part(dq).data, part(dk).data, part(dv).data}},
+                 part(dk), part(dv));
   }
-  const int64_t width = shape.G * shape.D;
-  char* const apart = static_cast<char*>(room(stream, key_gradients_, 2 * bucket.tokens * width * size_of(dk.dtype),
-                                              "attention's gradients of keys and values"));
-  const View dk_apart(apart, dk.dtype, dk.rows, width),
-      dv_apart(apart + bucket.tokens * width * size_of(dk.dtype), dv.dtype, dv.rows, width);
+  return true;
+}
+
+/// One part; dk, dv: its views.
+void CudnnAttention::run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph,
+                                  Pointers tensors, View dk, View dv) {
+  if (!graph.description().key_gradients_apart) return execute(stream, shape, graph, tensors);
+  const int64_t bytes = graph.description().bucket.tokens * dk.cols * size_of(dk.dtype);
+  char* const apart =
+      static_cast<char*>(room(stream, key_gradients_, 2 * bytes, "attention's gradients of keys and values"));
+  const View dk_apart(apart, dk.dtype, dk.rows, dk.cols), dv_apart(apart + bytes, dv.dtype, dv.rows, dv.cols);
   tensors.tensors[D::dk] = dk_apart.data;
   tensors.tensors[D::dv] = dv_apart.data;
-  execute(stream, shape, *found, tensors);
+  execute(stream, shape, graph, tensors);
   copy_rows(stream, dk_apart, dk);
   copy_rows(stream, dv_apart, dv);
-  return true;
 }
 
 }  // namespace tessera

@@ -17,7 +17,8 @@ struct CudnnAttentionSettings {
   /// The backward pass's sums in a fixed order.  On Hopper that costs a workspace of documents · H · longest² · 2 bytes
   /// of their bucket, and time; without it dq is summed by atomic additions, and two runs differ in the last bits.
   bool deterministic;
-  /// Where a graph wants a larger workspace, own kernels take over.
+  /// Where a graph wants a larger workspace, its heads are shared out over several calls; where that does not help
+  /// either, own kernels take over.
   int64_t most_workspace_bytes = int64_t{2} << 30;
 };
 
@@ -42,6 +43,11 @@ class CudnnAttention final : public AttentionLibrary {
 
   bool declined(const std::string& what, const std::string& why);
   Graph* graph(const AttentionDescription& description);
+  Graph* accepted(const AttentionDescription& description);
+  template <typename Describe>
+  Graph* graph_in_parts(const Kernels::AttentionShape& shape, const Describe& describe);
+  void run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph, Pointers tensors, View dk,
+                    View dv);
   void execute(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph, const Pointers& tensors);
   void* room(Stream& stream, Buffer& buffer, int64_t bytes, const char* what);
 

@@ -50,12 +50,13 @@ class Builder {
 
   void add(D::Role role, int64_t heads, int64_t width, int64_t row_stride) {
     made.offset_strides.push_back(row_stride);
-    made.tensors[role] = tensor(made.bucket, heads, width, row_stride, narrow<int>(made.offset_strides.size() - 1));
+    made.tensors[role] =
+        tensor(made.bucket, heads / made.parts, width, row_stride, narrow<int>(made.offset_strides.size() - 1));
   }
   void add_gradient(D::Role role, D::Role of, int64_t heads, int64_t row_stride) {
     const AttentionTensor& other = made.tensors[of];
     if (other.stride[2] != row_stride) return add(role, heads, shape_.D, row_stride);
-    made.tensors[role] = tensor(made.bucket, heads, shape_.D, row_stride, other.offsets);
+    made.tensors[role] = tensor(made.bucket, heads / made.parts, shape_.D, row_stride, other.offsets);
   }
   void add_forward(const ConstView& q, const ConstView& k, const ConstView& v, const ConstView& out) {
     add(D::q, shape_.H, shape_.D, q.row_stride);
@@ -96,12 +97,13 @@ AttentionDescription describe_attention_forward(const Kernels::AttentionShape& s
 }
 
 AttentionDescription describe_attention_backward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
-                                                 bool deterministic, ConstView q, ConstView k, ConstView v,
-                                                 ConstView out, ConstView dout, ConstView dq, ConstView dk,
+                                                 bool deterministic, int64_t parts, ConstView q, ConstView k,
+                                                 ConstView v, ConstView out, ConstView dout, ConstView dq, ConstView dk,
                                                  ConstView dv) {
   using D = AttentionDescription;
-  const int64_t width = shape.G * shape.D;
+  const int64_t width = div_exact(shape.G, parts) * shape.D;
   Builder builder(shape, bucket);
+  builder.made.parts = parts;
   builder.made.backward = true;
   builder.made.deterministic = deterministic;
   builder.made.key_gradients_apart = shape.H > shape.G && (dk.row_stride > width || dv.row_stride > width);
@@ -112,6 +114,15 @@ AttentionDescription describe_attention_backward(const Kernels::AttentionShape& 
   builder.add_gradient(D::dk, D::k, shape.G, apart ? width : dk.row_stride);
   builder.add_gradient(D::dv, D::v, shape.G, apart ? width : dv.row_stride);
   return builder.made;
+}
+
+int64_t attention_parts(const Kernels::AttentionShape& shape, int64_t wanted) {
+  const auto fits = [&](int64_t parts) {
+    return shape.G % parts == 0 && (parts == 1 || shape.H / parts * int64_t{sizeof(float)} % alignment_bytes == 0);
+  };
+  for (int64_t parts = std::max<int64_t>(wanted, 1); parts <= shape.G; ++parts)
+    if (fits(parts)) return parts;
+  return 0;
 }
 
 std::string in_words(const AttentionDescription& d) {

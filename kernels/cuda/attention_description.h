@@ -53,6 +53,10 @@ struct AttentionDescription {
   /// together that is mostly gaps, 1.6 GB instead of 0.27 for 8192 tokens of Llama-3.1-8B.
   bool key_gradients_apart = false;
 
+  /// One of as many calls, each for a share of the heads: what a workspace of all at once would not be granted for.
+  /// This describes the first share; the others lie further right in every tensor (attention_part).
+  int64_t parts = 1;
+
   const AttentionTensor& operator[](Role role) const { return tensors[role]; }
   auto operator<=>(const AttentionDescription&) const = default;
 };
@@ -64,9 +68,19 @@ std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::
 AttentionDescription describe_attention_forward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
                                                 ConstView q, ConstView k, ConstView v, ConstView out);
 AttentionDescription describe_attention_backward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
-                                                 bool deterministic, ConstView q, ConstView k, ConstView v,
-                                                 ConstView out, ConstView dout, ConstView dq, ConstView dk,
+                                                 bool deterministic, int64_t parts, ConstView q, ConstView k,
+                                                 ConstView v, ConstView out, ConstView dout, ConstView dq, ConstView dk,
                                                  ConstView dv);
+
+/// Share `part` of the heads of a [T, heads · D] view.
+template <typename Pointer>
+BasicView<Pointer> attention_part(const BasicView<Pointer>& view, int64_t part, int64_t parts) {
+  return view.cols_from(part * (view.cols / parts), view.cols / parts);
+}
+
+/// The fewest parts, at least `wanted`, that the heads can be shared out in: key heads evenly, and statistics aligned
+/// to 16 bytes.  0: there is no such number.
+int64_t attention_parts(const Kernels::AttentionShape& shape, int64_t wanted);
 
 /// "attention_backward of at most 8 documents of at most 1024 tokens, 32 query and 8 key heads of 128": for the log.
 std::string in_words(const AttentionDescription& description);

@@ -23,6 +23,7 @@ const std::vector<Case> cases = {{2, 2, 64, 0, {5, 1, 3}}, {4, 2, 64, 0, {7, 0, 
                                  {4, 1, 64, 1, {6, 2}},    {2, 1, 128, 3, {8, 3}},   {2, 2, 64, 5, {11, 4, 1}}};
 
 constexpr double untouched = 1e30;
+constexpr uintptr_t address = 4096;  // of every memory
 
 /// Rows of elements; a slice is told by its first column.  Addresses stand for what a GPU would be given.
 struct Memory {
@@ -32,8 +33,8 @@ struct Memory {
                            : random_values(rows * cols, seed, 0.7)) {}
 
   ConstView slice(int64_t rows, int64_t first, int64_t width) const {
-    return {reinterpret_cast<const void*>(uintptr_t{4096} + static_cast<uintptr_t>(2 * first)), DType::bf16, rows,
-            width, cols_};
+    return {reinterpret_cast<const void*>(address + static_cast<uintptr_t>(2 * first)), DType::bf16, rows, width,
+            cols_};
   }
 
   int64_t cols_;
@@ -82,37 +83,51 @@ struct Batch {
                                       qkv.slice(T, q_width, k_width), qkv.slice(T, q_width + k_width, k_width),
                                       out.slice(T, 0, q_width));
   }
-  D describe_backward() const {
-    return describe_attention_backward(shape, attention_bucket(shape, T, 0), true, qkv.slice(T, 0, q_width),
+  D describe_backward(int64_t parts = 1) const {
+    return describe_attention_backward(shape, attention_bucket(shape, T, 0), true, parts, qkv.slice(T, 0, q_width),
                                        qkv.slice(T, q_width, k_width), qkv.slice(T, q_width + k_width, k_width),
                                        out.slice(T, 0, q_width), dout.slice(T, 0, q_width), dqkv.slice(T, 0, q_width),
                                        dqkv.slice(T, q_width, k_width), dqkv.slice(T, q_width + k_width, k_width));
   }
-  Bound bind(const D& d, D::Role role) {
-    const bool apart = d.key_gradients_apart;
+  /// Where share `part` of the heads begins.
+  Bound bind(const D& d, D::Role role, int64_t part) {
+    const auto at = [&](Memory& memory, int64_t first, int64_t width) -> Bound {
+      const ConstView view = attention_part(memory.slice(T, first, width), part, d.parts);
+      return {&d[role], &memory, static_cast<int64_t>(reinterpret_cast<uintptr_t>(view.data) - address) / 2};
+    };
     switch (role) {
       case D::q:
-        return {&d[role], &qkv, 0};
+        return at(qkv, 0, q_width);
       case D::k:
-        return {&d[role], &qkv, q_width};
+        return at(qkv, q_width, k_width);
       case D::v:
-        return {&d[role], &qkv, q_width + k_width};
+        return at(qkv, q_width + k_width, k_width);
       case D::out:
-        return {&d[role], &out, 0};
+        return at(out, 0, q_width);
       case D::statistics:
-        return {&d[role], &statistics, 0};
+        return at(statistics, 0, shape.H);
       case D::dout:
-        return {&d[role], &dout, 0};
+        return at(dout, 0, q_width);
       case D::dq:
-        return {&d[role], &dqkv, 0};
+        return at(dqkv, 0, q_width);
       case D::dk:
-        return {&d[role], apart ? &dk : &dqkv, apart ? 0 : q_width};
+        return d.key_gradients_apart ? Bound{&d[role], &dk, 0} : at(dqkv, q_width, k_width);
       case D::dv:
-        return {&d[role], apart ? &dv : &dqkv, apart ? 0 : q_width + k_width};
+        return d.key_gradients_apart ? Bound{&d[role], &dv, 0} : at(dqkv, q_width + k_width, k_width);
       case D::roles:
         break;
     }
     throw std::logic_error("no tensor");
+  }
+  /// What follows a call whose dk and dv went to memory of their own.
+  void copy_key_gradients(const D& d, int64_t part) {
+    const int64_t width = k_width / d.parts, first = q_width + part * width;
+    for (int64_t t = 0; t < T; ++t)
+      for (int64_t c = 0; c < width; ++c) {
+        const auto from = static_cast<size_t>(t * width + c), to = static_cast<size_t>(t * dqkv.cols_ + first + c);
+        dqkv.elements[to] = dk.elements[from];
+        dqkv.elements[to + static_cast<size_t>(k_width)] = dv.elements[from];
+      }
   }
 
   int64_t T, q_width, k_width;
@@ -124,9 +139,9 @@ struct Batch {
 /// cuDNN's SDPA by its documentation, document by document.
 class Executed {
  public:
-  Executed(const D& d, Batch& batch) : d_(d) {
+  Executed(const D& d, Batch& batch, int64_t part = 0) : d_(d) {
     for (int role = 0; role < (d.backward ? D::roles : D::statistics + 1); ++role)
-      bound_[role] = batch.bind(d, static_cast<D::Role>(role));
+      bound_[role] = batch.bind(d, static_cast<D::Role>(role), part);
     const auto N = static_cast<int64_t>(batch.cu_seqlens.size()) - 1;
     for (const int64_t stride : d.offset_strides) {
       offsets_.emplace_back();
@@ -292,19 +307,40 @@ TEST_CASE("the description of attention_forward is attention inside each documen
   });
 }
 
-TEST_CASE("the description of attention_backward is its gradient", "[kernels][attention][description]") {
-  for_every_case([](Batch& batch, const Plain& expected) {
-    const D forward = batch.describe_forward(), d = batch.describe_backward();
-    Executed(forward, batch).forward();
-    Executed(d, batch).backward();
-    const bool apart = d.key_gradients_apart;
-    REQUIRE(apart == (batch.shape.H > batch.shape.G));
-    const Memory &dk = apart ? batch.dk : batch.dqkv, &dv = apart ? batch.dv : batch.dqkv;
-    REQUIRE_THAT(columns(batch.dqkv, 0, batch.q_width), near(expected.dq, rounding));
-    REQUIRE_THAT(columns(dk, apart ? 0 : batch.q_width, batch.k_width), near(expected.dk, rounding));
-    REQUIRE_THAT(columns(dv, apart ? 0 : batch.q_width + batch.k_width, batch.k_width), near(expected.dv, rounding));
-    if (apart) REQUIRE(all_untouched(columns(batch.dqkv, batch.q_width, 2 * batch.k_width)));
-  });
+TEST_CASE("the description of attention_backward is its gradient, in one part of the heads after the other",
+          "[kernels][attention][description]") {
+  for (const int64_t parts : {1, 2})
+    for_every_case([&](Batch& batch, const Plain& expected) {
+      if (batch.shape.G % parts != 0) return;
+      const D forward = batch.describe_forward(), d = batch.describe_backward(parts);
+      REQUIRE(d.key_gradients_apart == (batch.shape.H > batch.shape.G));
+      Executed(forward, batch).forward();
+      for (int64_t part = 0; part < parts; ++part) {
+        Executed(d, batch, part).backward();
+        if (d.key_gradients_apart) batch.copy_key_gradients(d, part);
+      }
+      REQUIRE_THAT(columns(batch.dqkv, 0, batch.q_width), near(expected.dq, rounding));
+      REQUIRE_THAT(columns(batch.dqkv, batch.q_width, batch.k_width), near(expected.dk, rounding));
+      REQUIRE_THAT(columns(batch.dqkv, batch.q_width + batch.k_width, batch.k_width), near(expected.dv, rounding));
+    });
+}
+
+TEST_CASE("heads are shared out with their key heads, and so that statistics stay aligned",
+          "[kernels][attention][description]") {
+  const auto parts = [](int64_t H, int64_t G, int64_t wanted) {
+    Kernels::AttentionShape shape{};
+    shape.H = H;
+    shape.G = G;
+    return attention_parts(shape, wanted);
+  };
+  CHECK(parts(32, 8, 1) == 1);
+  CHECK(parts(32, 8, 3) == 4);
+  CHECK(parts(32, 8, 8) == 8);
+  CHECK(parts(32, 8, 9) == 0);
+  CHECK(parts(9, 3, 1) == 1);
+  CHECK(parts(9, 3, 2) == 0);
+  CHECK(parts(24, 8, 2) == 2);
+  CHECK(parts(24, 8, 3) == 0);  // parts of 6 and 3 heads
 }
 
 TEST_CASE("tensors of a description have the documents and lengths of its bucket",
@@ -324,15 +360,33 @@ TEST_CASE("tensors of a description have the documents and lengths of its bucket
   CHECK(d[D::dk].dim[1] == 2);
 }
 
-TEST_CASE("a gradient that lies as its tensor does shares its offsets", "[kernels][attention][description]") {
+TEST_CASE("a gradient is as large as what it is the gradient of", "[kernels][attention][description]") {
+  const Batch batch({4, 2, 64, 0, {7, 0, 6}});
+  for (const int64_t parts : {1, 2}) {
+    const D d = batch.describe_backward(parts);
+    CHECK(d[D::q].dim[1] == 4 / parts);
+    CHECK(d[D::k].dim[1] == 2 / parts);
+    CHECK(d[D::dq].dim == d[D::q].dim);
+    CHECK(d[D::dk].dim == d[D::k].dim);
+    CHECK(d[D::dv].dim == d[D::v].dim);
+    CHECK(d[D::dout].dim == d[D::out].dim);
+    CHECK(d[D::out].dim == d[D::q].dim);
+    CHECK(d[D::v].dim == d[D::k].dim);
+  }
+}
+
+TEST_CASE("a gradient that lies as its tensor does is described alike", "[kernels][attention][description]") {
   const Batch batch({2, 2, 64, 0, {5}});
   const ConstView all = batch.dqkv.slice(5, 0, 128);
-  const D d = describe_attention_backward(batch.shape, {1, 128, 8}, false, all, all, all, all, all, all, all, all);
-  REQUIRE(d.offset_strides.size() == 5);
-  CHECK(d[D::dq].offsets == d[D::q].offsets);
-  CHECK(d[D::dk].offsets == d[D::k].offsets);
-  CHECK(d[D::dv].offsets == d[D::v].offsets);
-  CHECK(d[D::dout].offsets == d[D::out].offsets);
+  for (const int64_t parts : {1, 2}) {
+    const D d =
+        describe_attention_backward(batch.shape, {1, 128, 8}, false, parts, all, all, all, all, all, all, all, all);
+    REQUIRE(d.offset_strides.size() == 5);
+    CHECK(d[D::dq] == d[D::q]);
+    CHECK(d[D::dk] == d[D::k]);
+    CHECK(d[D::dv] == d[D::v]);
+    CHECK(d[D::dout] == d[D::out]);
+  }
 }
 
 TEST_CASE("batches share buckets of powers of two, and of the tokens that the job announced",
