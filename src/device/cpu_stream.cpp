@@ -107,11 +107,11 @@ void CpuStream::run(Item item) noexcept {  // NOLINT(performance-unnecessary-val
 }
 
 void CpuTimestamp::record(Stream& stream) {
-  cpu_stream(stream).enqueue_always([this] { time_ = std::chrono::steady_clock::now(); });
+  cpu_stream(stream).enqueue_always([time = time_] { *time = std::chrono::steady_clock::now(); });
 }
 
 double CpuTimestamp::seconds_since(const Timestamp& earlier) const {
-  return std::chrono::duration<double>(time_ - static_cast<const CpuTimestamp&>(earlier).time_).count();
+  return std::chrono::duration<double>(*time_ - *static_cast<const CpuTimestamp&>(earlier).time_).count();
 }
 
 /// One recorded point of a stream; passes once.

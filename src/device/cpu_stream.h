@@ -66,7 +66,9 @@ class CpuTimestamp final : public Timestamp {
   double seconds_since(const Timestamp& earlier) const override;
 
  private:
-  std::chrono::steady_clock::time_point time_;  // written by the stream, read after it was synchronised
+  using Time = std::chrono::steady_clock::time_point;
+  // Written by the stream, which may pass after this is gone; read after it was synchronised.
+  std::shared_ptr<Time> time_ = std::make_shared<Time>();
 };
 
 /// An event of the CPU.  Each record() makes a point of its own, so that a wait keeps to the record it was issued after

@@ -28,6 +28,7 @@ def own_namespaces():
     """Starts this script again in namespaces for mounts, networks, host names and processes; skips where there are none."""
     if MARK in os.environ:
         subprocess.run("mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up", shell=True, check=True)
+        os.environ["TMPDIR"] = str(OWN_RUN)  # what the processes of a host that dies leave there ends with it
         return
     for tool in ("unshare", "ip"):
         if not shutil.which(tool):
