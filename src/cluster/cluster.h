@@ -12,8 +12,8 @@
 ///   communicator.h           the collectives' interface       launch.h       around MPI_Init: environment, binding
 ///   message_communicator.h   collectives over messages        exchange.h     one collective: pieces, waiting, timeout
 ///   network.h                interfaces of this host          device_communicator.h   the one for a device
-///   staged_communicator.h    over messages, for a GPU's streams   nccl/          over NCCL; only in the GPU library
-///   collective_watch.h       how long a GPU has been in one
+///   over_group.h             what the two for GPUs share      staged_communicator.h   through host memory
+///   nccl/                    by NCCL; only in the GPU library   collective_watch.h   how long a GPU has been in one
 ///   transport.h              messages, of whatever kind       mpi_transport.h   messages by MPI
 ///
 /// What a collective does is written once, over Transport; MPI only carries bytes.  A test puts threads in its place.

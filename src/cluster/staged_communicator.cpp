@@ -14,7 +14,7 @@ void StagedCommunicator::all_gather(Stream& stream, const void* send, void* recv
   char* all = staging(stream, bytes * size());
   char* own = all + bytes * rank();
   stream.transfer(send, own, bytes);
-  inner_->all_gather(stream, own, all, bytes, std::move(name));
+  group().all_gather(stream, own, all, bytes, std::move(name));
   stream.transfer(all, recv, bytes * size());
 }
 
@@ -24,7 +24,7 @@ void StagedCommunicator::reduce_scatter(Stream& stream, const float* send, float
   char* sent = staging(stream, bytes * (size() + 1));
   char* received = sent + bytes * size();
   stream.transfer(send, sent, bytes * size());
-  inner_->reduce_scatter(stream, reinterpret_cast<const float*>(sent), reinterpret_cast<float*>(received), count,
+  group().reduce_scatter(stream, reinterpret_cast<const float*>(sent), reinterpret_cast<float*>(received), count,
                          std::move(name));
   stream.transfer(received, recv, bytes);
 }
@@ -33,14 +33,14 @@ void StagedCommunicator::all_reduce(Stream& stream, float* data, int64_t count, 
   const int64_t bytes = count * size_of(DType::f32);
   char* staged = staging(stream, bytes);
   stream.transfer(data, staged, bytes);
-  inner_->all_reduce(stream, reinterpret_cast<float*>(staged), count, std::move(name));
+  group().all_reduce(stream, reinterpret_cast<float*>(staged), count, std::move(name));
   stream.transfer(staged, data, bytes);
 }
 
 void StagedCommunicator::broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) {
   char* staged = staging(stream, bytes);
   stream.transfer(data, staged, bytes);
-  inner_->broadcast(stream, staged, bytes, root, std::move(name));
+  group().broadcast(stream, staged, bytes, root, std::move(name));
   stream.transfer(staged, data, bytes);
 }
 

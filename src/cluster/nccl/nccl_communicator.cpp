@@ -20,9 +20,7 @@ constexpr int oldest_version = NCCL_VERSION(2, 19, 0);          // registering m
 constexpr int oldest_sharing_version = NCCL_VERSION(2, 30, 3);  // several ranks on one GPU
 
 /// Each CTA takes a multiprocessor from the products that the collective runs beside: 24 of them have been seen to cost
-/// a product half its speed.  A CTA moves some 20 GB/s: 8 gather a layer in less time than it computes over NVLink,
-/// fill three 400 Gbit/s ports, and are 6% of an H100's 132 multiprocessors.  NCCL_MAX_CTAS in the environment goes
-/// before.
+/// a product half its speed.  8 are 6% of an H100's 132.  NCCL_MAX_CTAS in the environment goes before.
 constexpr int most_ctas = 8;
 
 constexpr auto look_every = std::chrono::milliseconds(20);
@@ -110,19 +108,19 @@ class NcclCommunicator::OnStream final : public RunningCollective {
 // ---- meeting and leaving ----
 
 NcclCommunicator::NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group)
-    : device_(device),
-      group_(std::move(group)),
-      between_hosts_(is_between_hosts(group_->peers())),
+    : OverGroup(std::move(group)),
+      device_(device),
+      between_hosts_(is_between_hosts(peers())),
       watch_(CollectiveWatch::Clock::now()) {
   ncclUniqueId id{};
-  agree(*group_, "starting NCCL", [&] {
+  agree(this->group(), "starting NCCL", [&] {
     cuda::check(cudaSetDevice(device_.index()), "choosing the GPU");
     check_version();
     if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "making an id");
   });
-  group_->broadcast_host(&id, sizeof id, 0, "broadcast of NCCL's id");
+  broadcast_host(&id, sizeof id, 0, "broadcast of NCCL's id");
   try {
-    agree(*group_, "connecting NCCL's ranks", [&] { connect(id); });
+    agree(this->group(), "connecting NCCL's ranks", [&] { connect(id); });
   } catch (...) {
     abort();
     throw;

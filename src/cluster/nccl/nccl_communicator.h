@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "cluster/collective_watch.h"
-#include "cluster/communicator.h"
 #include "cluster/nccl/collective_call.h"
+#include "cluster/over_group.h"
 #include "device/cuda/cuda_device.h"
 
 namespace tessera {
@@ -39,16 +39,12 @@ class EventPool {
 ///
 /// In a group of several hosts the memory of a collective is registered when it is first used, so that the network
 /// reads and writes it directly; it has to live as long as this object then.  NCCL_LOCAL_REGISTER = 0 does without.
-class NcclCommunicator final : public Communicator {
+class NcclCommunicator final : public OverGroup {
  public:
   /// On all ranks of the group together.  Throws ClusterError on all of them where one has no NCCL that will do, or
   /// they do not reach each other.
   NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group);
   ~NcclCommunicator() override;
-
-  int rank() const override { return group_->rank(); }
-  int size() const override { return group_->size(); }
-  std::vector<Peer> peers() const override { return group_->peers(); }
 
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override {
     enqueue(stream, all_gather_call(send, recv, bytes), name);
@@ -63,19 +59,9 @@ class NcclCommunicator final : public Communicator {
     enqueue(stream, broadcast_call(data, bytes, root), name);
   }
 
-  void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) override {
-    group_->all_gather_host(send, recv, bytes, std::move(name));
-  }
-  void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) override {
-    group_->broadcast_host(data, bytes, root, std::move(name));
-  }
-  void barrier(CollectiveName name) override { group_->barrier(std::move(name)); }
-
   std::unique_ptr<Communicator> split(int color, const std::string& name) override {
-    return std::make_unique<NcclCommunicator>(device_, group_->split(color, name));
+    return std::make_unique<NcclCommunicator>(device_, group().split(color, name));
   }
-  double timeout() const override { return group_->timeout(); }
-  void set_timeout(double seconds) override { group_->set_timeout(seconds); }
 
  private:
   class OnStream;
@@ -93,7 +79,6 @@ class NcclCommunicator final : public Communicator {
   void abort() noexcept;
 
   CudaDevice& device_;
-  std::unique_ptr<Communicator> group_;
   bool between_hosts_ = false;
   ncclComm_t comm_ = nullptr;  // null once it was aborted
 

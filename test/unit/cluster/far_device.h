@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "cluster/communicator.h"
+#include "cluster/over_group.h"
 #include "device/device.h"
 
 /// A device whose memory the host cannot reach, as a GPU's: only what was allocated in Memory::host may be given to
@@ -87,44 +87,32 @@ inline std::unique_ptr<Stream> FarDevice::make_stream(std::string name) {
 }
 
 /// A group's collectives, which refuse what the host does not reach.
-class HostOnly final : public Communicator {
+class HostOnly final : public OverGroup {
  public:
-  HostOnly(FarDevice& device, std::unique_ptr<Communicator> inner) : device_(device), inner_(std::move(inner)) {}
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
-  std::vector<Peer> peers() const override { return inner_->peers(); }
+  HostOnly(FarDevice& device, std::unique_ptr<Communicator> group) : OverGroup(std::move(group)), device_(device) {}
 
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override {
     check(send, bytes);
     check(recv, bytes * size());
-    inner_->all_gather(stream, send, recv, bytes, std::move(name));
+    group().all_gather(stream, send, recv, bytes, std::move(name));
   }
   void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) override {
     check(send, count * size() * size_of(DType::f32));
     check(recv, count * size_of(DType::f32));
-    inner_->reduce_scatter(stream, send, recv, count, std::move(name));
+    group().reduce_scatter(stream, send, recv, count, std::move(name));
   }
   void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) override {
     check(data, count * size_of(DType::f32));
-    inner_->all_reduce(stream, data, count, std::move(name));
+    group().all_reduce(stream, data, count, std::move(name));
   }
   void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) override {
     check(data, bytes);
-    inner_->broadcast(stream, data, bytes, root, std::move(name));
+    group().broadcast(stream, data, bytes, root, std::move(name));
   }
 
-  void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) override {
-    inner_->all_gather_host(send, recv, bytes, std::move(name));
-  }
-  void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) override {
-    inner_->broadcast_host(data, bytes, root, std::move(name));
-  }
-  void barrier(CollectiveName name) override { inner_->barrier(std::move(name)); }
   std::unique_ptr<Communicator> split(int color, const std::string& name) override {
-    return std::make_unique<HostOnly>(device_, inner_->split(color, name));
+    return std::make_unique<HostOnly>(device_, group().split(color, name));
   }
-  double timeout() const override { return inner_->timeout(); }
-  void set_timeout(double seconds) override { inner_->set_timeout(seconds); }
 
  private:
   void check(const void* memory, int64_t bytes) const {
@@ -132,7 +120,6 @@ class HostOnly final : public Communicator {
   }
 
   FarDevice& device_;
-  std::unique_ptr<Communicator> inner_;
 };
 
 }  // namespace tessera::test
