@@ -80,8 +80,8 @@ class Device {
 
   int64_t bytes_in_use() const { return in_use_; }
   int64_t peak_bytes() const { return peak_; }
-  /// How often memory was allocated, and a host thread waited for a stream: a steady step does the one not at all and
-  /// the other once, at its end.
+  /// How often Memory::device was allocated, and a host thread waited for a stream.  A steady step allocates nothing,
+  /// and waits at its end alone, for each of its two streams.
   int64_t allocations() const { return allocations_; }
   int64_t waits() const { return waits_; }
   void count_wait() { ++waits_; }

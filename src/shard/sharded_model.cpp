@@ -10,6 +10,9 @@
 namespace tessera {
 namespace {
 
+/// Micro-batches that the host may be ahead of the device: enough that the device never waits for it.
+constexpr size_t batches_ahead = 8;
+
 int group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
   switch (settings.strategy) {
     case Strategy::no_shard:
@@ -93,7 +96,6 @@ void ShardedModel::synchronize() {
       error = std::current_exception();
     }
   }
-  batches_in_use_ = 0;
   if (error) std::rethrow_exception(error);
   profiler_.collect(*compute_);
 }
@@ -137,11 +139,15 @@ LayerWeights ShardedModel::layer_weights_at(size_t layer, void* flat, DType dtyp
 const DeviceBatch& ShardedModel::take(Batch batch) {
   if (batch.size() > max_tokens())
     throw DataError("a micro-batch has {} tokens, there is room for {}", batch.size(), max_tokens());
-  if (batches_in_use_ == batches_.size()) batches_.emplace_back(device_, max_tokens());
-  DeviceBatch& taken = batches_[batches_in_use_++];
-  taken.fill(*compute_, std::move(batch));
-  return taken;
+  const size_t turn = batches_taken_++ % batches_ahead;
+  if (turn == batches_.size()) batches_.push_back({DeviceBatch(device_, max_tokens()), device_.make_event()});
+  BatchInUse& taken = batches_[turn];
+  taken.passed->synchronize();
+  taken.batch.fill(*compute_, std::move(batch));
+  return taken.batch;
 }
+
+void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_ahead].passed->record(*compute_); }
 
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
   kernels_.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2, rope_.scale,
@@ -227,6 +233,7 @@ void ShardedModel::train(Batch host_batch, float scale, bool last) {
   for (size_t layer = static_cast<size_t>(config_.L); layer-- > 0;) backward_layer(layer, documents, d, last);
   embedding_backward(batch, d, last);
   profiler_.end(*compute_, Phase::backward);
+  finish_batch();
 }
 
 void ShardedModel::evaluate(Batch host_batch) {
@@ -236,6 +243,7 @@ void ShardedModel::evaluate(Batch host_batch) {
   const HeadWeights w = visit_head();
   head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), loss_sum_.on_device());
   release_head();
+  finish_batch();
 }
 
 void ShardedModel::finish_gradients() { gradients_.wait_all(); }

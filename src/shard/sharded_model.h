@@ -75,7 +75,9 @@ class ShardedModel {
   void look_ahead(int64_t distance);
   int64_t look_ahead_distance() const;
 
+  /// Takes a batch for one pass, which finish_batch() ends; waits where the host is too far ahead of the device.
   const DeviceBatch& take(Batch batch);
+  void finish_batch();
   Documents begin_pass(const DeviceBatch& batch);
   void forward_layers(const Documents& documents);
   HeadWeights visit_head();
@@ -106,8 +108,13 @@ class ShardedModel {
   Buffer cos_, sin_;
   std::unique_ptr<Event> backward_done_;  // for backward_post
   Readback<double> loss_sum_;
-  std::deque<DeviceBatch> batches_;  // in use until synchronize(), then used again
-  size_t batches_in_use_ = 0;
+  /// A batch on its way through the compute stream.
+  struct BatchInUse {
+    DeviceBatch batch;
+    std::unique_ptr<Event> passed;  // the last kernel that reads it
+  };
+  std::deque<BatchInUse> batches_;  // taken in turn; made when the first ones are asked for
+  size_t batches_taken_ = 0;
   std::vector<size_t> visits_;  // units, in the order of this pass
   int64_t visit_ = -1;          // where in visits_ the pass is
   int64_t foreseen_ = -1;       // how far it was looked ahead

@@ -4,49 +4,15 @@
 #include <cmath>
 #include <map>
 #include <mutex>
-#include <random>
 
 #include "shard/memory.h"
 #include "support/local_communicator.h"
+#include "support/small_model.h"
 
 using namespace tessera;
+using test::four_batches, test::odd_model;
 
 namespace {
-
-/// Sizes that nothing divides, with everything that a family can have.
-ModelConfig odd_model(bool tied, Family family = Family::llama) {
-  ModelConfig c;
-  c.family = family;
-  c.C = 18, c.H = 3, c.G = 1, c.D = 10, c.F = 23, c.V = 37, c.L = 3;
-  c.tied = tied;
-  c.qkv_bias = c.o_bias = c.mlp_bias = family == Family::llama;
-  c.qk_norm = family == Family::qwen3;
-  c.window = {0, 4, 0};
-  c.initializer_range = 0.3;
-  return c;
-}
-
-/// `documents` of random tokens, every third target ignored.
-Batch random_batch(int64_t V, const std::vector<int>& documents, unsigned seed) {
-  std::mt19937 random(seed);
-  Batch batch;
-  for (const int n : documents) {
-    for (int i = 0; i < n; ++i) {
-      batch.tokens.push_back(static_cast<int32_t>(random() % static_cast<unsigned>(V)));
-      const bool supervised = i + 1 < n && random() % 3 != 0;
-      batch.targets.push_back(supervised ? static_cast<int32_t>(random() % static_cast<unsigned>(V)) : ignored_label);
-      batch.positions.push_back(i);
-      if (supervised) ++batch.supervised;
-    }
-    batch.cu_seqlens.push_back(static_cast<int32_t>(batch.tokens.size()));
-    ++batch.samples;
-  }
-  return batch;
-}
-
-std::vector<Batch> four_batches(int64_t V) {
-  return {random_batch(V, {7, 3}, 1), random_batch(V, {11}, 2), random_batch(V, {2, 2, 5}, 3), random_batch(V, {}, 4)};
-}
 
 using Tensors = std::map<std::string, std::vector<float>>;
 
@@ -284,4 +250,37 @@ TEST_CASE("Decay ranges cover the shard and treat every tensor by its kind", "[s
       CHECK(at == layout.size());
     }
   }
+}
+
+TEST_CASE("A steady update allocates nothing and waits for the streams at its end alone", "[shard]") {
+  const auto device = make_cpu_device(1);
+  const auto kernels = make_kernels(*device);
+  const auto cost = test::cost_of_a_steady_update(*device, *kernels);
+  CHECK(cost.allocations == 0);
+  CHECK(cost.waits == 2);
+}
+
+TEST_CASE("More micro-batches than the host may be ahead give the sums of all", "[shard]") {
+  const auto losses = [](int repeats) {
+    const auto device = make_cpu_device(1);
+    const auto kernels = make_kernels(*device);
+    double sum = 0;
+    test::try_on_ranks(1, [&](Communicator& world) {
+      Profiler profiler(*device);
+      const Setting setting = fp32();
+      ShardGroups groups(world, setting.shard, 1, *device);
+      const ModelConfig config = odd_model(false);
+      ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
+      fill_weights(model);
+      model.reset_loss();
+      for (int i = 0; i < repeats; ++i)
+        for (Batch& batch : four_batches(config.V)) model.evaluate(std::move(batch));
+      model.synchronize();
+      sum = model.loss_sum();
+    });
+    return sum;
+  };
+  const double once = losses(1);
+  CHECK(once > 0);
+  CHECK(losses(6) == Approx(6 * once).epsilon(1e-12));
 }

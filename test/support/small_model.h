@@ -1,0 +1,74 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "cluster/message_communicator.h"
+#include "shard/sharded_model.h"
+
+namespace tessera::test {
+
+/// Sizes that nothing divides, with everything that a family can have.
+inline ModelConfig odd_model(bool tied, Family family = Family::llama) {
+  ModelConfig c;
+  c.family = family;
+  c.C = 18, c.H = 3, c.G = 1, c.D = 10, c.F = 23, c.V = 37, c.L = 3;
+  c.tied = tied;
+  c.qkv_bias = c.o_bias = c.mlp_bias = family == Family::llama;
+  c.qk_norm = family == Family::qwen3;
+  c.window = {0, 4, 0};
+  c.initializer_range = 0.3;
+  return c;
+}
+
+/// `documents` of random tokens, every third target ignored.
+inline Batch random_batch(int64_t V, const std::vector<int>& documents, unsigned seed) {
+  std::mt19937 random(seed);
+  Batch batch;
+  for (const int n : documents) {
+    for (int i = 0; i < n; ++i) {
+      batch.tokens.push_back(static_cast<int32_t>(random() % static_cast<unsigned>(V)));
+      const bool supervised = i + 1 < n && random() % 3 != 0;
+      batch.targets.push_back(supervised ? static_cast<int32_t>(random() % static_cast<unsigned>(V)) : ignored_label);
+      batch.positions.push_back(i);
+      if (supervised) ++batch.supervised;
+    }
+    batch.cu_seqlens.push_back(static_cast<int32_t>(batch.tokens.size()));
+    ++batch.samples;
+  }
+  return batch;
+}
+
+inline std::vector<Batch> four_batches(int64_t V) {
+  return {random_batch(V, {7, 3}, 1), random_batch(V, {11}, 2), random_batch(V, {2, 2, 5}, 3), random_batch(V, {}, 4)};
+}
+
+/// What one update of four micro-batches costs beside its kernels, after enough of them that nothing is new.
+struct UpdateCost {
+  int64_t allocations, waits;
+};
+inline UpdateCost cost_of_a_steady_update(Device& device, Kernels& kernels) {
+  const ModelConfig config = odd_model(true);
+  const ShardSettings shard;
+  ModelSettings settings;
+  settings.precision = Precision::fp32;
+  MessageCommunicator world(std::make_unique<LoneTransport>(Peer{}));
+  Profiler profiler(device);
+  ShardGroups groups(world, shard, 1, device);
+  ShardedModel model(device, kernels, profiler, groups, config, shard, settings, 24);
+  model.cast_weights();
+  const auto update = [&](int64_t step) {
+    model.begin_update(step);
+    for (Batch& batch : four_batches(config.V)) model.train(std::move(batch), 1, false);
+    model.finish_gradients();
+    model.synchronize();
+  };
+  for (int64_t step = 1; step <= 3; ++step) update(step);
+  const int64_t allocations = device.allocations(), waits = device.waits();
+  update(4);
+  return {device.allocations() - allocations, device.waits() - waits};
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,18 @@
+#include <catch2/catch.hpp>
+
+#include "cuda_shim/matrix_products.h"
+#include "device/cuda/cuda_device.h"
+#include "kernels/cuda/cuda_kernels.h"
+#include "support/small_model.h"
+
+namespace tessera::test {
+
+TEST_CASE("a steady update of a GPU allocates nothing and waits for the streams at its end alone", "[cuda_shim]") {
+  CudaDevice device(0);
+  CudaKernels kernels(device, std::make_unique<PlainProducts>());
+  const auto cost = cost_of_a_steady_update(device, kernels);
+  CHECK(cost.allocations == 0);
+  CHECK(cost.waits == 2);
+}
+
+}  // namespace tessera::test
