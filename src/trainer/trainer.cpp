@@ -321,7 +321,9 @@ void Trainer::export_model(int64_t step) {
 }
 
 void Trainer::write_trace() {
-  if (trace_) trace_->write(cluster_);
+  if (!trace_) return;
+  trace_->add(session_.profiler().take_stretches());  // of what followed the last step
+  trace_->write(cluster_);
 }
 
 }  // namespace tessera

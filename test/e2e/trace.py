@@ -28,6 +28,7 @@ with workspace() as place:
         require(len(reduced) == layers * STEPS, f"rank {rank}: every reduction of a layer is there", reduced)
         require({"forward", "backward", "optimizer", "linear_forward", "attention_backward"} <= {n for n, _, _ in compute},
                 f"rank {rank}: phases and kernels are there", {n for n, _, _ in compute})
+        require(sum(name == "optimizer" for name, _, _ in compute) == STEPS, f"rank {rank}: every update is there, the last one too")
         forwards = [s for s in compute if s[0] == "forward"]
         kernels = [s for s in compute if s[0] == "swiglu_forward"]
         inside = sum(any(f[1] - 1 <= k[1] and k[2] <= f[2] + 1 for f in forwards) for k in kernels)

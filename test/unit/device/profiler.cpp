@@ -2,16 +2,31 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
-#include <thread>
 
 using namespace tessera;
 
 namespace {
 
-/// Lasts `milliseconds` at least.
-void enqueue_work(Stream& stream, int milliseconds) {
-  stream.enqueue([milliseconds] { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); });
-}
+using Clock = std::chrono::steady_clock;
+
+/// Work on a stream, long beside what measuring takes, that tells how long it took itself.
+class TimedWork {
+ public:
+  explicit TimedWork(Stream& stream) {
+    stream.enqueue([this] {
+      const auto begin = Clock::now();
+      auto end = begin;
+      while (end - begin < std::chrono::milliseconds(1)) end = Clock::now();
+      seconds_ = std::chrono::duration<double>(end - begin).count();
+    });
+  }
+  TimedWork(const TimedWork&) = delete;
+  TimedWork& operator=(const TimedWork&) = delete;
+  double seconds() const { return seconds_; }
+
+ private:
+  double seconds_ = 0;
+};
 
 }  // namespace
 
@@ -19,22 +34,30 @@ TEST_CASE("a profiler adds up what each phase takes", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute"), other = device->make_stream("communication");
   Profiler profiler(*device);
+  double forward = 0, gemm = 0, gather = 0;
+  const auto begin = Clock::now();
   for (int step = 1; step <= 2; ++step) {
     profiler.begin(*stream, Phase::forward);
-    enqueue_work(*stream, 4);
+    const TimedWork before(*stream);
     profiler.begin(*stream, Phase::gemm);
-    enqueue_work(*stream, 4);
+    const TimedWork product(*stream);
     profiler.end(*stream, Phase::gemm);
     profiler.end(*stream, Phase::forward);
     profiler.begin(*other, Phase::gather);
-    enqueue_work(*other, 1);
+    const TimedWork gathering(*other);
     profiler.end(*other, Phase::gather);
     stream->synchronize();
     other->synchronize();
     profiler.collect(*stream);
-    CHECK(profiler.seconds(Phase::gemm) >= 0.004 * step);
-    CHECK(profiler.seconds(Phase::forward) >= profiler.seconds(Phase::gemm) + 0.004 * step);
-    CHECK(profiler.seconds(Phase::gather) >= 0.001 * step);
+    forward += before.seconds() + product.seconds();
+    gemm += product.seconds();
+    gather += gathering.seconds();
+    const double since = std::chrono::duration<double>(Clock::now() - begin).count();
+    CHECK(profiler.seconds(Phase::gemm) >= gemm);
+    CHECK(profiler.seconds(Phase::forward) >= forward);
+    CHECK(profiler.seconds(Phase::forward) > profiler.seconds(Phase::gemm));
+    CHECK(profiler.seconds(Phase::forward) <= since);
+    CHECK(profiler.seconds(Phase::gather) >= gather);
   }
   CHECK(profiler.seconds(Phase::reduce) == 0);
   CHECK(profiler.take_stretches().empty());
@@ -49,7 +72,7 @@ TEST_CASE("a profiler keeps stretches with their streams and names where asked t
   stream->synchronize();
   profiler.begin(*stream, Phase::forward);
   profiler.begin(*stream, Phase::gemm, "linear_forward");
-  enqueue_work(*stream, 1);
+  const TimedWork work(*stream);
   profiler.end(*stream, Phase::gemm);
   profiler.end(*stream, Phase::forward);
   stream->synchronize();
