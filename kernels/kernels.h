@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -93,6 +94,12 @@ class Kernels {
     const int32_t* cu_seqlens;  ///< N+1 entries in host memory, alive until the stream passes
     int64_t N;
     const int32_t* cu_seqlens_on_device = nullptr;  ///< the same where a GPU reads them; a CPU does not look
+
+    int64_t longest_document() const {
+      int64_t longest = 0;
+      for (int64_t n = 0; n < N; ++n) longest = std::max<int64_t>(longest, cu_seqlens[n + 1] - cu_seqlens[n]);
+      return longest;
+    }
   };
   /// Causal attention inside each document, blocked with an online softmax: no T×T matrix in memory.
   /// q, out [T, H·D], k, v [T, G·D] (slices allowed): compute type; log_sum_exp: T·H floats, [t, h].

@@ -38,12 +38,12 @@ CpuAttention::CpuAttention(Device& device, CpuGemm& gemm)
     : device_(device), gemm_(gemm), threads_(cpu_threads(device)), memory_(static_cast<size_t>(threads_)) {}
 
 CpuAttention::Work::Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype)
-    : device_(attention.device_),
-      memory_(memory),
-      shape_(shape),
+    : shape_(shape),
       type_(type_of_products(attention.gemm_, shape, dtype)),
       heads_(div_exact(shape.H, shape.G)),
       query_rows_(rows_of_a_block(heads_)),
+      device_(attention.device_),
+      memory_(memory),
       gemm_(attention.gemm_),
       stream_(attention.gemm_.engine()) {}
 

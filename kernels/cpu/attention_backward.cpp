@@ -14,14 +14,7 @@ class CpuAttention::BackwardWork : private Work {
   BackwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
                const AttentionBackward& tensors, int64_t longest)
       : Work(attention, memory, shape, tensors.q.dtype), tensors_(tensors) {
-    Pieces count(nullptr);
-    cut(count, longest);
-    if (memory_.blocks.bytes() < count.taken()) {
-      memory_.blocks.reset();
-      memory_.blocks = Buffer(device_, count.taken(), "the blocks of attention");
-    }
-    Pieces pieces(memory_.blocks.data());
-    cut(pieces, longest);
+    lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
 
   /// The gradients of the part's queries; those of the keys stay here.

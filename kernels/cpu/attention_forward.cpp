@@ -11,14 +11,7 @@ class CpuAttention::ForwardWork : private Work {
   ForwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
               const AttentionForward& tensors, int64_t longest)
       : Work(attention, memory, shape, tensors.q.dtype), tensors_(tensors) {
-    Pieces count(nullptr);
-    cut(count, longest);
-    if (memory_.blocks.bytes() < count.taken()) {
-      memory_.blocks.reset();
-      memory_.blocks = Buffer(device_, count.taken(), "the blocks of attention");
-    }
-    Pieces pieces(memory_.blocks.data());
-    cut(pieces, longest);
+    lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
 
   void run(const AttentionTask& task, int part, int parts) {

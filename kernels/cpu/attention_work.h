@@ -48,6 +48,10 @@ class CpuAttention::Work {
  protected:
   Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype);
 
+  /// Lays out this thread's memory as cut(pieces) takes it, made larger where that is more than it has.
+  template <typename F>
+  void lay_out(const F& cut);
+
   /// A dense matrix of type_, or its transpose.
   struct Dense {
     const void* data;
@@ -98,18 +102,30 @@ class CpuAttention::Work {
   static constexpr int64_t key_granule = 64;  // few lengths of chunks, so few products to compile
   static constexpr int64_t chunk_keys = 256;  // the matrices of a block stay in the second-level cache
 
-  Device& device_;
-  Memory& memory_;
   const Kernels::AttentionShape shape_;
   const DType type_;          // of the products' factors
   const int64_t heads_;       // query heads of a key/value head
   const int64_t query_rows_;  // of a block, at most
 
  private:
+  Device& device_;
+  Memory& memory_;
   CpuGemm& gemm_;
   dnnl::stream stream_;
   std::vector<std::pair<ProductShape, BoundProduct>> products_;  // those of this call so far: some dozen
 };
+
+template <typename F>
+void CpuAttention::Work::lay_out(const F& cut) {
+  Pieces count(nullptr);
+  cut(count);
+  if (memory_.blocks.bytes() < count.taken()) {
+    memory_.blocks.reset();
+    memory_.blocks = Buffer(device_, count.taken(), "the blocks of attention");
+  }
+  Pieces pieces(memory_.blocks.data());
+  cut(pieces);
+}
 
 template <typename F>
 void CpuAttention::Work::for_queries(const AttentionTask& task, int part, int parts, const F& f) const {

@@ -28,19 +28,15 @@ template <typename T>
 __global__ void __launch_bounds__(attention_warps * 32)
     queries_kernel(AttentionSizes s, Rows<const T> q, Rows<const T> k, Rows<const T> v, const float* log_sum_exp,
                    const float* delta, Rows<const T> dout, Rows<T> dq) {
-  const Document doc = document(s.cu_seqlens, blockIdx.x / s.row_blocks);
-  const int first_query = static_cast<int>(blockIdx.x) % s.row_blocks * attention_warps;
+  const auto [doc, first_query, warp, lane, i, head] = warp_place(s);
   if (first_query >= doc.length) return;
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32,
-            pitch = tile_pitch(s.D);
+  const int pitch = tile_pitch(s.D);
   float* const tile = dynamic_shared<float>();
   float* const query = tile + (tile_rows + 2 * warp) * pitch;
   float* const query_dout = query + pitch;
   float* const weights = tile + (tile_rows + 2 * attention_warps) * pitch + warp * tile_rows;
 
-  const auto head = static_cast<int>(blockIdx.y);
   const int64_t column = static_cast<int64_t>(head) * s.D, key_column = static_cast<int64_t>(head / (s.H / s.G)) * s.D;
-  const int i = first_query + warp;
   const int64_t t = doc.begin + i;
   const bool mine = i < doc.length;
   load_tile(q, t, mine ? 1 : 0, 1, column, s.D, query, lane, 32);
@@ -69,20 +65,17 @@ template <typename T>
 __global__ void __launch_bounds__(attention_warps * 32)
     keys_kernel(AttentionSizes s, Rows<const T> q, Rows<const T> k, Rows<const T> v, const float* log_sum_exp,
                 const float* delta, Rows<const T> dout, Rows<T> dk, Rows<T> dv) {
-  const Document doc = document(s.cu_seqlens, blockIdx.x / s.row_blocks);
-  const int first_of_block = static_cast<int>(blockIdx.x) % s.row_blocks * attention_warps;
+  const auto [doc, first_of_block, warp, lane, j, key_head] = warp_place(s);
   if (first_of_block >= doc.length) return;
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32,
-            pitch = tile_pitch(s.D);
+  const int pitch = tile_pitch(s.D);
   float* const tile = dynamic_shared<float>();
   float* const key = tile + (tile_rows + 2 * warp) * pitch;
   float* const value = key + pitch;
   float* const p_weights = tile + (tile_rows + 2 * attention_warps) * pitch + 2 * warp * tile_rows;
   float* const ds_weights = p_weights + tile_rows;
 
-  const auto key_head = static_cast<int>(blockIdx.y);
   const int64_t key_column = static_cast<int64_t>(key_head) * s.D;
-  const int j = first_of_block + warp, heads = s.H / s.G;
+  const int heads = s.H / s.G;
   const bool mine = j < doc.length;
   load_tile(k, doc.begin + j, mine ? 1 : 0, 1, key_column, s.D, key, lane, 32);
   load_tile(v, doc.begin + j, mine ? 1 : 0, 1, key_column, s.D, value, lane, 32);

@@ -19,12 +19,6 @@ int64_t power_of_two(int64_t value) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(value, 1))));
 }
 
-int64_t longest_document(const Kernels::AttentionShape& s) {
-  int64_t longest = 0;
-  for (int64_t n = 0; n < s.N; ++n) longest = std::max<int64_t>(longest, s.cu_seqlens[n + 1] - s.cu_seqlens[n]);
-  return longest;
-}
-
 bool aligned(const ConstView& view) {
   return reinterpret_cast<uintptr_t>(view.data) % alignment_bytes == 0 &&
          (view.rows <= 1 || view.row_stride * size_of(view.dtype) % alignment_bytes == 0);
@@ -75,7 +69,7 @@ class Builder {
 }  // namespace
 
 AttentionBucket attention_bucket(const Kernels::AttentionShape& shape, int64_t tokens, int64_t reserved) {
-  return {power_of_two(shape.N), std::max(power_of_two(longest_document(shape)), query_tile),
+  return {power_of_two(shape.N), std::max(power_of_two(shape.longest_document()), query_tile),
           tokens <= reserved ? reserved : power_of_two(tokens)};
 }
 

@@ -25,18 +25,14 @@ template <typename T>
 __global__ void __launch_bounds__(attention_warps * 32)
     attention_forward_kernel(AttentionSizes s, Rows<const T> q, Rows<const T> k, Rows<const T> v, Rows<T> out,
                              float* log_sum_exp) {
-  const Document doc = document(s.cu_seqlens, blockIdx.x / s.row_blocks);
-  const int first_query = static_cast<int>(blockIdx.x) % s.row_blocks * attention_warps;
+  const auto [doc, first_query, warp, lane, i, head] = warp_place(s);
   if (first_query >= doc.length) return;
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32,
-            pitch = tile_pitch(s.D);
+  const int pitch = tile_pitch(s.D);
   float* const tile = dynamic_shared<float>();
   float* const query = tile + (tile_rows + warp) * pitch;
   float* const weights = tile + (tile_rows + attention_warps) * pitch + warp * tile_rows;
 
-  const auto head = static_cast<int>(blockIdx.y);
   const int64_t key_column = static_cast<int64_t>(head / (s.H / s.G)) * s.D;
-  const int i = first_query + warp;
   const bool mine = i < doc.length;
   load_tile(q, doc.begin + i, mine ? 1 : 0, 1, static_cast<int64_t>(head) * s.D, s.D, query, lane, 32);
 

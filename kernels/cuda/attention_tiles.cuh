@@ -99,6 +99,19 @@ struct AttentionSizes {
 };
 AttentionSizes attention_sizes(const Attention& shape);
 
+/// What a warp of attention_grid() works on: a row of a document, and the head of the block.
+struct WarpPlace {
+  Document doc;
+  int first_of_block;  ///< row, counted in the document; beyond its end for blocks that have nothing to do
+  int warp, lane, row, head;
+};
+__device__ inline WarpPlace warp_place(const AttentionSizes& s) {
+  const int first = static_cast<int>(blockIdx.x) % s.row_blocks * attention_warps;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  return {
+      document(s.cu_seqlens, blockIdx.x / s.row_blocks), first, warp, lane, first + warp, static_cast<int>(blockIdx.y)};
+}
+
 /// Blocks for every row of every document, and `heads` of each.
 dim3 attention_grid(const AttentionSizes& sizes, int64_t documents, int64_t heads);
 

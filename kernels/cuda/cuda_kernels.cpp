@@ -13,10 +13,7 @@ namespace {
 
 /// What the own attention kernels take.
 cuda::Attention own_attention(const Kernels::AttentionShape& s) {
-  cuda::Attention shape{s.H, s.G, s.D, s.window, s.scale, s.cu_seqlens_on_device, s.N, 0};
-  for (int64_t n = 0; n < s.N; ++n)
-    shape.longest = std::max<int64_t>(shape.longest, s.cu_seqlens[n + 1] - s.cu_seqlens[n]);
-  return shape;
+  return {s.H, s.G, s.D, s.window, s.scale, s.cu_seqlens_on_device, s.N, s.longest_document()};
 }
 
 }  // namespace
