@@ -27,7 +27,7 @@ bool is_inside() { return dlsym(RTLD_DEFAULT, first_entry) != nullptr; }
 void* open_library() {
   if (is_inside()) return RTLD_DEFAULT;
   // Asked first: opening CUDA's libraries takes long, and most machines without a GPU have no driver.
-  if (dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) == nullptr)
+  if (!GpuLibrary::has_driver())
     throw ClusterError("there is no NVIDIA driver here (libcuda.so.1); install one, or set device.type = cpu");
   const std::filesystem::path path = find_library();
   if (path.empty())
@@ -35,8 +35,8 @@ void* open_library() {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)
     throw ClusterError(
-        "the GPU part cannot be loaded: {}. Its libraries (CUDA 13, cuBLAS, cuDNN 9, NCCL 2) are looked for in "
-        "/usr/local/cuda/lib64, and where LD_LIBRARY_PATH says; device.type = cpu does without",
+        "the GPU part cannot be loaded: {}. Its libraries (CUDA 13, cuBLAS, cuDNN 9, NCCL 2) are looked for where "
+        "they were when it was built, and where LD_LIBRARY_PATH says; device.type = cpu does without",
         dlerror());
   return handle;
 }
@@ -44,6 +44,8 @@ void* open_library() {
 }  // namespace
 
 GpuLibrary::GpuLibrary() : handle_(open_library()) {}
+
+bool GpuLibrary::has_driver() { return is_inside() || dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr; }
 
 bool GpuLibrary::is_there() { return is_inside() || !find_library().empty(); }
 

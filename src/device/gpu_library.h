@@ -15,6 +15,8 @@ class GpuLibrary {
   static const GpuLibrary& get();
   /// Whether there is such a file; what it needs may still be missing.
   static bool is_there();
+  /// Whether a driver is installed, without which there is no GPU to ask for.
+  static bool has_driver();
 
   template <typename Function>
   Function* find(const char* name) const {

@@ -10,20 +10,23 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cluster/agree.h"
+#include "device/gpu_library.h"
 
 namespace tessera {
 namespace {
 
 bool has_own_gpu(const GpusFound& rank) { return rank.local_rank < rank.gpus; }
 
-/// -1 where the question has no answer, which is an error only where GPUs are asked for by name.
+/// -1 where the question has no answer: an error where GPUs are asked for by name; with auto a warning where a driver
+/// tells that somebody expects one.
 int count_gpus(Cluster& cluster, DeviceType wanted) {
   int gpus = -1;
   agree(cluster.world(), "looking for GPUs", [&] {
     try {
       gpus = cuda_device_count();
     } catch (const ClusterError& error) {
-      if (wanted == DeviceType::cuda) throw ClusterError("{}", error.what());
+      if (wanted == DeviceType::cuda) throw;
+      if (GpuLibrary::has_driver()) log::warn("{}", error.what());
     }
   });
   return gpus;

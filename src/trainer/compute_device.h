@@ -13,7 +13,7 @@ namespace tessera {
 struct GpusFound {
   std::string host;
   int local_rank = 0, local_size = 1;
-  int gpus = 0;  ///< -1: it could not find out, and says why itself
+  int gpus = 0;  ///< -1: it could not find out
 };
 
 /// The kind of device for all ranks: device.type, with auto a GPU where every rank has one of its own.  Throws

@@ -37,8 +37,6 @@ CudaDevice::CudaDevice(int index) : index_(index) {
   check(cudaFree(nullptr), fmt::format("starting CUDA on GPU {}", index));
 }
 
-CudaDevice::~CudaDevice() = default;
-
 std::string CudaDevice::description() const {
   return fmt::format("GPU {}: {}, {:.0f} GiB", index_, properties_.name,
                      in_gib(static_cast<int64_t>(properties_.totalGlobalMem)));
@@ -80,7 +78,7 @@ void* CudaDevice::allocate(int64_t bytes, const std::string& what, Memory place)
   if (place == Memory::device) {
     count(bytes);
     const std::lock_guard lock(parts_mutex_);
-    parts_[what] += bytes;
+    parts_[memory] = {what, bytes};
   }
   return memory;
 }
@@ -90,6 +88,8 @@ void CudaDevice::release(void* memory, int64_t bytes, Memory place) noexcept {
   if (place == Memory::device) {
     cudaFree(memory);
     count(-bytes);
+    const std::lock_guard lock(parts_mutex_);
+    parts_.erase(memory);
   } else {
     cudaFreeHost(memory);
   }
@@ -105,8 +105,7 @@ void CudaDevice::throw_out_of_memory(int64_t bytes, const std::string& what, Mem
   const int64_t others = static_cast<int64_t>(total - free) - bytes_in_use();
   throw ClusterError(
       "GPU {} is out of memory: {:.2f} GiB asked for {}, {:.2f} of {:.2f} GiB are free. This job holds {:.2f} GiB "
-      "({}); "
-      "CUDA and other programs {:.2f} GiB. Try gradient_checkpointing = full, a smaller micro_batch_size or "
+      "({}); CUDA and other programs {:.2f} GiB. Try gradient_checkpointing = full, a smaller micro_batch_size or "
       "sequence_len, or more ranks.",
       index_, in_gib(bytes), what, in_gib(static_cast<int64_t>(free)), in_gib(static_cast<int64_t>(total)),
       in_gib(bytes_in_use()), largest_parts(), in_gib(std::max<int64_t>(others, 0)));
@@ -114,8 +113,10 @@ void CudaDevice::throw_out_of_memory(int64_t bytes, const std::string& what, Mem
 
 std::string CudaDevice::largest_parts() const {
   const std::lock_guard lock(parts_mutex_);
+  std::map<std::string, int64_t> by_purpose;
+  for (const auto& [memory, part] : parts_) by_purpose[part.what] += part.bytes;
   std::vector<std::pair<int64_t, std::string>> parts;
-  for (const auto& [what, bytes] : parts_) parts.emplace_back(bytes, what);
+  for (const auto& [what, bytes] : by_purpose) parts.emplace_back(bytes, what);
   std::sort(parts.rbegin(), parts.rend());
   std::string text;
   for (size_t i = 0; i < std::min<size_t>(parts.size(), 4); ++i)

@@ -17,7 +17,6 @@ namespace tessera {
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int index);
-  ~CudaDevice() override;
 
   DeviceKind kind() const override { return DeviceKind::cuda; }
   std::string description() const override;
@@ -39,7 +38,11 @@ class CudaDevice final : public Device {
   int index_;
   cudaDeviceProp properties_{};
   mutable std::mutex parts_mutex_;
-  std::map<std::string, int64_t> parts_;  // bytes by purpose, for what an error says
+  struct Part {
+    std::string what;
+    int64_t bytes;
+  };
+  std::map<void*, Part> parts_;  // what is allocated of the device's memory, for what an error says
 };
 
 /// Streams are non-blocking ones; the one named "communication" goes first where both have work.
