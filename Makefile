@@ -27,7 +27,6 @@ demo: build venv
 bench: build torch
 	@build/venv/bin/python scripts/bench.py
 
-# BUNDLE_CUDA=1 packs the CUDA libraries too.
 bundle: build
 	@scripts/bundle.sh $(BUILD)/train build/tessera-$$(uname -m).tar.zst
 

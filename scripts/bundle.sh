@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One archive that runs in any folder of a bare Linux host (glibc of the build host or newer), without root:
 #   scripts/bundle.sh TRAIN ARCHIVE.tar.zst        `make bundle` builds first and writes build/tessera-….tar.zst
-# Inside: train, mpirun (bin/), Open MPI's plugins and help texts, every shared library beside glibc and the GPU driver (lib/),
-# the notices of what is packed (licenses/), examples.  BUNDLE_CUDA=1 packs the CUDA libraries too, where train uses them.
+# Inside: train, mpirun (bin/), Open MPI's plugins and help texts, every shared library beside glibc (lib/),
+# the notices of what is packed (licenses/), examples.  The GPU part is not packed: a bundle computes on CPUs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# = 2 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
@@ -18,9 +18,8 @@ trap 'rm -rf "$work"' EXIT
 root=$work/tessera
 mkdir -p "$root"/{bin,lib,libexec,etc,licenses} "$(dirname "$archive")"
 
-# Of the host: glibc, because it belongs to the kernel and to ld.so, and what comes with the GPU's driver.
-of_the_host='^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util|anl|mvec|nsl|nss_.*|cuda|nvidia-.*))\.so'
-cuda='^lib(cudart|cublas|cublasLt|cudnn.*|nccl|nvrtc.*|nvJitLink)\.so'
+# Of the host: glibc, because it belongs to the kernel and to ld.so.
+of_the_host='^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util|anl|mvec|nsl|nss_.*))\.so'
 # Open MPI's plugins beyond TCP and shared memory: fabrics, OpenSHMEM, MPI-IO, monitoring.
 plugins_left_out='^mca_((atomic|memheap|scoll|spml|sshmem|io|fbtl|fcoll|fs|sharedfp)_.*|.*_(ucx|ofi|openib|usnic|psm2?|monitoring|netlink|gridengine|simulator))\.so$'
 
@@ -53,7 +52,6 @@ cp -r "$(mpi pkgdatadir)"/help-*.txt "$own_data/"
 while read -r library; do
   name=$(basename "$library")
   [[ $name =~ $of_the_host ]] && continue
-  [[ $name =~ $cuda && ${BUNDLE_CUDA:-0} != 1 ]] && continue
   [ -e "$root/lib/$name" ] || copy "$library" "$root/lib"
 done < <(libraries_of "$root"/train "$root"/libexec/* "$own_plugins"/*.so)
 

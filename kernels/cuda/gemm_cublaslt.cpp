@@ -114,8 +114,7 @@ class CublasLtGemm::Plan {
   cublasLtMatmulAlgo_t algorithm{};
 };
 
-CublasLtGemm::CublasLtGemm(CudaDevice& device, GemmChoice choice)
-    : device_(device), choice_(choice), trials_left_(most_trials) {
+CublasLtGemm::CublasLtGemm(CudaDevice& device) : device_(device), trials_left_(most_trials) {
   check(cublasLtCreate(&handle_), "starting");
   try {
     workspace_ = Buffer(device, workspace_bytes, "matrix products' workspace");
@@ -147,7 +146,7 @@ CublasLtGemm::Plan& CublasLtGemm::plan(const Shape& shape, const void* bias) {
   auto made = std::make_unique<Plan>(shape.description, bias);
   made->candidates = candidates(shape, *made);
   made->algorithm = made->candidates.front().algo;
-  if (choice_ == GemmChoice::first || trials_left_ == 0) made->candidates.clear();
+  if (trials_left_ == 0) made->candidates.clear();
   return *plans_.emplace(shape, std::move(made)).first->second;
 }
 

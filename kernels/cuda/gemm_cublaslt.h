@@ -13,19 +13,16 @@
 
 namespace tessera {
 
-/// Which of cuBLASLt's algorithms makes a product: the one its heuristics put first, or the fastest of those that they
-/// name and that give the same bits as the first.
-enum class GemmChoice { first, fastest };
-
-/// Products by cuBLASLt.  For one compute stream: its workspace is used by one product at a time.  Each shape is asked
-/// of the heuristics once and remembered.
+/// Products by cuBLASLt, each by the fastest of those algorithms that its heuristics name and that give the same bits.
+/// For one compute stream: its workspace is used by one product at a time.  Each shape is asked of the heuristics once
+/// and remembered.
 ///
 /// Nothing that is measured may change a result: a job that is interrupted would go on with other bits.  So trials only
 /// choose among algorithms whose results agree bit by bit with the first one's on the data at hand.  They wait for the
 /// stream, and are for the first shapes of a process only; nothing is tried while a stream is being captured.
 class CublasLtGemm final : public MatrixProducts {
  public:
-  explicit CublasLtGemm(CudaDevice& device, GemmChoice choice = GemmChoice::fastest);
+  explicit CublasLtGemm(CudaDevice& device);
   ~CublasLtGemm() override;
 
   void run(Stream& stream, const GemmDescription& description, const void* a, const void* b, const void* bias,
@@ -57,7 +54,6 @@ class CublasLtGemm final : public MatrixProducts {
                  const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
 
   CudaDevice& device_;
-  GemmChoice choice_;
   int trials_left_;
   cublasLtHandle_t handle_ = nullptr;
   Buffer workspace_;

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "job/build_parts.h"
 
 namespace tessera {
 
@@ -23,7 +22,7 @@ void check_together(const Job& job, const Locate& locate) {
 }
 
 void check_build(const Job& job, const Locate& locate) {
-  if (!build_parts.offload && job.shard.offload != Offload::none)
+  if (job.shard.offload != Offload::none)
     throw JobError("{}: not in this build; give none, which keeps everything on the device",
                    locate("shard", "offload"));
 }
