@@ -56,7 +56,7 @@ void column_sums(cudaStream_t stream, const char* kernel, ConstView x, int64_t c
   });
 }
 
-/// The square of a float in double.  It is widened by hand: a GPU converts a sixteenth of what it can read.  An
+/// The square of a float in double.  It is widened by hand: GPUs have few units that convert to double.  An
 /// exponent of a float in the field of a double is too small by 896.
 __device__ double square(float x) {
   const uint32_t bits = __float_as_uint(x) & 0x7fffffffu;

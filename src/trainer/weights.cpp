@@ -48,20 +48,6 @@ float normal_at(uint64_t stream, int64_t i) {
   return static_cast<float>(std::sqrt(-2 * std::log(uniform(k))) * std::cos(2 * std::numbers::pi * uniform(k + 1)));
 }
 
-}  // namespace
-
-std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
-  std::vector<TensorSlice> slices;
-  const ShardState& state = model.state();
-  for (const ShardPiece& piece : model.layout().pieces())
-    slices.push_back({piece.tensor->name, piece.tensor->shape, piece.tensor_offset, piece.count,
-                      state.master.as<float>() + piece.shard_offset, state.exp_avg.as<float>() + piece.shard_offset,
-                      state.exp_avg_sq.as<float>() + piece.shard_offset});
-  return slices;
-}
-
-namespace {
-
 /// A slice in pieces of some MiB, each filled in host memory by fill(piece, memory) and then copied to the shard.
 template <typename Fill>
 void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<float>& piece, const Fill& fill) {
@@ -75,6 +61,16 @@ void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<f
 }
 
 }  // namespace
+
+std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
+  std::vector<TensorSlice> slices;
+  const ShardState& state = model.state();
+  for (const ShardPiece& piece : model.layout().pieces())
+    slices.push_back({piece.tensor->name, piece.tensor->shape, piece.tensor_offset, piece.count,
+                      state.master.as<float>() + piece.shard_offset, state.exp_avg.as<float>() + piece.shard_offset,
+                      state.exp_avg_sq.as<float>() + piece.shard_offset});
+  return slices;
+}
 
 void load_pretrained(ShardedModel& model, const std::filesystem::path& directory) {
   const SafetensorsReader reader(directory);
