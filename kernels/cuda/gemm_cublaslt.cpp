@@ -194,7 +194,7 @@ void CublasLtGemm::try_candidates(Stream& stream, const GemmDescription& d, Plan
   if (d.accumulate) {
     if (result_bytes(d) > most_trial_bytes) return plan.candidates.clear();
     beside = Buffer(device_, result_bytes(d), "trials of matrix products");
-    device_.set_zero(beside.data(), beside.bytes());  // gaps between columns are compared too
+    beside.set_zero();  // gaps between columns are compared too
     on.d = beside.data();
   }
   multiply(stream, d, plan, plan.algorithm, on);

@@ -71,17 +71,18 @@ class CheckpointReader {
   std::unique_ptr<State> state_;
 };
 
-/// Saves without stopping the step for longer than a copy: begin() copies the slices, which lie in the memory of
-/// `device`, into a host snapshot and returns, a thread writes the shard.  At most one save runs; begin() waits for the
-/// one before.
+/// Saves without stopping the step for longer than a copy: begin() copies the slices, which lie in memory of `device`
+/// or in host memory, into a host snapshot and returns, a thread writes the shard.  At most one save runs; begin()
+/// waits for the one before.
 class CheckpointWriter {
  public:
-  explicit CheckpointWriter(Device& device);
+  /// `place`: where the slices lie.
+  explicit CheckpointWriter(Device& device, Memory place = Memory::device);
   ~CheckpointWriter();  ///< waits for the writer thread
 
-  /// Copies, then writes on the thread; without `async` it returns when that is done, and a CPU's slices are written
-  /// without a copy.  No stream may be using them.  Waits for the save before; throws DataError when that one failed
-  /// and nobody has acknowledged it.
+  /// Copies, then writes on the thread; without `async` it returns when that is done, and slices in host memory are
+  /// written without a copy.  No stream may be using them.  Waits for the save before; throws DataError when that one
+  /// failed and nobody has acknowledged it.
   void begin(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
              const std::vector<TensorSlice>& slices, bool async);
   enum class Status { idle, writing, written, failed };

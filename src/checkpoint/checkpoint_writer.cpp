@@ -46,9 +46,10 @@ class Snapshot {
 }  // namespace
 
 struct CheckpointWriter::State {
-  explicit State(Device& device) : device(device), snapshot(device) {}
+  State(Device& device, Memory place)
+      : on_host(place == Memory::host || device.kind() == DeviceKind::cpu), snapshot(device) {}
 
-  Device& device;
+  const bool on_host;  // the slices are where they can be written from
   std::atomic<Status> status{Status::idle};
   std::thread thread;
   Snapshot snapshot;
@@ -73,7 +74,7 @@ struct CheckpointWriter::State {
   }
 };
 
-CheckpointWriter::CheckpointWriter(Device& device) : state_(std::make_unique<State>(device)) {}
+CheckpointWriter::CheckpointWriter(Device& device, Memory place) : state_(std::make_unique<State>(device, place)) {}
 
 CheckpointWriter::~CheckpointWriter() { wait(); }
 
@@ -85,8 +86,7 @@ void CheckpointWriter::begin(const std::filesystem::path& step_directory, const 
   state_->begin = begin;
   state_->step = info.step;
   state_->error.clear();
-  const bool host_slices = state_->device.kind() == DeviceKind::cpu;
-  if (async || !host_slices) {
+  if (async || !state_->on_host) {
     auto copies = state_->snapshot.copy(slices);
     state_->status = Status::writing;
     state_->thread = std::thread([state = state_.get(), step_directory, info, rank, copies] {

@@ -18,8 +18,9 @@ class Buffer {
         bytes_(bytes),
         data_(bytes > 0 ? device.allocate(bytes, what, place) : nullptr) {}
   /// Elements of `dtype`: [rows, cols].
-  Buffer(Device& device, DType dtype, int64_t rows, int64_t cols, const std::string& what)
-      : Buffer(device, rows * cols * size_of(dtype), what) {
+  Buffer(Device& device, DType dtype, int64_t rows, int64_t cols, const std::string& what,
+         Memory place = Memory::device)
+      : Buffer(device, rows * cols * size_of(dtype), what, place) {
     dtype_ = dtype, rows_ = rows, cols_ = cols;
   }
   ~Buffer() { reset(); }
@@ -39,6 +40,8 @@ class Buffer {
     data_ = nullptr;
     bytes_ = 0;
   }
+
+  void set_zero() const { device_->set_zero(data_, bytes_, place_); }
 
   void* data() const { return data_; }
   template <typename T>
@@ -64,13 +67,14 @@ class Buffer {
 template <typename T>
 class Readback {
  public:
-  Readback(Device& device, const std::string& what)
-      : memory_(device, sizeof(T), what), copy_(device, sizeof(T), what, Memory::host) {
-    device.set_zero(memory_.data(), sizeof(T));
+  /// `place`: where the kernels that make it work.
+  Readback(Device& device, const std::string& what, Memory place = Memory::device)
+      : memory_(device, sizeof(T), what, place), copy_(device, sizeof(T), what, Memory::host) {
+    memory_.set_zero();
     *copy_.template as<T>() = 0;
   }
 
-  T* on_device() const { return memory_.as<T>(); }
+  T* for_kernels() const { return memory_.as<T>(); }
   /// Enqueues the copy that value() returns once the stream has passed.
   void fetch(Stream& stream) { stream.transfer(memory_.data(), copy_.data(), sizeof(T)); }
   T value() const { return *copy_.template as<T>(); }

@@ -95,7 +95,7 @@ void CpuDevice::copy(const void* from, void* to, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
 }
 
-void CpuDevice::set_zero(void* memory, int64_t bytes) {
+void CpuDevice::set_zero(void* memory, int64_t bytes, Memory) {
   if (bytes > 0) std::memset(memory, 0, static_cast<size_t>(bytes));
 }
 

@@ -76,7 +76,7 @@ class Device {
   /// At once, between any memories of the host and this device, for setting up, loading and saving: no stream may be
   /// using them.
   virtual void copy(const void* from, void* to, int64_t bytes) = 0;
-  virtual void set_zero(void* memory, int64_t bytes) = 0;
+  virtual void set_zero(void* memory, int64_t bytes, Memory place) = 0;
 
   int64_t bytes_in_use() const { return in_use_; }
   int64_t peak_bytes() const { return peak_; }

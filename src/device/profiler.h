@@ -12,13 +12,28 @@
 namespace tessera {
 
 /// What the time of a step goes to.  forward, backward and optimizer lie one after the other on the compute stream,
-/// wait is the part of them in which it stood still for communication; gather and reduce run beside them; the last four
-/// split the compute stream's kernels another way.
-enum class Phase { gather, reduce, forward, backward, optimizer, wait, gemm, attention, loss, elementwise, count };
+/// wait is the part of them in which it stood still for communication; gather, reduce and copy (between host and
+/// device, with shard.offload, where the optimizer has a stream of its own too) run beside them; the last four split
+/// the compute stream's kernels another way.
+enum class Phase {
+  gather,
+  reduce,
+  copy,
+  forward,
+  backward,
+  optimizer,
+  wait,
+  gemm,
+  attention,
+  loss,
+  elementwise,
+  count
+};
 
 constexpr std::string_view name_of(Phase phase) {
-  constexpr std::array<std::string_view, 10> names = {"gather", "reduce", "forward",   "backward", "optimizer",
-                                                      "wait",   "gemm",   "attention", "loss",     "elementwise"};
+  constexpr std::array<std::string_view, 11> names = {"gather",    "reduce",    "copy",       "forward",
+                                                      "backward",  "optimizer", "wait",       "gemm",
+                                                      "attention", "loss",      "elementwise"};
   return names[static_cast<size_t>(phase)];
 }
 

@@ -35,7 +35,7 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelConf
       batch_(device, capacity),
       first_row_(device, DType::i32, 1, 1, "logits"),
       logits_on_host_(static_cast<size_t>(config.V)) {
-  device.set_zero(first_row_.data(), first_row_.bytes());
+  first_row_.set_zero();
   kernels.reserve({capacity, config.C, config.H, config.G, config.D, config.F, 0});
   for (const UnitSpec& spec : specs_) units_.emplace_back(device, dtype, 1, spec.size, "weights");
   for (int64_t i = 0; i < config.L; ++i) {

@@ -21,10 +21,4 @@ void check_together(const Job& job, const Locate& locate) {
                    locate("checkpoint", "export_dir"), job.checkpoint.export_dir.string());
 }
 
-void check_build(const Job& job, const Locate& locate) {
-  if (job.shard.offload != Offload::none)
-    throw JobError("{}: not in this build; give none, which keeps everything on the device",
-                   locate("shard", "offload"));
-}
-
 }  // namespace tessera

@@ -98,7 +98,9 @@ Section shard_section() {
                .with("strategy", {"hybrid_shard"}),
            shard.key("reduce_dtype", &ShardSettings::reduce_dtype, choice<ReduceDtype>({{ReduceDtype::fp32, "fp32"}}),
                      "of the gradient sums over ranks"),
-           shard.key("offload", &ShardSettings::offload, offload, "what lies in host memory instead of the device's")}};
+           shard.key("offload", &ShardSettings::offload, offload,
+                     "what lies in host memory and not the device's: master weights, moments and gradients; params: "
+                     "all weights")}};
 }
 
 Section checkpoint_section() {

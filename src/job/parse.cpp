@@ -141,7 +141,6 @@ Job JobParser::finish() {
   for (const Part& part : parts_) fill_defaults(part);
   const Locate locator = [this](const std::string& section, const std::string& key) { return locate(section, key); };
   check_together(job_, locator);
-  check_build(job_, locator);
   return std::move(job_);
 }
 

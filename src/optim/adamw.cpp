@@ -9,18 +9,21 @@ double clip_factor(double grad_norm, double max_grad_norm) {
   return max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (grad_norm + 1e-6)) : 1.0;
 }
 
-AdamW::AdamW(ShardedModel& model, Kernels& kernels, const TrainSettings& settings)
-    : model_(model), kernels_(kernels), settings_(settings), squared_norm_(model.compute().device(), "gradient norm") {}
+AdamW::AdamW(ShardedModel& model, const TrainSettings& settings)
+    : model_(model),
+      settings_(settings),
+      squared_norm_(model.compute().device(), "gradient norm", model.state().state_place) {}
 
 void AdamW::measure_gradient() {
-  const ShardState& state = model_.state();
-  kernels_.fill_zero(model_.compute(), squared_norm_.on_device(), sizeof(double));
-  kernels_.squared_norm(model_.compute(), state.gradient.as<float>(), state.size, squared_norm_.on_device());
-  squared_norm_.fetch(model_.compute());
+  model_.work_on_state([this](Kernels& kernels, Stream& stream) {
+    const ShardState& state = model_.state();
+    kernels.fill_zero(stream, squared_norm_.for_kernels(), sizeof(double));
+    kernels.squared_norm(stream, state.gradient.as<float>(), state.size, squared_norm_.for_kernels());
+    squared_norm_.fetch(stream);
+  });
 }
 
-void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {
-  const ShardState& state = model_.state();
+AdamWStep AdamW::step(int64_t k, double learning_rate, double gradient_scale) const {
   AdamWStep step{};
   step.learning_rate = static_cast<float>(learning_rate);
   step.beta1 = settings_.adam_beta1;
@@ -29,16 +32,29 @@ void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {
   step.bias_correction1 = static_cast<float>(1 - std::pow(settings_.adam_beta1, k));
   step.bias_correction2 = static_cast<float>(1 - std::pow(settings_.adam_beta2, k));
   step.gradient_scale = static_cast<float>(gradient_scale);
-  model_.profiler().begin(model_.compute(), Phase::optimizer);
+  return step;
+}
+
+void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {
+  model_.profiler().begin(model_.state_stream(), Phase::optimizer);
+  model_.make_weights([this, step = step(k, learning_rate, gradient_scale)](Kernels& kernels, Stream& stream,
+                                                                            int64_t begin, int64_t end, View weights) {
+    update_range(kernels, stream, step, begin, end, weights);
+  });
+  model_.profiler().end(model_.state_stream(), Phase::optimizer);
+}
+
+void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64_t begin, int64_t end,
+                         View weights) const {
+  const ShardState& state = model_.state();
   for (const auto& range : model_.layout().decay_ranges()) {
+    const int64_t first = std::max(range.begin, begin), n = std::min(range.end, end) - first;
+    if (n <= 0) continue;
     step.weight_decay = range.decay ? static_cast<float>(settings_.weight_decay) : 0.0f;
-    const int64_t n = range.end - range.begin;
-    kernels_.adamw(model_.compute(), step, n, state.master.as<float>() + range.begin,
-                   state.exp_avg.as<float>() + range.begin, state.exp_avg_sq.as<float>() + range.begin,
-                   state.gradient.as<float>() + range.begin, state.weights().cols_from(range.begin, n));
+    kernels.adamw(stream, step, n, state.master.as<float>() + first, state.exp_avg.as<float>() + first,
+                  state.exp_avg_sq.as<float>() + first, state.gradient.as<float>() + first,
+                  weights.cols_from(first - begin, n));
   }
-  model_.profiler().end(model_.compute(), Phase::optimizer);
-  model_.weights_changed();
 }
 
 }  // namespace tessera

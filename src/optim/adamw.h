@@ -2,7 +2,6 @@
 #include <cstdint>
 
 #include "job/job.h"
-#include "kernels/kernels.h"
 #include "shard/sharded_model.h"
 
 namespace tessera {
@@ -13,7 +12,7 @@ double clip_factor(double grad_norm, double max_grad_norm);
 /// torch.optim.AdamW over the flat shard, fused with the cast to the compute weights.
 class AdamW {
  public:
-  AdamW(ShardedModel& model, Kernels& kernels, const TrainSettings& settings);
+  AdamW(ShardedModel& model, const TrainSettings& settings);
 
   /// Enqueues Σ g² over this rank's shard; squared_norm() is valid after the model's synchronize().
   void measure_gradient();
@@ -23,8 +22,11 @@ class AdamW {
   void update(int64_t k, double learning_rate, double gradient_scale);
 
  private:
+  AdamWStep step(int64_t k, double learning_rate, double gradient_scale) const;
+  /// Elements [begin, end) of the shard.
+  void update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64_t begin, int64_t end, View weights) const;
+
   ShardedModel& model_;
-  Kernels& kernels_;
   TrainSettings settings_;
   Readback<double> squared_norm_;
 };

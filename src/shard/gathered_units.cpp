@@ -12,13 +12,14 @@ GatheredUnits::GatheredUnits(Device& device, Communicator& group, const ShardLay
     : group_(group),
       layout_(layout),
       weights_(state.weights()),
+      weights_place_(state.weights_place),
       compute_(compute),
       communication_(communication),
       profiler_(profiler),
-      updated_(device.make_event()),
       foreseen_(layout.units().size(), 0) {
-  if (group.size() == 1) return;
   const auto& units = layout.units();
+  for (size_t unit = 0; unit < units.size(); ++unit) made_.push_back(device.make_event());
+  if (group.size() == 1 && weights_place_ == Memory::device) return;
   const auto layer_count = static_cast<int64_t>(units.size()) - 2;
   if (layer_count > 0) layers_ = make_pool(device, std::min(slots.layers, layer_count), units[1].padded);
   const bool separate = tied || slots.separate;
@@ -58,17 +59,37 @@ GatheredUnits::Slot* GatheredUnits::gather_into_free_slot(size_t unit) {
   const UnitShard& shard = layout_.units()[unit];
   free->unit = unit;
   free->released->wait(communication_);
-  const CollectiveName name = fmt::format("all_gather({}) of step {}", shard.spec.name, step_);
-  profiler_.begin(communication_, Phase::gather, name);
-  group_.all_gather(communication_, weights_.cols_from(shard.begin, shard.slice).data, free->buffer.data(),
-                    shard.slice * size_of(weights_.dtype), name);
-  profiler_.end(communication_, Phase::gather);
+  made_[unit]->wait(communication_);
+  gather(shard, free->buffer.data());
   free->ready->record(communication_);
   return free;
 }
 
+void GatheredUnits::gather(const UnitShard& shard, void* to) {
+  const void* slice = weights_.cols_from(shard.begin, shard.slice).data;
+  const int64_t bytes = shard.slice * size_of(weights_.dtype);
+  if (weights_place_ == Memory::host) {
+    char* own = static_cast<char*>(to) + bytes * group_.rank();
+    profiler_.begin(communication_, Phase::copy, fmt::format("{} to the device", shard.spec.name));
+    communication_.transfer(slice, own, bytes);
+    profiler_.end(communication_, Phase::copy);
+    slice = own;
+  }
+  if (group_.size() == 1) return;
+  const CollectiveName name = fmt::format("all_gather({}) of step {}", shard.spec.name, step_);
+  profiler_.begin(communication_, Phase::gather, name);
+  group_.all_gather(communication_, slice, to, bytes, name);
+  profiler_.end(communication_, Phase::gather);
+}
+
+void GatheredUnits::wait_on_compute(Event& event) {
+  profiler_.begin(compute_, Phase::wait);
+  event.wait(compute_);
+  profiler_.end(compute_, Phase::wait);
+}
+
 bool GatheredUnits::prefetch(size_t unit) {
-  if (group_.size() == 1) return true;
+  if (!has_slots()) return true;
   Slot* slot = holding(unit);
   if (slot == nullptr) slot = gather_into_free_slot(unit);
   if (slot == nullptr) return false;
@@ -79,7 +100,10 @@ bool GatheredUnits::prefetch(size_t unit) {
 
 void* GatheredUnits::acquire(size_t unit) {
   const UnitShard& shard = layout_.units()[unit];
-  if (group_.size() == 1) return weights_.cols_from(shard.begin, shard.slice).data;
+  if (!has_slots()) {
+    wait_on_compute(*made_[unit]);
+    return weights_.cols_from(shard.begin, shard.slice).data;
+  }
   if (foreseen_[unit] > 0) {
     --foreseen_[unit];  // its pin becomes the visit's
   } else {
@@ -90,27 +114,23 @@ void* GatheredUnits::acquire(size_t unit) {
   }
   Slot& slot = *holding(unit);
   slot.last_use = ++clock_;
-  profiler_.begin(compute_, Phase::wait);
-  slot.ready->wait(compute_);
-  profiler_.end(compute_, Phase::wait);
+  wait_on_compute(*slot.ready);
   return slot.buffer.data();
 }
 
 void GatheredUnits::release(size_t unit) {
-  if (group_.size() == 1) return;
+  if (!has_slots()) return;
   Slot& slot = *holding(unit);
   slot.released->record(compute_);
   --slot.pins;
 }
 
-void GatheredUnits::weights_changed() {
+void GatheredUnits::weights_change() {
   for (Pool* pool : {&layers_, &embedding_, &head_})
     for (Slot& slot : *pool) {
       if (slot.pins != 0) throw std::logic_error("the weights changed while a gathered unit was in use");
       slot.unit = no_unit;
     }
-  updated_->record(compute_);
-  updated_->wait(communication_);
 }
 
 }  // namespace tessera

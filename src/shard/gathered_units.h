@@ -14,7 +14,8 @@ namespace tessera {
 
 /// Whole units in compute precision, in a few slots.  A unit is gathered on the communication stream when it is wanted
 /// or foreseen, waits in a slot until compute has visited it, and is found there again if nothing took its place and
-/// the weights have not changed.  In a group of one rank a unit is the shard itself and nothing is copied.
+/// the weights have not changed.  In a group of one rank a unit is the shard itself and nothing is copied, unless the
+/// shard lies in host memory: then every rank copies its slice to the device first.
 class GatheredUnits {
  public:
   GatheredUnits(Device& device, Communicator& group, const ShardLayout& layout, const ShardState& state, bool tied,
@@ -25,9 +26,10 @@ class GatheredUnits {
   /// The whole unit for kernels that are enqueued on the compute stream from here on, until release().
   void* acquire(size_t unit);
   void release(size_t unit);
-  /// After the update is enqueued on the compute stream: what lies in the slots is stale, gathers wait for the new
-  /// weights.
-  void weights_changed();
+  /// The weights are about to change: what lies in the slots is stale.
+  void weights_change();
+  /// A unit's new weights are in the shard when `stream` gets here: gathers wait for them.
+  void weights_made(size_t unit, Stream& stream) { made_[unit]->record(stream); }
   /// Names what follows in error messages.
   void set_step(int64_t step) { step_ = step; }
 
@@ -46,16 +48,20 @@ class GatheredUnits {
   Pool& pool_of(size_t unit);
   Slot* holding(size_t unit);
   Slot* gather_into_free_slot(size_t unit);
+  void gather(const UnitShard& shard, void* to);
+  bool has_slots() const { return !embedding_.empty(); }
+  void wait_on_compute(Event& event);
 
   Communicator& group_;
   const ShardLayout& layout_;
   View weights_;
+  Memory weights_place_;
   Stream& compute_;
   Stream& communication_;
   Profiler& profiler_;
-  Pool layers_, embedding_, head_;  // head_ is empty where it shares the embedding's
-  std::unique_ptr<Event> updated_;
-  std::vector<int> foreseen_;  // prefetches of a unit that acquire() has not met yet
+  Pool layers_, embedding_, head_;            // head_ is empty where it shares the embedding's
+  std::vector<std::unique_ptr<Event>> made_;  // of the units
+  std::vector<int> foreseen_;                 // prefetches of a unit that acquire() has not met yet
   uint64_t clock_ = 0;
   int64_t step_ = 0;
 };

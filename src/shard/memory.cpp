@@ -6,6 +6,7 @@
 
 #include "device/dtype.h"
 #include "model/head.h"
+#include "shard/host_update.h"
 #include "shard/layout.h"
 #include "shard/prefetch.h"
 
@@ -36,6 +37,25 @@ int64_t activation_bytes(const ModelConfig& c, const Sizes& s, Checkpointing che
   return s.T * (b * (streams + kept * layer.kept + cheap * layer.cheap + gradients) + 4 * floats);
 }
 
+/// Bytes a weight of the flat shard, by where they lie.
+struct ShardBytes {
+  int64_t device, host;
+};
+
+ShardBytes shard_bytes(Offload offload, int64_t b) {
+  constexpr int64_t state = 16;  // master, two moments, gradient
+  const int64_t weights = b == 2 ? 2 : 0;
+  switch (offload) {
+    case Offload::optimizer:
+      return {.device = b, .host = state};
+    case Offload::params:
+      return {.device = 0, .host = state + weights};
+    case Offload::none:
+      break;
+  }
+  return {.device = state + weights, .host = 0};
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const ModelConfig& c, const ShardSettings& shard, const ModelSettings& model, int ranks,
@@ -47,13 +67,19 @@ MemoryPlan plan_memory(const ModelConfig& c, const ShardSettings& shard, const M
   const Sizes s{max_tokens, c.C, c.H * c.D, c.G * c.D, c.F, c.D, c.H, c.G, c.L};
 
   MemoryPlan plan;
-  plan.shards = layout.size() * (16 + (b == 2 ? 2 : 0));
-  if (ranks > 1) {
+  const ShardBytes shards = shard_bytes(shard.offload, b);
+  plan.shards = layout.size() * shards.device;
+  plan.host = layout.size() * shards.host;
+  if (shard.offload == Offload::optimizer && b == 2) plan.host += 2 * b * host_update_piece;
+  if (ranks > 1 || shard.offload == Offload::params) {
     const GatherSlots slots = gather_slots(shard, c.L);
     const int64_t ends = c.tied || slots.separate ? embedding + head : std::max(embedding, head);
     plan.gathered = b * (std::min(slots.layers, c.L) * layer + ends);
-    plan.unit_gradients =
-        4 * (std::min<int64_t>(2, c.L) * layer + (c.tied ? embedding + head : std::max(embedding, head)));
+  }
+  if (ranks > 1 || shard.offload != Offload::none) {
+    const int64_t ends = c.tied ? embedding + head : std::max(embedding, head);
+    plan.unit_gradients = 4 * (std::min<int64_t>(2, c.L) * layer + ends);
+    if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
   }
   plan.activations = activation_bytes(c, s, model.gradient_checkpointing, b);
   const int64_t chunk = loss_chunk(c.V, max_tokens);
@@ -65,8 +91,9 @@ std::string MemoryPlan::describe() const {
   const auto mb = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
   return fmt::format(
       "memory a rank: {:.0f} MB (shards {:.0f}, gathered units {:.0f}, unit gradients {:.0f}, activations {:.0f}, head "
-      "{:.0f})",
-      mb(total()), mb(shards), mb(gathered), mb(unit_gradients), mb(activations), mb(head));
+      "{:.0f}){}",
+      mb(total()), mb(shards), mb(gathered), mb(unit_gradients), mb(activations), mb(head),
+      host > 0 ? fmt::format(", and {:.0f} MB of host memory (shard.offload)", mb(host)) : std::string());
 }
 
 }  // namespace tessera

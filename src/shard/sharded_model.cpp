@@ -41,7 +41,7 @@ ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int
 
 ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,
                            const ModelConfig& config, const ShardSettings& shard, const ModelSettings& model,
-                           int64_t max_tokens)
+                           int64_t max_tokens, int host_threads)
     : device_(device),
       kernels_(kernels),
       profiler_(profiler),
@@ -51,13 +51,16 @@ ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler,
       checkpointing_(model.gradient_checkpointing),
       dtype_(model.precision == Precision::bf16 ? DType::bf16 : DType::f32),
       layout_(config_, groups.group->rank(), groups.group->size()),
-      state_(device, layout_, dtype_),
+      state_(device, layout_, dtype_, shard.offload),
       compute_(device.make_stream("compute")),
       communication_(device.make_stream("communication")),
+      host_(shard.offload == Offload::none
+                ? nullptr
+                : std::make_unique<HostUpdate>(device, layout_, state_, profiler, host_threads)),
       gathered_(device, *groups.group, layout_, state_, config.tied, gather_slots(shard, config.L), *compute_,
                 *communication_, profiler_),
       gradients_(device, kernels, *groups.group, groups.replicas.get(), layout_, state_, config.tied, *compute_,
-                 *communication_, profiler_),
+                 *communication_, host_ ? &host_->transfer() : nullptr, profiler_),
       layer_(kernels, config_),
       head_(device, kernels, config_, dtype_, max_tokens),
       activations_(device, config_, dtype_, checkpointing_, max_tokens),
@@ -77,7 +80,7 @@ ShardedModel::~ShardedModel() {
   }
 }
 
-void ShardedModel::reset_loss() { kernels_.fill_zero(*compute_, loss_sum_.on_device(), sizeof(double)); }
+void ShardedModel::reset_loss() { kernels_.fill_zero(*compute_, loss_sum_.for_kernels(), sizeof(double)); }
 
 void ShardedModel::begin_update(int64_t step) {
   reset_loss();
@@ -87,9 +90,11 @@ void ShardedModel::begin_update(int64_t step) {
 
 void ShardedModel::synchronize() {
   loss_sum_.fetch(*compute_);
-  // Both, so that nothing runs on when one has failed; communication last, as its errors name a rank.
+  // All, so that nothing runs on when one has failed; communication last, as its errors name a rank.
+  std::vector<Stream*> streams = {compute_.get(), communication_.get()};
+  if (host_) streams.insert(streams.begin(), {&host_->stream(), &host_->transfer()});
   std::exception_ptr error;
-  for (Stream* stream : {compute_.get(), communication_.get()}) {
+  for (Stream* stream : streams) {
     try {
       stream->synchronize();
     } catch (...) {
@@ -187,7 +192,7 @@ void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, boo
   const HeadWeights dw = head_weights(config_, layout_.units().back().spec, unit.data, DType::f32,
                                       embedding_weights(config_, table.data, DType::f32));
   head_.forward_backward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), scale,
-                         loss_sum_.on_device(), d, dw, config_.tied ? table.matrices : unit.matrices);
+                         loss_sum_.for_kernels(), d, dw, config_.tied ? table.matrices : unit.matrices);
   release_head();
   gradients_.reduce(head_unit(), last);
 }
@@ -241,18 +246,43 @@ void ShardedModel::evaluate(Batch host_batch) {
   plan_visits(/*with_backward=*/false);
   forward_layers(begin_pass(batch));
   const HeadWeights w = visit_head();
-  head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), loss_sum_.on_device());
+  head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(),
+                loss_sum_.for_kernels());
   release_head();
   finish_batch();
 }
 
-void ShardedModel::finish_gradients() { gradients_.wait_all(); }
+void ShardedModel::finish_gradients() {
+  gradients_.wait_all();
+  if (host_) host_->follow(*compute_);
+}
 
-void ShardedModel::weights_changed() { gathered_.weights_changed(); }
+// ---- the state ----
+
+void ShardedModel::work_on_state(HostUpdate::Work work) {
+  if (host_) {
+    host_->run(std::move(work));
+  } else {
+    work(kernels_, *compute_);
+  }
+}
+
+void ShardedModel::make_weights(const MakeWeights& make) {
+  gathered_.weights_change();
+  if (host_) {
+    host_->follow(*compute_);
+    host_->make_weights(make, [this](size_t unit, Stream& stream) { gathered_.weights_made(unit, stream); });
+    return;
+  }
+  make(kernels_, *compute_, 0, state_.size, state_.weights());
+  for (size_t unit = 0; unit <= head_unit(); ++unit) gathered_.weights_made(unit, *compute_);
+}
 
 void ShardedModel::cast_weights() {
-  if (dtype_ != DType::f32) kernels_.cast(*compute_, state_.master.view(), state_.weights());
-  weights_changed();
+  make_weights([this](Kernels& kernels, Stream& stream, int64_t begin, int64_t end, View weights) {
+    const View master = state_.master.view().cols_from(begin, end - begin);
+    if (weights.data != master.data) kernels.cast(stream, master, weights);
+  });
 }
 
 }  // namespace tessera

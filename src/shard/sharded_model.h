@@ -11,6 +11,7 @@
 #include "model/head.h"
 #include "shard/device_batch.h"
 #include "shard/gathered_units.h"
+#include "shard/host_update.h"
 #include "shard/unit_gradients.h"
 
 namespace tessera {
@@ -30,12 +31,13 @@ struct ShardGroups {
 };
 
 /// A model split over ranks: forward and backward passes over whole batches, unit by unit: gather → compute → release,
-/// and in the backward pass compute → reduce-scatter.  Everything is enqueued on two streams and returns at once;
-/// synchronize() waits.
+/// and in the backward pass compute → reduce-scatter.  Everything is enqueued on two streams (with shard.offload on two
+/// more, HostUpdate's) and returns at once; synchronize() waits.
 class ShardedModel {
  public:
+  /// `host_threads`: of the CPU that updates what shard.offload keeps in host memory.
   ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups, const ModelConfig& config,
-               const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens);
+               const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens, int host_threads = 1);
   ~ShardedModel();
 
   const ShardLayout& layout() const { return layout_; }
@@ -52,11 +54,17 @@ class ShardedModel {
   /// Adds a micro-batch's loss sum, and `scale` times its gradient.  `last`: of the update.  The batch may be empty:
   /// the rank then only takes part in the communication.
   void train(Batch batch, float scale, bool last);
-  /// After the last micro-batch: the compute stream waits for every reduction.
+  /// After the last micro-batch: what follows on the compute stream, and what work_on_state() enqueues, waits for every
+  /// reduction.
   void finish_gradients();
-  /// After state().master was changed by kernels on the compute stream (which wrote state().weights()).
-  void weights_changed();
-  /// Makes the compute weights from the master weights, and weights_changed().
+
+  /// Work on state() where it lies: work(kernels, stream) enqueues it, on the compute stream with the device's kernels
+  /// at once, or with those of the CPU when state_stream() gets there.  What it touches stays alive until then.
+  void work_on_state(HostUpdate::Work work);
+  Stream& state_stream() { return host_ ? host_->stream() : *compute_; }
+  /// Calls make() for stretches that together are the shard; passes and gathers that follow use the new weights.
+  void make_weights(const MakeWeights& make);
+  /// Makes the compute weights from the master weights.
   void cast_weights();
 
   /// Adds a batch's loss sum, without gradients.
@@ -99,6 +107,7 @@ class ShardedModel {
   ShardLayout layout_;
   ShardState state_;
   std::unique_ptr<Stream> compute_, communication_;
+  std::unique_ptr<HostUpdate> host_;  // with shard.offload
   GatheredUnits gathered_;
   UnitGradients gradients_;
   DecoderLayer layer_;

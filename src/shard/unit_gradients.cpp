@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace tessera {
 
 UnitGradients::UnitGradients(Device& device, Kernels& kernels, Communicator& group, Communicator* replicas,
                              const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute,
-                             Stream& communication, Profiler& profiler)
+                             Stream& communication, Stream* transfer, Profiler& profiler)
     : kernels_(kernels),
       group_(group),
       replicas_(replicas),
@@ -16,18 +17,28 @@ UnitGradients::UnitGradients(Device& device, Kernels& kernels, Communicator& gro
       shard_(state.gradient.as<float>()),
       compute_(compute),
       communication_(communication),
+      transfer_(transfer),
       profiler_(profiler),
       computed_(device.make_event()),
       all_reduced_(device.make_event()) {
-  if (group.size() == 1) return;
+  if (group.size() == 1 && transfer == nullptr) return;
   const auto& units = layout.units();
-  const auto make_slot = [&](int64_t elements) {
-    return Slot{Buffer(device, DType::f32, 1, elements, "unit gradients"), device.make_event()};
-  };
-  for (size_t i = 0; i < std::min<size_t>(2, units.size() - 2); ++i) layers_.push_back(make_slot(units[1].padded));
+  for (size_t i = 0; i < std::min<size_t>(2, units.size() - 2); ++i)
+    layers_.push_back(make_slot(device, units[1].padded));
   // An untied head is reduced long before the embedding's gradient is made: they take turns in one buffer.
-  embedding_ = make_slot(tied ? units.front().padded : std::max(units.front().padded, units.back().padded));
-  if (tied) head_ = make_slot(units.back().padded);
+  embedding_ = make_slot(device, tied ? units.front().padded : std::max(units.front().padded, units.back().padded));
+  if (tied) head_ = make_slot(device, units.back().padded);
+}
+
+UnitGradients::Slot UnitGradients::make_slot(Device& device, int64_t elements) const {
+  Slot slot;
+  slot.buffer = Buffer(device, DType::f32, 1, elements, "unit gradients");
+  if (transfer_ != nullptr && group_.size() > 1)
+    slot.slice = Buffer(device, DType::f32, 1, elements / group_.size(), "unit gradients");
+  slot.reduced = device.make_event();
+  slot.filled = device.make_event();
+  slot.summed = device.make_event();
+  return slot;
 }
 
 UnitGradients::Slot& UnitGradients::slot_of(size_t unit) {
@@ -41,8 +52,14 @@ void UnitGradients::begin_update(int64_t step) {
   fresh_.assign(layout_.units().size(), true);
 }
 
-void UnitGradients::zero(float* gradient, int64_t begin, int64_t end) {
-  kernels_.fill_zero(compute_, gradient + begin, (end - begin) * size_of(DType::f32));
+void UnitGradients::zero(Stream& stream, float* gradient, int64_t begin, int64_t end) {
+  kernels_.fill_zero(stream, gradient + begin, (end - begin) * size_of(DType::f32));
+}
+
+void UnitGradients::wait_on_compute(Event& event) {
+  profiler_.begin(compute_, Phase::wait);
+  event.wait(compute_);
+  profiler_.end(compute_, Phase::wait);
 }
 
 UnitGradients::Gradient UnitGradients::acquire(size_t unit, Matrices matrices) {
@@ -50,61 +67,100 @@ UnitGradients::Gradient UnitGradients::acquire(size_t unit, Matrices matrices) {
   const bool fresh = fresh_[unit];
   fresh_[unit] = false;
   float* gradient = shard_ + shard.begin;
-  if (group_.size() > 1) {
+  if (has_slots()) {
     Slot& slot = slot_of(unit);
-    profiler_.begin(compute_, Phase::wait);
-    slot.reduced->wait(compute_);
-    profiler_.end(compute_, Phase::wait);
     gradient = slot.buffer.as<float>();
-    if (!fresh) begin_with_shard(shard, gradient);
+    if (fresh || transfer_ == nullptr) wait_on_compute(*slot.reduced);
+    if (!fresh) begin_with_shard(unit);
+    if (!fresh && transfer_ != nullptr) wait_on_compute(*slot.filled);
   }
   if (!fresh) return {gradient, Write::accumulate};
   if (matrices == Matrices::added) {
-    zero(gradient, 0, shard.padded);
+    zero(compute_, gradient, 0, shard.padded);
     return {gradient, Write::accumulate};
   }
   for (const TensorSpec& tensor : shard.spec.tensors)
-    if (tensor.shape.size() == 1) zero(gradient, tensor.offset, tensor.offset + tensor.size());
-  zero(gradient, shard.spec.size, shard.padded);
+    if (tensor.shape.size() == 1) zero(compute_, gradient, tensor.offset, tensor.offset + tensor.size());
+  zero(compute_, gradient, shard.spec.size, shard.padded);
   return {gradient, Write::overwrite};
 }
 
-void UnitGradients::begin_with_shard(const UnitShard& shard, float* gradient) {
-  const int64_t own = shard.slice * group_.rank(), after = own + shard.slice;
-  zero(gradient, 0, own);
+void UnitGradients::begin_with_shard(size_t unit) {
+  const UnitShard& shard = layout_.units()[unit];
+  Slot& slot = slot_of(unit);
+  if (std::exchange(slot.filled_for, no_unit) == unit) return;  // ahead of time, by fill_from_host()
+  if (transfer_ != nullptr) return fill_from_host(slot, shard);
+  float* gradient = slot.buffer.as<float>();
+  const int64_t own = shard.slice * group_.rank();
+  zero_others(compute_, shard, gradient);
   kernels_.copy(compute_, shard_ + shard.begin, gradient + own, shard.slice * size_of(DType::f32));
-  zero(gradient, after, shard.padded);
+}
+
+void UnitGradients::zero_others(Stream& stream, const UnitShard& shard, float* gradient) {
+  const int64_t own = shard.slice * group_.rank();
+  zero(stream, gradient, 0, own);
+  zero(stream, gradient, own + shard.slice, shard.padded);
+}
+
+void UnitGradients::fill_from_host(Slot& slot, const UnitShard& shard) {
+  float* gradient = slot.buffer.as<float>();
+  slot.reduced->wait(*transfer_);
+  zero_others(*transfer_, shard, gradient);
+  profiler_.begin(*transfer_, Phase::copy, fmt::format("gradient of {} from the host", shard.spec.name));
+  transfer_->transfer(shard_ + shard.begin, gradient + shard.slice * group_.rank(), shard.slice * size_of(DType::f32));
+  profiler_.end(*transfer_, Phase::copy);
+  slot.filled->record(*transfer_);
+}
+
+/// The layer that takes the slot after this one gets its part from the host while the layer between them computes.
+void UnitGradients::fill_ahead(size_t unit) {
+  const bool is_layer = unit > 0 && unit + 1 < layout_.units().size();
+  if (transfer_ == nullptr || !is_layer || unit <= layers_.size()) return;
+  const size_t next = unit - layers_.size();
+  if (fresh_[next]) return;
+  Slot& slot = slot_of(next);
+  fill_from_host(slot, layout_.units()[next]);
+  slot.filled_for = next;
 }
 
 float* UnitGradients::acquired(size_t unit) {
-  return group_.size() == 1 ? shard_ + layout_.units()[unit].begin : slot_of(unit).buffer.as<float>();
+  return has_slots() ? slot_of(unit).buffer.as<float>() : shard_ + layout_.units()[unit].begin;
 }
 
 void UnitGradients::reduce(size_t unit, bool last) {
   const UnitShard& shard = layout_.units()[unit];
   const bool sum_replicas = last && replicas_ != nullptr;
-  if (group_.size() == 1 && !sum_replicas) return;
+  if (!has_slots() && !sum_replicas) return;
   computed_->record(compute_);
   computed_->wait(communication_);
   const CollectiveName name = fmt::format("reduce_scatter({}) of step {}", shard.spec.name, step_);
   profiler_.begin(communication_, Phase::reduce, name);
-  float* slice = shard_ + shard.begin;
+  float* sum = transfer_ == nullptr ? shard_ + shard.begin : acquired(unit);
   if (group_.size() > 1) {
-    Slot& slot = slot_of(unit);
-    group_.reduce_scatter(communication_, slot.buffer.as<float>(), slice, shard.slice, name);
-    slot.reduced->record(communication_);
+    if (transfer_ != nullptr) sum = slot_of(unit).slice.as<float>();
+    group_.reduce_scatter(communication_, acquired(unit), sum, shard.slice, name);
   }
+  if (has_slots()) slot_of(unit).reduced->record(communication_);
   if (sum_replicas)
-    replicas_->all_reduce(communication_, slice, shard.slice,
+    replicas_->all_reduce(communication_, sum, shard.slice,
                           fmt::format("all_reduce({}) of step {}", shard.spec.name, step_));
   profiler_.end(communication_, Phase::reduce);
+  if (transfer_ != nullptr) copy_to_host(slot_of(unit), shard, sum);
+  fill_ahead(unit);
+}
+
+void UnitGradients::copy_to_host(Slot& slot, const UnitShard& shard, const float* sum) {
+  slot.summed->record(communication_);
+  slot.summed->wait(*transfer_);
+  profiler_.begin(*transfer_, Phase::copy, fmt::format("gradient of {} to the host", shard.spec.name));
+  transfer_->transfer(sum, shard_ + shard.begin, shard.slice * size_of(DType::f32));
+  profiler_.end(*transfer_, Phase::copy);
+  slot.reduced->record(*transfer_);
 }
 
 void UnitGradients::wait_all() {
-  all_reduced_->record(communication_);
-  profiler_.begin(compute_, Phase::wait);
-  all_reduced_->wait(compute_);
-  profiler_.end(compute_, Phase::wait);
+  all_reduced_->record(transfer_ != nullptr ? *transfer_ : communication_);
+  wait_on_compute(*all_reduced_);
 }
 
 }  // namespace tessera

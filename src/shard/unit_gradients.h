@@ -12,13 +12,15 @@ namespace tessera {
 
 /// Whole units' gradients in fp32 while a backward pass makes them, and their way into the gradient shard:
 /// reduce-scatter over the shard group on the communication stream while the next unit computes, then, in an update's
-/// last micro-batch, the sum over replicas.  In a group of one rank the gradient is made in the shard itself.
+/// last micro-batch, the sum over replicas.  In a group of one rank the gradient is made in the shard itself, unless
+/// the shard lies in host memory: then it is made in a slot like anybody's, and copied there.
 class UnitGradients {
  public:
-  /// `replicas`: the ranks that hold the same slice; null where there are none.
+  /// `replicas`: the ranks that hold the same slice; null where there are none.  `transfer`: the stream for copies to
+  /// and from the gradient shard where that lies in host memory; null where it does not.
   UnitGradients(Device& device, Kernels& kernels, Communicator& group, Communicator* replicas,
                 const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute, Stream& communication,
-                Profiler& profiler);
+                Stream* transfer, Profiler& profiler);
 
   /// Names what follows in error messages; nothing has a gradient yet.
   void begin_update(int64_t step);
@@ -44,11 +46,24 @@ class UnitGradients {
  private:
   struct Slot {
     Buffer buffer;
-    std::unique_ptr<Event> reduced;
+    Buffer slice;                    // the reduced slice on its way to host memory, in a group of several ranks
+    std::unique_ptr<Event> reduced;  // the sum is in the shard: the slot is free
+    std::unique_ptr<Event> filled;   // the slot begins with what the shard has
+    std::unique_ptr<Event> summed;   // the sum waits for its copy to host memory
+    size_t filled_for = no_unit;     // whose gradient it begins with
   };
+  static constexpr size_t no_unit = static_cast<size_t>(-1);
+
+  Slot make_slot(Device& device, int64_t elements) const;
   Slot& slot_of(size_t unit);
-  void begin_with_shard(const UnitShard& shard, float* gradient);
-  void zero(float* gradient, int64_t begin, int64_t end);
+  bool has_slots() const { return embedding_.reduced != nullptr; }
+  void begin_with_shard(size_t unit);
+  void fill_from_host(Slot& slot, const UnitShard& shard);
+  void fill_ahead(size_t unit);
+  void zero(Stream& stream, float* gradient, int64_t begin, int64_t end);
+  void zero_others(Stream& stream, const UnitShard& shard, float* gradient);  // the other ranks' slices
+  void copy_to_host(Slot& slot, const UnitShard& shard, const float* sum);
+  void wait_on_compute(Event& event);
 
   Kernels& kernels_;
   Communicator& group_;
@@ -57,6 +72,7 @@ class UnitGradients {
   float* shard_;
   Stream& compute_;
   Stream& communication_;
+  Stream* transfer_;
   Profiler& profiler_;
   std::unique_ptr<Event> computed_, all_reduced_;
   std::vector<Slot> layers_;  // two: one computes while the other is reduced

@@ -29,8 +29,8 @@ double gemm_peak(Device& device, Kernels& kernels, DType dtype) {
   constexpr int64_t rows = 512, inner = 1024, cols = 1024;
   const Buffer x(device, dtype, rows, inner, "peak measurement"), w(device, dtype, cols, inner, "peak measurement"),
       y(device, dtype, rows, cols, "peak measurement");
-  device.set_zero(x.data(), x.bytes());
-  device.set_zero(w.data(), w.bytes());
+  x.set_zero();
+  w.set_zero();
   const auto stream = device.make_stream("peak");
   double best = 0, spent = 0;
   for (int i = 0; i < 20 && spent < 0.02; ++i) {

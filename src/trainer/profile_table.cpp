@@ -14,7 +14,7 @@ std::string profile_table(const PhaseSeconds& phases, int64_t steps, double seco
   const std::vector<Row> rows = {
       {Phase::forward, "compute stream, without the head"},
       {Phase::backward, "compute stream, with head, loss and recomputation"},
-      {Phase::optimizer, "compute stream"},
+      {Phase::optimizer, "compute stream; with shard.offload the CPU, beside it"},
       {Phase::wait, "within these: compute waits for communication"},
       {Phase::gemm, "within these: matrix products"},
       {Phase::attention, "within these"},
@@ -22,6 +22,7 @@ std::string profile_table(const PhaseSeconds& phases, int64_t steps, double seco
       {Phase::elementwise, "within these: norms, rotary, SwiGLU, copies, zeroing"},
       {Phase::gather, "communication stream, with waiting for the other ranks"},
       {Phase::reduce, "communication stream, with waiting for the other ranks"},
+      {Phase::copy, "shard.offload: between host and device"},
   };
   const double n = static_cast<double>(steps);
   std::string table = fmt::format("{:<12} {:>10} {:>8}\n", "phase", "s a step", "share");

@@ -15,7 +15,7 @@ Saving::Saving(ShardedModel& model, const Job& job, int rank)
       job_(job),
       rank_(rank),
       writes_(model.replicas() == nullptr || model.replicas()->rank() == 0),
-      writer_(model.compute().device()) {}
+      writer_(model.compute().device(), model.state().state_place) {}
 
 void Saving::begin(const CheckpointInfo& info) {
   info_ = info;

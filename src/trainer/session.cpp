@@ -66,7 +66,8 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
   groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_, job.device.share);
   agree(world(), "allocating memory", [&] {
     model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,
-                                            job.train.micro_batch_size * job.data.sequence_len);
+                                            job.train.micro_batch_size * job.data.sequence_len,
+                                            compute_threads(job, cluster_));
   });
 }
 

@@ -51,7 +51,7 @@ Trainer::Trainer(const Job& job, Cluster& cluster)
       training_set_(session_.prepared().path, "train"),
       plan_(training_set_.lengths(), job, cluster.size()),
       evaluation_(session_),
-      optimizer_(session_.model(), session_.kernels(), job.train),
+      optimizer_(session_.model(), job.train),
       flops_(session_.config()),
       saving_(session_.model(), job, cluster.rank()) {
   if (!job.log.trace.empty()) trace_.emplace(job.log.trace);

@@ -25,7 +25,8 @@ with workspace() as place:
     few = {**case.settings(), "train.max_steps": FEW, "train.warmup_steps": 1}
     on_cpu = train.run(place / "cpu", few, 2)
     for key, values in {"shard.strategy": ("shard_grad_op", "no_shard"),
-                        "model.gradient_checkpointing": ("none", "selective")}.items():
+                        "model.gradient_checkpointing": ("none", "selective"),
+                        "shard.offload": ("optimizer", "params")}.items():
         for value in values:
             run = train.run(place / f"{value}", {**few, **GPU, key: value}, 2)
             require(near(curve(run), curve(on_cpu), 1e-5), f"{key} = {value} gives the CPU's curve",
@@ -36,8 +37,10 @@ with workspace() as place:
     require(near(curve(gpu), curve(cpu), 4e-3), "bf16 stays near the CPU's curve", (curve(gpu), curve(cpu)))
 
     half = {**few, "checkpoint.save_steps": FEW // 2}
-    for first, second in (({}, GPU), (GPU, {})):
-        names = ["GPU" if settings else "CPU" for settings in (first, second)]
+    offloaded = {**GPU, "shard.offload": "optimizer"}
+    for first, second in (({}, GPU), (GPU, {}), (offloaded, GPU)):
+        names = ["offloaded GPU" if len(settings) > len(GPU) else "GPU" if settings else "CPU"
+                 for settings in (first, second)]
         run = train.run(place / "-".join(names), {**half, **first, "train.max_steps": FEW // 2}, 2)
         train.run(run, {**half, **second}, 2)
         require(near(curve(run), curve(on_cpu), 1e-5), f"a {names[1]} goes on from a checkpoint of a {names[0]}",

@@ -1,4 +1,4 @@
-"""strategies.py TRAIN: every strategy, recomputation and schedule of gathers gives the curve of the reference case."""
+"""strategies.py TRAIN: every strategy, recomputation, schedule of gathers and place of the state gives the curve of the reference case."""
 from harness import OWN_CASES, Case, program, require_reference, workspace
 
 RUNS = [  # ranks, what differs from the defaults
@@ -10,6 +10,9 @@ RUNS = [  # ranks, what differs from the defaults
     (2, {"shard.backward_prefetch": "none", "shard.forward_prefetch": "false"}),
     (2, {"shard.backward_prefetch": "backward_post", "shard.limit_all_gathers": "false"}),
     (2, {"train.micro_batch_size": 3}),
+    (1, {"shard.offload": "optimizer"}),
+    (3, {"shard.offload": "params", "shard.strategy": "shard_grad_op"}),
+    (4, {"shard.offload": "optimizer", "shard.strategy": "hybrid_shard", "shard.group_size": 2}),
 ]
 
 train, _ = program()

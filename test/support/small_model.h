@@ -49,9 +49,10 @@ inline std::vector<Batch> four_batches(int64_t V) {
 struct UpdateCost {
   int64_t allocations, waits;
 };
-inline UpdateCost cost_of_a_steady_update(Device& device, Kernels& kernels) {
+inline UpdateCost cost_of_a_steady_update(Device& device, Kernels& kernels, Offload offload = Offload::none) {
   const ModelConfig config = odd_model(true);
-  const ShardSettings shard;
+  ShardSettings shard;
+  shard.offload = offload;
   ModelSettings settings;
   settings.precision = Precision::fp32;
   MessageCommunicator world(std::make_unique<LoneTransport>(Peer{}));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -105,8 +106,9 @@ void CudaDevice::throw_out_of_memory(int64_t bytes, const std::string& what, Mem
   const int64_t others = static_cast<int64_t>(total - free) - bytes_in_use();
   throw ClusterError(
       "GPU {} is out of memory: {:.2f} GiB asked for {}, {:.2f} of {:.2f} GiB are free. This job holds {:.2f} GiB "
-      "({}); CUDA and other programs {:.2f} GiB. Try gradient_checkpointing = full, a smaller micro_batch_size or "
-      "sequence_len, or more ranks.",
+      "({}); CUDA and other programs {:.2f} GiB. Try gradient_checkpointing = full, shard.offload = optimizer, a "
+      "smaller "
+      "micro_batch_size or sequence_len, or more ranks.",
       index_, in_gib(bytes), what, in_gib(static_cast<int64_t>(free)), in_gib(static_cast<int64_t>(total)),
       in_gib(bytes_in_use()), largest_parts(), in_gib(std::max<int64_t>(others, 0)));
 }
@@ -129,8 +131,12 @@ void CudaDevice::copy(const void* from, void* to, int64_t bytes) {
   check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy");
 }
 
-void CudaDevice::set_zero(void* memory, int64_t bytes) {
+void CudaDevice::set_zero(void* memory, int64_t bytes, Memory place) {
   if (bytes == 0) return;
+  if (place == Memory::host) {
+    std::memset(memory, 0, static_cast<size_t>(bytes));
+    return;
+  }
   check(cudaMemset(memory, 0, static_cast<size_t>(bytes)), "zeroing memory");
   check(cudaDeviceSynchronize(), "zeroing memory");
 }

@@ -27,7 +27,7 @@ class CudaDevice final : public Device {
   void* allocate(int64_t bytes, const std::string& what, Memory place) override;
   void release(void* memory, int64_t bytes, Memory place) noexcept override;
   void copy(const void* from, void* to, int64_t bytes) override;
-  void set_zero(void* memory, int64_t bytes) override;
+  void set_zero(void* memory, int64_t bytes, Memory place) override;
 
   int index() const { return index_; }
 

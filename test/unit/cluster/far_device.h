@@ -42,7 +42,7 @@ class FarDevice final : public Device {
     near_->release(memory, bytes, place);
   }
   void copy(const void* from, void* to, int64_t bytes) override { near_->copy(from, to, bytes); }
-  void set_zero(void* memory, int64_t bytes) override { near_->set_zero(memory, bytes); }
+  void set_zero(void* memory, int64_t bytes, Memory place) override { near_->set_zero(memory, bytes, place); }
 
   /// Whether all these bytes may be touched by host code.
   bool host_reaches(const void* memory, int64_t bytes) const {

@@ -10,9 +10,11 @@ namespace tessera::test {
 TEST_CASE("a steady update of a GPU allocates nothing and waits for the streams at its end alone", "[cuda_shim]") {
   CudaDevice device(0);
   CudaKernels kernels(device, std::make_unique<PlainProducts>());
-  const auto cost = cost_of_a_steady_update(device, kernels);
-  CHECK(cost.allocations == 0);
-  CHECK(cost.waits == 2);
+  for (const Offload offload : {Offload::none, Offload::optimizer, Offload::params}) {
+    const auto cost = cost_of_a_steady_update(device, kernels, offload);
+    CHECK(cost.allocations == 0);
+    CHECK(cost.waits == (offload == Offload::none ? 2 : 4));
+  }
 }
 
 }  // namespace tessera::test

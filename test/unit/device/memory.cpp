@@ -83,7 +83,7 @@ TEST_CASE("copies and zeros are done at once, transfers in the order of the stre
   stream->enqueue([&] { read[0] += 10; });
   stream->synchronize();
   REQUIRE(read == std::vector<float>{11, 2, 3});
-  device->set_zero(buffer.data(), buffer.bytes());
+  buffer.set_zero();
   REQUIRE(buffer.as<float>()[0] == 0);
 }
 
@@ -92,7 +92,7 @@ TEST_CASE("the host reads a kernel's number after it was fetched", "[device]") {
   const auto stream = device->make_stream("test");
   Readback<double> sum(*device, "sum");
   REQUIRE(sum.value() == 0);
-  stream->enqueue([&] { *sum.on_device() = 7; });
+  stream->enqueue([&] { *sum.for_kernels() = 7; });
   sum.fetch(*stream);
   stream->synchronize();
   REQUIRE(sum.value() == 7);

@@ -110,9 +110,3 @@ TEST_CASE("an export over the model that the job starts from is refused", "[job]
                       file.path().string() + ":6: [checkpoint] export_dir: " + (file.folder() / "model").string() +
                           " is the directory that the job reads its model or tokenizer from; give another one");
 }
-
-TEST_CASE("what this build cannot do is refused", "[job]") {
-  for (const std::string what : {"optimizer", "params"})
-    CHECK(error_of("[shard]\noffload = " + what) ==
-          "mine.ini:6: [shard] offload: not in this build; give none, which keeps everything on the device");
-}

@@ -197,16 +197,19 @@ TEST_CASE("A rank allocates what the memory plan says, and the loss", "[shard]")
     for (const int ranks : {1, 2, 3})
       for (const Precision precision : {Precision::bf16, Precision::fp32})
         for (const Checkpointing checkpointing : {Checkpointing::none, Checkpointing::selective, Checkpointing::full})
-          for (const Strategy strategy : {Strategy::full_shard, Strategy::shard_grad_op}) {
-            Setting setting;
-            setting.model.precision = precision;
-            setting.model.gradient_checkpointing = checkpointing;
-            setting.shard.strategy = strategy;
-            const ModelConfig config = odd_model(tied, Family::qwen3);
-            const auto plan = plan_memory(config, setting.shard, setting.model, ranks, 24);
-            const auto loss_sum = static_cast<int64_t>(sizeof(double));
-            for (const int64_t bytes : train(config, setting, ranks).allocated) CHECK(bytes == plan.total() + loss_sum);
-          }
+          for (const Strategy strategy : {Strategy::full_shard, Strategy::shard_grad_op})
+            for (const Offload offload : {Offload::none, Offload::optimizer, Offload::params}) {
+              Setting setting;
+              setting.model.precision = precision;
+              setting.model.gradient_checkpointing = checkpointing;
+              setting.shard.strategy = strategy;
+              setting.shard.offload = offload;
+              const ModelConfig config = odd_model(tied, Family::qwen3);
+              const auto plan = plan_memory(config, setting.shard, setting.model, ranks, 24);
+              const auto loss_sum = static_cast<int64_t>(sizeof(double));
+              for (const int64_t bytes : train(config, setting, ranks).allocated)
+                CHECK(bytes == plan.total() + loss_sum);
+            }
 }
 
 TEST_CASE("Ranks that cannot be cut into groups are refused", "[shard]") {
@@ -255,9 +258,11 @@ TEST_CASE("Decay ranges cover the shard and treat every tensor by its kind", "[s
 TEST_CASE("A steady update allocates nothing and waits for the streams at its end alone", "[shard]") {
   const auto device = make_cpu_device(1);
   const auto kernels = make_kernels(*device);
-  const auto cost = test::cost_of_a_steady_update(*device, *kernels);
-  CHECK(cost.allocations == 0);
-  CHECK(cost.waits == 2);
+  for (const Offload offload : {Offload::none, Offload::optimizer, Offload::params}) {
+    const auto cost = test::cost_of_a_steady_update(*device, *kernels, offload);
+    CHECK(cost.allocations == 0);
+    CHECK(cost.waits == (offload == Offload::none ? 2 : 4));
+  }
 }
 
 TEST_CASE("More micro-batches than the host may be ahead give the sums of all", "[shard]") {
