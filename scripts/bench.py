@@ -182,7 +182,8 @@ Machine: {machine()}.  Peer: {versions()}, gloo.
 
 ## One step of SmolLM2-135M
 {arguments.ranks} ranks on this machine, one thread a rank, sequences of {SEQUENCE_LEN} tokens, micro-batch 1,
-`gradient_checkpointing = full`, `strategy = full_shard`; the peer is `fully_shard` with transformers' model and fused AdamW
+`gradient_checkpointing = full` (a layer's input and what its attention gave are kept), `strategy = full_shard`; the peer is
+`fully_shard` with transformers' model, its gradient checkpointing (a layer's input is kept) and fused AdamW
 (scripts/bench_peer.py).  Medians of {arguments.rounds} rounds of {arguments.steps} steps in turns, the first step of each left out;
 memory is the largest resident set of a rank.
 

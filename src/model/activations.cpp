@@ -26,14 +26,15 @@ ActivationStore::ActivationStore(Device& device, const ModelConfig& c, DType dty
   normed_1_ = make(cheap, c.C);
   qkv_ = make(kept, (c.H + 2 * c.G) * c.D);
   if (c.qk_norm) qk_normed_ = make(kept, (c.H + c.G) * c.D);
-  attended_ = make(kept, c.H * c.D);
+  attended_ = make(c.L, c.H * c.D);
+  log_sum_exp_ = make_buffers(device, DType::f32, c.L, max_T, c.H);
   middle_ = make(kept, c.C);
   normed_2_ = make(cheap, c.C);
   gate_up_ = make(kept, 2 * c.F);
   activated_ = make(cheap, c.F);
   const auto floats = [&](int64_t cols) { return Buffer(device, DType::f32, max_T, cols, "activations"); };
   for (int64_t i = 0; i < kept; ++i)
-    floats_.push_back({floats(1), floats(1), floats(c.qk_norm ? c.H : 0), floats(c.qk_norm ? c.G : 0), floats(c.H)});
+    floats_.push_back({floats(1), floats(1), floats(c.qk_norm ? c.H : 0), floats(c.qk_norm ? c.G : 0)});
 
   residual_gradient_ = Buffer(device, dtype, max_T, c.C, "activations");
   d_normed_ = Buffer(device, dtype, max_T, c.C, "activations");
@@ -58,7 +59,7 @@ LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
   a.inv_rms_2 = f.inv_rms_2.as<float>();
   a.inv_rms_q = f.inv_rms_q.as<float>();
   a.inv_rms_k = f.inv_rms_k.as<float>();
-  a.log_sum_exp = f.log_sum_exp.as<float>();
+  a.log_sum_exp = place(log_sum_exp_, layer).as<float>();
   return a;
 }
 

@@ -53,18 +53,19 @@ void DecoderLayer::mlp_output(Stream& stream, const LayerWeights& w, const Layer
   kernels_.linear_forward(stream, a.activated, w.down, w.down_bias, output, Write::accumulate);
 }
 
-void DecoderLayer::recompute(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
-                             const LayerActivations& a) const {
+void DecoderLayer::forward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
+                           const LayerActivations& a, View output) const {
   attention_inputs(stream, w, documents, a);
   const Heads h = heads(a);
   kernels_.attention_forward(stream, attention_shape(layer, documents), h.q, h.k, h.v, a.attended, a.log_sum_exp);
   mlp_inputs(stream, w, a);
+  mlp_output(stream, w, a, output);
 }
 
-void DecoderLayer::forward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
-                           const LayerActivations& a, View output) const {
-  recompute(stream, layer, w, documents, a);
-  mlp_output(stream, w, a, output);
+void DecoderLayer::recompute(Stream& stream, const LayerWeights& w, const Documents& documents,
+                             const LayerActivations& a) const {
+  attention_inputs(stream, w, documents, a);
+  mlp_inputs(stream, w, a);
 }
 
 void DecoderLayer::recompute_cheap(Stream& stream, const LayerWeights& w, const LayerActivations& a) const {

@@ -54,9 +54,9 @@ class DecoderLayer {
   void forward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
                const LayerActivations& a, View output) const;
 
-  /// Fills `a` as forward() does, from a.input; the layer's output, which no backward pass reads, is not made.
-  void recompute(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
-                 const LayerActivations& a) const;
+  /// Fills `a` as forward() does, from a.input and attention's output, which are there; the layer's output, which no
+  /// backward pass reads, is not made.
+  void recompute(Stream& stream, const LayerWeights& w, const Documents& documents, const LayerActivations& a) const;
 
   /// Makes normed_1, normed_2 and activated again from what selective checkpointing keeps.
   void recompute_cheap(Stream& stream, const LayerWeights& w, const LayerActivations& a) const;

@@ -24,17 +24,18 @@ struct PerToken {
 
 PerToken layer_elements(const Sizes& s, bool qk_norm) {
   const int64_t normed_qk = qk_norm ? s.Q + s.KV : 0;
-  return {.kept = s.Q + 2 * s.KV + normed_qk + s.Q + s.C + 2 * s.F, .cheap = 2 * s.C + s.F};
+  return {.kept = s.Q + 2 * s.KV + normed_qk + s.C + 2 * s.F, .cheap = 2 * s.C + s.F};
 }
 
 int64_t activation_bytes(const ModelConfig& c, const Sizes& s, Checkpointing checkpointing, int64_t b) {
   const int64_t kept = checkpointing == Checkpointing::full ? 1 : s.L;
   const int64_t cheap = checkpointing == Checkpointing::none ? s.L : 1;
   const PerToken layer = layer_elements(s, c.qk_norm);
-  const int64_t streams = (s.L + 1) * s.C;
+  const int64_t always = (s.L + 1) * s.C + s.L * s.Q;  // the residual stream, attention's output
   const int64_t gradients = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;
-  const int64_t floats = kept * (2 + s.H + (c.qk_norm ? s.H + s.G : 0)) + s.D;  // inv_rms, log_sum_exp; cos and sin
-  return s.T * (b * (streams + kept * layer.kept + cheap * layer.cheap + gradients) + 4 * floats);
+  const int64_t inv_rms = kept * (2 + (c.qk_norm ? s.H + s.G : 0)), log_sum_exp = s.L * s.H, cos_sin = s.D;
+  return s.T *
+         (b * (always + kept * layer.kept + cheap * layer.cheap + gradients) + 4 * (inv_rms + log_sum_exp + cos_sin));
 }
 
 /// Bytes a weight of the flat shard, by where they lie.
