@@ -129,7 +129,7 @@ std::string Cluster::describe_network() {
   const std::set<std::string> different(hosts().begin(), hosts().end());
   if (different.size() == 1) return "";
   std::set<std::string> own;
-  for (const auto& [name, address] : connected_interfaces()) own.insert(fmt::format("{} {} {}", host(), name, address));
+  for (const auto& [name, address] : connected_interfaces()) own.insert(fmt::format("{} {}", name, address));
   std::array<char, 256> line{};
   fmt::format("{}", fmt::join(own, ", ")).copy(line.data(), line.size() - 1);
   std::vector<std::array<char, 256>> all(static_cast<size_t>(size()));
@@ -137,8 +137,11 @@ std::string Cluster::describe_network() {
 
   std::vector<std::string> lines;  // a host once; its first rank that has a connection speaks for it
   std::set<std::string> told;
-  for (size_t r = 0; r < all.size(); ++r)
-    if (all[r][0] != '\0' && told.insert(hosts()[r]).second) lines.emplace_back(all[r].data());
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (all[r][0] == '\0' || !told.insert(hosts()[r]).second) continue;
+    lines.push_back(fmt::format("{} {}", hosts()[r], all[r].data()));
+    if (hosts()[r] == host()) suggest_interfaces_to_nccl(all[r].data());
+  }
   return fmt::format("{}", fmt::join(lines, ", "));
 }
 

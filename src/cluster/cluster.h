@@ -43,8 +43,8 @@ class Cluster {
   /// "rank 3 (node4): ", empty where there is one rank.
   std::string prefix() const;
 
-  /// "node1 eth1 10.0.0.1, node2 eth1 10.0.0.2": what the ranks' TCP connections to other hosts go over.  Empty on one
-  /// host, and where messages go another way (InfiniBand).  Every rank calls it.
+  /// "node1 eth1 10.0.0.1, node2 eth1 10.0.0.2": what the ranks' TCP connections to other hosts go over, which NCCL is
+  /// to use as well.  Empty on one host, and where messages go another way (InfiniBand).  Every rank calls it.
   std::string describe_network();
   Communicator& world();
 

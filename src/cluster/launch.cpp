@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string_view>
 
 #include "base/error.h"
@@ -96,6 +97,13 @@ void prepare_environment(const std::string& interface) {
   if (interface.empty()) return;
   set_default(kInclude, interface);
   set_default("NCCL_SOCKET_IFNAME", "=" + interface);  // "=": this one, and none that begins like it
+}
+
+void suggest_interfaces_to_nccl(const std::string& connected) {
+  std::string names;
+  std::istringstream interfaces(connected);
+  for (std::string name, address; interfaces >> name >> address;) names += (names.empty() ? "=" : ",") + name;
+  if (!names.empty()) set_default("NCCL_SOCKET_IFNAME", names);
 }
 
 void check_interface_in_environment(const std::string& interface) {

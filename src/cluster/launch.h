@@ -16,6 +16,10 @@ void prepare_environment(const std::string& interface);
 /// Throws JobError where the environment tells Open MPI something else than `interface`.
 void check_interface_in_environment(const std::string& interface);
 
+/// For NCCL, unless the environment says something already: the interfaces that reached the other hosts, as "eth0
+/// 10.0.0.1, eth1 10.1.0.1".
+void suggest_interfaces_to_nccl(const std::string& connected);
+
 /// mpirun binds each of one or two ranks to a single core unless it is told otherwise, which leaves a rank's threads
 /// one core of the host.  Gives the process back the cores of mpirun itself, where nobody asked for a binding.
 void undo_default_binding();

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "base/size_text.h"
 #include "device/cpu_stream.h"
 
 namespace tessera {
@@ -71,11 +72,11 @@ void* CpuDevice::allocate(int64_t bytes, const std::string& what, Memory place) 
   void* const memory = bytes >= large ? map_large(bytes)
                                       : std::aligned_alloc(alignment, static_cast<size_t>(round_up(bytes, alignment)));
   if (memory == nullptr) {
-    constexpr double gib = 1 << 30;
     throw ClusterError(
-        "out of memory: {:.2f} GiB asked for {}, with {:.2f} GiB in use. Try gradient_checkpointing = full, "
-        "micro_batch_size = 1 or more ranks.",
-        static_cast<double>(bytes) / gib, what, static_cast<double>(bytes_in_use()) / gib);
+        "out of memory: {} asked for {}, with {} in use. Try gradient_checkpointing = full, micro_batch_size = 1 or "
+        "more "
+        "ranks.",
+        size_text(bytes), what, size_text(bytes_in_use()));
   }
   if (place == Memory::device) count(bytes);
   return memory;

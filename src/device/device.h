@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "device/dtype.h"
 
@@ -73,6 +74,11 @@ class Device {
   virtual void* allocate(int64_t bytes, const std::string& what, Memory place) = 0;
   virtual void release(void* memory, int64_t bytes, Memory place) noexcept = 0;
 
+  /// Takes `bytes` of Memory::device in one piece, for allocate() to cut from while there is room.  `plan`: what they
+  /// are for, in words for the ClusterError that is thrown where there is not so much.  A CPU's memory is not taken
+  /// before it is written to: there it does nothing.
+  virtual void reserve(int64_t /*bytes*/, const std::string& /*plan*/) {}
+
   /// At once, between any memories of the host and this device, for setting up, loading and saving: no stream may be
   /// using them.
   virtual void copy(const void* from, void* to, int64_t bytes) = 0;
@@ -98,10 +104,10 @@ class Device {
 /// `threads`: how many threads a kernel may use.
 std::unique_ptr<Device> make_cpu_device(int threads);
 
-/// The GPU of this index among those that CUDA_VISIBLE_DEVICES leaves to the process, and how many there are.  Throw
-/// ClusterError where this build has no GPU part, or a library, the driver or the GPU is missing or too old.
+/// The UUIDs, 16 bytes each, of the GPUs that CUDA_VISIBLE_DEVICES leaves to the process, by their index; and the GPU
+/// of an index.  Throw ClusterError where this build has no GPU part, or a library or the driver is missing or too old.
+std::vector<std::string> find_gpus();
 std::unique_ptr<Device> make_cuda_device(int index);
-int cuda_device_count();
 
 /// The threads of a CPU device's kernels.
 int cpu_threads(const Device& device);

@@ -11,7 +11,7 @@ namespace tessera {
 namespace {
 
 constexpr const char* file_name = "libtessera_cuda.so";
-constexpr const char* first_entry = "tessera_gpu_count";
+constexpr const char* first_entry = "tessera_gpu_find";
 
 /// Beside the program, or in the lib folder of a bundle; empty where it is in neither.
 std::filesystem::path find_library() {
@@ -61,7 +61,11 @@ void* GpuLibrary::symbol(const char* name) const {
   return found;
 }
 
-int cuda_device_count() { return GpuLibrary::get().find<int()>("tessera_gpu_count")(); }
+std::vector<std::string> find_gpus() {
+  std::vector<std::string> uuids;
+  GpuLibrary::get().find<void(std::vector<std::string>&)>("tessera_gpu_find")(uuids);
+  return uuids;
+}
 
 std::unique_ptr<Device> make_cuda_device(int index) {
   return std::unique_ptr<Device>(GpuLibrary::get().find<Device*(int)>("tessera_gpu_make_device")(index));

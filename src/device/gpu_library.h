@@ -6,7 +6,7 @@ namespace tessera {
 /// The part of the program that needs CUDA's libraries: libtessera_cuda.so, which lies beside the program and is opened
 /// only where a job may use GPUs.  So one program runs on machines with and without them, and what is missing is told
 /// in words.  Its entry points are extern "C" functions:
-///   device room    tessera_gpu_count, tessera_gpu_make_device      src/device/cuda
+///   device room    tessera_gpu_find, tessera_gpu_make_device       src/device/cuda
 ///   kernels room   tessera_gpu_make_kernels                        kernels/cuda
 ///   cluster room   tessera_gpu_make_communicator                   src/cluster/nccl
 class GpuLibrary {

@@ -3,6 +3,9 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -10,63 +13,127 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cluster/agree.h"
+#include "cluster/device_communicator.h"
 #include "device/gpu_library.h"
 
 namespace tessera {
 namespace {
 
-bool has_own_gpu(const GpusFound& rank) { return rank.local_rank < rank.gpus; }
-
-/// -1 where the question has no answer: an error where GPUs are asked for by name; with auto a warning where a driver
+/// None where the question has no answer: an error where GPUs are asked for by name; with auto a warning where a driver
 /// tells that somebody expects one.
-int count_gpus(Cluster& cluster, DeviceType wanted) {
-  int gpus = -1;
+std::vector<std::string> look_for_gpus(Cluster& cluster, DeviceType wanted) {
+  std::vector<std::string> uuids;
   agree(cluster.world(), "looking for GPUs", [&] {
     try {
-      gpus = cuda_device_count();
+      uuids = find_gpus();
     } catch (const ClusterError& error) {
       if (wanted == DeviceType::cuda) throw;
       if (GpuLibrary::has_driver()) log::warn("{}", error.what());
     }
   });
-  return gpus;
+  return uuids;
 }
 
-std::vector<GpusFound> gather_gpus(Cluster& cluster, int gpus) {
+std::vector<GpusFound> gather_gpus(Cluster& cluster, const std::vector<std::string>& uuids) {
   struct Message {
-    int local_rank, local_size, gpus;
+    int32_t count;
+    std::array<std::array<char, 16>, 32> uuids;  // more than any host has
   };
-  const Message mine{cluster.local_rank(), cluster.local_size(), gpus};
+  Message mine{};
+  mine.count = static_cast<int32_t>(std::min(uuids.size(), mine.uuids.size()));
+  for (size_t i = 0; i < static_cast<size_t>(mine.count); ++i) uuids[i].copy(mine.uuids[i].data(), 16);
   std::vector<Message> all(static_cast<size_t>(cluster.size()));
   cluster.world().all_gather_host(&mine, all.data(), sizeof mine, "all_gather(GPUs)");
   std::vector<GpusFound> ranks;
-  for (size_t r = 0; r < all.size(); ++r)
-    ranks.push_back({cluster.hosts()[r], all[r].local_rank, all[r].local_size, all[r].gpus});
+  for (size_t r = 0; r < all.size(); ++r) {
+    GpusFound& found = ranks.emplace_back(GpusFound{cluster.hosts()[r], {}});
+    for (size_t i = 0; i < static_cast<size_t>(all[r].count); ++i)
+      found.uuids.emplace_back(all[r].uuids[i].data(), all[r].uuids[i].size());
+  }
   return ranks;
 }
 
 /// Every rank comes to the same error, so one of them tells it.
-DeviceKind choose_together(const Job& job, Cluster& cluster, const std::vector<GpusFound>& ranks) {
+DeviceKind choose_together(const Job& job, Cluster& cluster, const std::vector<GpusFound>& ranks,
+                           const std::vector<int>& assigned) {
   DeviceKind kind = DeviceKind::cpu;
-  agree(cluster.world(), "choosing devices", [&] { kind = choose_device(job.device, ranks); });
-  if (kind == DeviceKind::cpu && std::any_of(ranks.begin(), ranks.end(), has_own_gpu))
+  agree(cluster.world(), "choosing devices", [&] { kind = choose_device(job.device, ranks, assigned); });
+  if (kind == DeviceKind::cpu && std::any_of(assigned.begin(), assigned.end(), [](int gpu) { return gpu >= 0; }))
     log::info("computing on CPUs: not every rank has a GPU of its own");
   return kind;
 }
 
+void describe_gpu(const Job& job, const Device& device) {
+  log::info("computing on {}", device.description());
+  if (job.device.share)
+    log::info("ranks that share a GPU talk through {}",
+              nccl_may_share_gpus() ? "NCCL (NCCL_MULTI_RANK_GPU_ENABLE)" : "MPI and page-locked memory");
+  if (const char* interfaces = std::getenv("NCCL_SOCKET_IFNAME")) log::info("NCCL's sockets: {}", interfaces);
+}
+
+/// The ranks of a host and its GPUs: Kuhn's algorithm for a matching, in which the ranks take the first that is free.
+class Matching {
+ public:
+  explicit Matching(const std::vector<GpusFound>& ranks) : ranks_(ranks), gpu_of_(ranks.size(), -1) {}
+
+  void give(size_t rank) {
+    std::set<std::string> asked;
+    find(rank, asked);
+  }
+  const std::vector<int>& gpu_of() const { return gpu_of_; }
+
+ private:
+  bool find(size_t rank, std::set<std::string>& asked) {
+    const auto& uuids = ranks_[rank].uuids;
+    for (size_t i = 0; i < uuids.size(); ++i)
+      if (owner_.try_emplace(key(rank, i), rank).second) return take(rank, i);
+    for (size_t i = 0; i < uuids.size(); ++i)  // none is free: may an owner take another one?
+      if (asked.insert(key(rank, i)).second && find(owner_[key(rank, i)], asked)) {
+        owner_[key(rank, i)] = rank;
+        return take(rank, i);
+      }
+    return false;
+  }
+  bool take(size_t rank, size_t gpu) {
+    gpu_of_[rank] = static_cast<int>(gpu);
+    return true;
+  }
+  std::string key(size_t rank, size_t gpu) const { return ranks_[rank].host + '\n' + ranks_[rank].uuids[gpu]; }
+
+  const std::vector<GpusFound>& ranks_;
+  std::vector<int> gpu_of_;
+  std::map<std::string, size_t> owner_;
+};
+
 }  // namespace
 
-DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusFound>& ranks) {
+std::vector<int> assign_gpus(const std::vector<GpusFound>& ranks) {
+  Matching matching(ranks);
+  for (size_t rank = 0; rank < ranks.size(); ++rank) matching.give(rank);
+  return matching.gpu_of();
+}
+
+DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusFound>& ranks,
+                         const std::vector<int>& assigned) {
   if (settings.type == DeviceType::cpu) return DeviceKind::cpu;
-  if (std::all_of(ranks.begin(), ranks.end(), has_own_gpu)) return DeviceKind::cuda;
+  if (std::all_of(assigned.begin(), assigned.end(), [](int gpu) { return gpu >= 0; })) return DeviceKind::cuda;
   if (settings.type == DeviceType::auto_) return DeviceKind::cpu;
 
+  std::map<std::string, std::set<std::string>> gpus;
+  std::map<std::string, int> sizes;
   std::set<std::string> without, crowded;
   for (const GpusFound& rank : ranks) {
-    if (rank.gpus <= 0) without.insert(rank.host);
-    if (rank.gpus > 0 && !has_own_gpu(rank))
-      crowded.insert(
-          fmt::format("{} ({} ranks, {} GPU{})", rank.host, rank.local_size, rank.gpus, rank.gpus == 1 ? "" : "s"));
+    gpus[rank.host].insert(rank.uuids.begin(), rank.uuids.end());
+    ++sizes[rank.host];
+  }
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const std::string& host = ranks[r].host;
+    if (ranks[r].uuids.empty()) {
+      without.insert(host);
+    } else if (assigned[r] < 0) {
+      const size_t count = gpus[host].size();
+      crowded.insert(fmt::format("{} ({} ranks, {} GPU{})", host, sizes[host], count, count == 1 ? "" : "s"));
+    }
   }
   if (!without.empty())
     throw ClusterError("device.type = cuda: no GPU on {}; leave the host out, or set device.type = cpu",
@@ -78,14 +145,19 @@ DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusF
 }
 
 std::unique_ptr<Device> make_compute_device(const Job& job, Cluster& cluster) {
-  const int gpus = job.device.type == DeviceType::cpu ? 0 : count_gpus(cluster, job.device.type);
-  const DeviceKind kind = choose_together(job, cluster, gather_gpus(cluster, gpus));
+  std::vector<std::string> uuids;
+  if (job.device.type != DeviceType::cpu) uuids = look_for_gpus(cluster, job.device.type);
+  const std::vector<GpusFound> ranks = gather_gpus(cluster, uuids);
+  const std::vector<int> assigned = assign_gpus(ranks);
+  const DeviceKind kind = choose_together(job, cluster, ranks, assigned);
   std::unique_ptr<Device> device;
   agree(cluster.world(), "opening the device", [&] {
-    device = kind == DeviceKind::cpu ? make_cpu_device(compute_threads(job, cluster))
-                                     : make_cuda_device(cluster.local_rank() % gpus);
+    const int own = assigned[static_cast<size_t>(cluster.rank())];
+    device = kind == DeviceKind::cpu
+                 ? make_cpu_device(compute_threads(job, cluster))
+                 : make_cuda_device(own >= 0 ? own : cluster.local_rank() % narrow<int>(uuids.size()));
   });
-  if (kind == DeviceKind::cuda) log::info("computing on {}", device->description());
+  if (kind == DeviceKind::cuda) describe_gpu(job, *device);
   return device;
 }
 

@@ -9,16 +9,20 @@
 
 namespace tessera {
 
-/// What a rank knows of the GPUs of its host.
+/// What a rank sees of the GPUs of its host.
 struct GpusFound {
   std::string host;
-  int local_rank = 0, local_size = 1;
-  int gpus = 0;  ///< -1: it could not find out
+  std::vector<std::string> uuids;  ///< by index; none also where it could not find out
 };
 
-/// The kind of device for all ranks: device.type, with auto a GPU where every rank has one of its own.  Throws
-/// ClusterError, naming the hosts, where GPUs are asked for and one is missing.
-DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusFound>& ranks);
+/// A GPU of its own for each rank, as the index among those that it sees, or -1 where none is left.  All ranks of a
+/// host may see the same GPUs, or each one that a scheduler has bound to it: two are never given one GPU.
+std::vector<int> assign_gpus(const std::vector<GpusFound>& ranks);
+
+/// The kind of device for all ranks: device.type, with auto a GPU where every rank has one of its own.  `assigned`: by
+/// assign_gpus.  Throws ClusterError, naming the hosts, where GPUs are asked for and one is missing.
+DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusFound>& ranks,
+                         const std::vector<int>& assigned);
 
 /// This rank's device, made on all ranks together: the CPU, or the GPU of its place among the ranks of the host.
 std::unique_ptr<Device> make_compute_device(const Job& job, Cluster& cluster);

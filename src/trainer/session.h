@@ -31,6 +31,7 @@ class Session {
 
  private:
   void prepare_data();
+  void reserve_memory();
 
   const Job& job_;
   Cluster& cluster_;

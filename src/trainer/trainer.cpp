@@ -115,7 +115,9 @@ void Trainer::load_weights() {
         model.synchronize();
       },
       Patience::unlimited);
-  const double mine = gemm_peak(session_.device(), session_.kernels(), model.state().weights().dtype);
+  double mine = 0;
+  agree(session_.world(), "measuring the GEMM peak",
+        [&] { mine = gemm_peak(session_.device(), session_.kernels(), model.state().weights().dtype); });
   std::vector<double> peaks(static_cast<size_t>(cluster_.size()));
   session_.world().all_gather_host(&mine, peaks.data(), sizeof mine, "all_gather(GEMM peak)");
   gemm_peak_ = std::accumulate(peaks.begin(), peaks.end(), 0.0);

@@ -1,16 +1,24 @@
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "cuda_shim/memory.h"
 #include "device/device.h"
 
-// CUDA's runtime as far as the project calls it, for one GPU.  Its streams and events are those of the CPU.
+// CUDA's runtime as far as the project calls it.  Its streams and events are those of the CPU.  In the environment:
+//   CUDA_SHIM_GPUS        names of the GPUs that this process sees, between blanks; one without
+//   CUDA_SHIM_TAKEN_MIB   of a GPU's 4096, what another program has taken
+//   CUDA_SHIM_DRIVER      the newest CUDA that the driver serves, 13000 without
 
 struct CUstream_st {
   std::unique_ptr<tessera::Device> device = tessera::make_cpu_device(1);
@@ -31,6 +39,17 @@ void cuda_shim::enqueue(cudaStream_t stream, std::function<void()> work) {
 namespace {
 
 constexpr size_t total_bytes = size_t{4} << 30;
+
+std::vector<std::string> names_of_gpus() {
+  const char* names = std::getenv("CUDA_SHIM_GPUS");
+  std::istringstream words(names == nullptr ? "one" : names);
+  return {std::istream_iterator<std::string>(words), {}};
+}
+
+size_t bytes_taken() {
+  const char* mib = std::getenv("CUDA_SHIM_TAKEN_MIB");
+  return mib == nullptr ? 0 : std::strtoul(mib, nullptr, 10) << 20;
+}
 std::mutex mutex;
 std::map<void*, size_t> allocated;  // by cudaMalloc
 size_t allocated_bytes = 0;
@@ -38,17 +57,24 @@ size_t allocated_bytes = 0;
 }  // namespace
 
 cudaError_t cudaDriverGetVersion(int* version) {
+  const char* given = std::getenv("CUDA_SHIM_DRIVER");
+  *version = given == nullptr ? 13000 : std::atoi(given);
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = 13000;
   return cudaSuccess;
 }
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  *count = static_cast<int>(names_of_gpus().size());
+  return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+cudaError_t cudaSetDevice(int device) {
+  return static_cast<size_t>(device) < names_of_gpus().size() ? cudaSuccess : cudaErrorInvalidValue;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
+  names_of_gpus().at(static_cast<size_t>(device)).copy(properties->uuid.bytes, sizeof properties->uuid.bytes);
   std::strcpy(properties->name, "CPU that runs CUDA's kernels");
   properties->totalGlobalMem = total_bytes;
   properties->major = 9;
@@ -64,7 +90,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
-  if (allocated_bytes + bytes > total_bytes) return cudaErrorMemoryAllocation;
+  if (bytes_taken() + allocated_bytes + bytes > total_bytes) return cudaErrorMemoryAllocation;
   *memory = cuda_shim::allocate(bytes);
   allocated[*memory] = bytes;
   allocated_bytes += bytes;
@@ -90,7 +116,7 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const std::lock_guard lock(mutex);
-  *free = total_bytes - allocated_bytes;
+  *free = total_bytes - std::min(total_bytes, bytes_taken() + allocated_bytes);
   *total = total_bytes;
   return cudaSuccess;
 }

@@ -106,8 +106,9 @@ class Program:
         if not shutil.which("mpirun"):
             skip("no mpirun here; scripts/setup.sh installs it")
 
-    def start(self, ranks, arguments):
-        process = subprocess.Popen(["mpirun", "-n", str(ranks), self.train, *map(str, arguments)], env=environment(),
+    def start(self, ranks, arguments, program=None):
+        command = ["mpirun", "-n", str(ranks), program or self.train, *map(str, arguments)]
+        process = subprocess.Popen(command, env=environment(),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         atexit.register(process.terminate)  # a failed test leaves nothing running
         return process
@@ -132,6 +133,18 @@ class Program:
         if process.returncode != expect:
             fail(f"{what}: exit status {expect}", f"it was {process.returncode}:\n{output}")
         return output
+
+    def require_told_once(self, claim, folder, settings, expected, variables=None, by_rank="", ranks=2):
+        """The job ends with exit code 3 and one error, which has one of the words expected.  `variables`: of the ranks'
+        environment; `by_rank`: assignments that a shell makes in each rank, "A=$OMPI_COMM_WORLD_RANK"."""
+        command = ["sh", "-c", f'{by_rank} exec "$0" "$1"'] if by_rank else []
+        done = subprocess.run(["mpirun", "-q", "-n", str(ranks), *command, self.train, str(self.job(folder, settings))],
+                              env={**environment(), **(variables or {})}, text=True, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=120)
+        output = done.stdout + done.stderr
+        errors = [line for line in output.splitlines() if "error:" in line]
+        require(done.returncode == 3, f"{claim}: exit code 3", (done.returncode, output))
+        require(len(errors) == 1 and any(words in errors[0] for words in expected), f"{claim}: one message says so", output)
 
     def alone(self, *arguments, expect=0):
         """A verb without mpirun; what it printed."""

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <exception>
-#include <string_view>
 
 #include "base/error.h"
 #include "cluster/agree.h"
+#include "cluster/device_communicator.h"
 #include "cluster/nccl/messages.h"
 #include "device/cuda/check.h"
 
@@ -33,16 +32,11 @@ void check_nccl(ncclResult_t result, const std::string& what) {
                        ncclGetLastError(nullptr));
 }
 
-bool ranks_share_gpus() {
-  const char* value = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
-  return value != nullptr && std::string_view(value) == "1";
-}
-
 void check_version() {
   int version = 0;
   check_nccl(ncclGetVersion(&version), "asking for its version");
   check_nccl_version(version, oldest_version, "Tessera");
-  if (ranks_share_gpus()) check_nccl_version(version, oldest_sharing_version, "NCCL_MULTI_RANK_GPU_ENABLE");
+  if (nccl_may_share_gpus()) check_nccl_version(version, oldest_sharing_version, "NCCL_MULTI_RANK_GPU_ENABLE");
 }
 
 bool is_between_hosts(const std::vector<Peer>& peers) {

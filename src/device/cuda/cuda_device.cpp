@@ -10,14 +10,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/number.h"
+#include "base/size_text.h"
 #include "device/cuda/check.h"
 
 namespace tessera {
 namespace {
-
-constexpr double gib = 1 << 30;
-
-double in_gib(int64_t bytes) { return static_cast<double>(bytes) / gib; }
 
 constexpr int oldest_capability = 80;  // Ampere: bf16
 
@@ -39,8 +37,8 @@ CudaDevice::CudaDevice(int index) : index_(index) {
 }
 
 std::string CudaDevice::description() const {
-  return fmt::format("GPU {}: {}, {:.0f} GiB", index_, properties_.name,
-                     in_gib(static_cast<int64_t>(properties_.totalGlobalMem)));
+  return fmt::format("GPU {}: {}, {}", index_, properties_.name,
+                     size_text(static_cast<int64_t>(properties_.totalGlobalMem)));
 }
 
 /// Dense, without sparsity; NVIDIA's data sheets.
@@ -65,56 +63,83 @@ std::unique_ptr<Stream> CudaDevice::make_stream(std::string name) {
 std::unique_ptr<Event> CudaDevice::make_event() { return std::make_unique<CudaEvent>(); }
 std::unique_ptr<Timestamp> CudaDevice::make_timestamp() { return std::make_unique<CudaTimestamp>(); }
 
+CudaDevice::~CudaDevice() { cudaFree(reserved_); }
+
+void CudaDevice::reserve(int64_t bytes, const std::string& plan) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes));
+  if (error == cudaErrorMemoryAllocation) throw_out_of_memory(plan);
+  check(error, "reserving memory");
+  cudaFree(std::exchange(reserved_, static_cast<char*>(memory)));
+  reserved_bytes_ = bytes;
+  cut_bytes_ = 0;
+}
+
+void* CudaDevice::cut(int64_t bytes) {
+  const int64_t begin = round_up(cut_bytes_, piece_alignment);
+  if (begin + bytes > reserved_bytes_) return nullptr;
+  cut_bytes_ = begin + bytes;
+  return reserved_ + begin;
+}
+
+bool CudaDevice::is_reserved(const void* memory) const {
+  return memory >= reserved_ && memory < reserved_ + reserved_bytes_;
+}
+
+void* CudaDevice::allocate_on_device(int64_t bytes, const std::string& what) {
+  const std::lock_guard lock(parts_mutex_);
+  void* memory = cut(bytes);
+  if (memory == nullptr) {
+    const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes));
+    if (error == cudaErrorMemoryAllocation) throw_out_of_memory(fmt::format("{} asked for {}", size_text(bytes), what));
+    check(error, "allocating " + what);
+  }
+  count(bytes);
+  parts_[memory] = {what, bytes};
+  return memory;
+}
+
 void* CudaDevice::allocate(int64_t bytes, const std::string& what, Memory place) {
   if (bytes == 0) return nullptr;
+  if (place == Memory::device) return allocate_on_device(bytes, what);
   void* memory = nullptr;
-  const cudaError_t error = place == Memory::device
-                                ? cudaMalloc(&memory, static_cast<size_t>(bytes))
-                                : cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocPortable);
+  const cudaError_t error = cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocPortable);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // the error is told here; later calls are not to meet it again
-    throw_out_of_memory(bytes, what, place);
+    throw ClusterError("out of page-locked host memory: {} asked for {}; close other programs or use more hosts",
+                       size_text(bytes), what);
   }
   check(error, "allocating " + what);
-  if (place == Memory::device) {
-    count(bytes);
-    const std::lock_guard lock(parts_mutex_);
-    parts_[memory] = {what, bytes};
-  }
   return memory;
 }
 
 void CudaDevice::release(void* memory, int64_t bytes, Memory place) noexcept {
   if (memory == nullptr) return;
-  if (place == Memory::device) {
-    cudaFree(memory);
-    count(-bytes);
-    const std::lock_guard lock(parts_mutex_);
-    parts_.erase(memory);
-  } else {
+  if (place == Memory::host) {
     cudaFreeHost(memory);
+    return;
   }
+  if (!is_reserved(memory)) cudaFree(memory);
+  count(-bytes);
+  const std::lock_guard lock(parts_mutex_);
+  parts_.erase(memory);
 }
 
-void CudaDevice::throw_out_of_memory(int64_t bytes, const std::string& what, Memory place) {
-  if (place == Memory::host)
-    throw ClusterError(
-        "out of page-locked host memory: {:.2f} GiB asked for {}; close other programs or use more hosts",
-        in_gib(bytes), what);
+void CudaDevice::throw_out_of_memory(const std::string& wanted) {
+  cudaGetLastError();  // the error is told here; later calls are not to meet it again
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
-  const int64_t others = static_cast<int64_t>(total - free) - bytes_in_use();
+  const int64_t held = std::max(bytes_in_use(), reserved_bytes_);
+  const int64_t others = static_cast<int64_t>(total - free) - held;
   throw ClusterError(
-      "GPU {} is out of memory: {:.2f} GiB asked for {}, {:.2f} of {:.2f} GiB are free. This job holds {:.2f} GiB "
-      "({}); CUDA and other programs {:.2f} GiB. Try gradient_checkpointing = full, shard.offload = optimizer, a "
-      "smaller "
-      "micro_batch_size or sequence_len, or more ranks.",
-      index_, in_gib(bytes), what, in_gib(static_cast<int64_t>(free)), in_gib(static_cast<int64_t>(total)),
-      in_gib(bytes_in_use()), largest_parts(), in_gib(std::max<int64_t>(others, 0)));
+      "GPU {} is out of memory: {}; {} of {} are free. This job holds {} ({}); CUDA and other programs {}. Try "
+      "gradient_checkpointing = full, shard.offload = optimizer, a smaller micro_batch_size or sequence_len, or more "
+      "ranks.",
+      index_, wanted, size_text(static_cast<int64_t>(free)), size_text(static_cast<int64_t>(total)), size_text(held),
+      largest_parts(), size_text(std::max<int64_t>(others, 0)));
 }
 
 std::string CudaDevice::largest_parts() const {
-  const std::lock_guard lock(parts_mutex_);
   std::map<std::string, int64_t> by_purpose;
   for (const auto& [memory, part] : parts_) by_purpose[part.what] += part.bytes;
   std::vector<std::pair<int64_t, std::string>> parts;
@@ -122,7 +147,7 @@ std::string CudaDevice::largest_parts() const {
   std::sort(parts.rbegin(), parts.rend());
   std::string text;
   for (size_t i = 0; i < std::min<size_t>(parts.size(), 4); ++i)
-    text += fmt::format("{}{} {:.2f}", i == 0 ? "" : ", ", parts[i].second, in_gib(parts[i].first));
+    text += fmt::format("{}{} {}", i == 0 ? "" : ", ", parts[i].second, size_text(parts[i].first));
   return text.empty() ? "nothing yet" : text;
 }
 

@@ -17,6 +17,7 @@ namespace tessera {
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int index);
+  ~CudaDevice() override;
 
   DeviceKind kind() const override { return DeviceKind::cuda; }
   std::string description() const override;
@@ -24,6 +25,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Stream> make_stream(std::string name) override;
   std::unique_ptr<Event> make_event() override;
   std::unique_ptr<Timestamp> make_timestamp() override;
+  void reserve(int64_t bytes, const std::string& plan) override;
   void* allocate(int64_t bytes, const std::string& what, Memory place) override;
   void release(void* memory, int64_t bytes, Memory place) noexcept override;
   void copy(const void* from, void* to, int64_t bytes) override;
@@ -31,9 +33,16 @@ class CudaDevice final : public Device {
 
   int index() const { return index_; }
 
+  /// Pieces of the reserved memory begin at multiples of this, as cudaMalloc's do.
+  static constexpr int64_t piece_alignment = 256;
+
  private:
-  [[noreturn]] void throw_out_of_memory(int64_t bytes, const std::string& what, Memory place);
-  std::string largest_parts() const;
+  void* allocate_on_device(int64_t bytes, const std::string& what);
+  /// From the reserved memory; null where too little of it is left.
+  void* cut(int64_t bytes);
+  bool is_reserved(const void* memory) const;
+  [[noreturn]] void throw_out_of_memory(const std::string& wanted);
+  std::string largest_parts() const;  // the caller holds parts_mutex_
 
   int index_;
   cudaDeviceProp properties_{};
@@ -43,6 +52,8 @@ class CudaDevice final : public Device {
     int64_t bytes;
   };
   std::map<void*, Part> parts_;  // what is allocated of the device's memory, for what an error says
+  char* reserved_ = nullptr;
+  int64_t reserved_bytes_ = 0, cut_bytes_ = 0;
 };
 
 /// Streams are non-blocking ones; the one named "communication" goes first where both have work.

@@ -6,7 +6,7 @@
 
 using namespace tessera;
 
-extern "C" int tessera_gpu_count() {
+extern "C" void tessera_gpu_find(std::vector<std::string>& uuids) {
   int driver = 0, runtime = 0, count = 0;
   cuda::check(cudaDriverGetVersion(&driver), "asking for the driver's version");
   cuda::check(cudaRuntimeGetVersion(&runtime), "asking for CUDA's version");
@@ -17,10 +17,14 @@ extern "C" int tessera_gpu_count() {
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorNoDevice) {
     cudaGetLastError();
-    return 0;
+    return;
   }
   cuda::check(error, "counting GPUs");
-  return count;
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties{};
+    cuda::check(cudaGetDeviceProperties(&properties, index), "asking a GPU for its UUID");
+    uuids.emplace_back(properties.uuid.bytes, sizeof properties.uuid.bytes);
+  }
 }
 
 extern "C" Device* tessera_gpu_make_device(int index) { return new CudaDevice(index); }

@@ -1,0 +1,31 @@
+#include <catch2/catch.hpp>
+
+#include "device/buffer.h"
+#include "device/cuda/cuda_device.h"
+
+namespace tessera::test {
+
+TEST_CASE("buffers are cut from reserved memory as long as there is room", "[cuda_shim]") {
+  CudaDevice device(0);
+  device.reserve(1000, "a plan");
+  const Buffer first(device, 10, "first"), second(device, 100, "second");
+  CHECK(second.as<char>() - first.as<char>() == CudaDevice::piece_alignment);
+  const Buffer large(device, 5000, "large");
+  const int64_t distance = large.as<char>() - first.as<char>();
+  CHECK((distance < 0 || distance >= 1000));
+  CHECK(device.bytes_in_use() == 5110);
+}
+
+TEST_CASE("more than there is, is told with what it was for", "[cuda_shim]") {
+  CudaDevice device(0);
+  const Buffer held(device, int64_t{1} << 30, "weights");
+  CHECK_THROWS_WITH(device.reserve(int64_t{1} << 40, "1 TB for everything"),
+                    Catch::Contains("out of memory: 1 TB for everything; 3.00 GiB of 4.00 GiB are free") &&
+                        Catch::Contains("This job holds 1.00 GiB (weights 1.00 GiB)") &&
+                        Catch::Contains("shard.offload = optimizer"));
+  CHECK_THROWS_WITH(Buffer(device, int64_t{1} << 40, "activations"),
+                    Catch::Contains("1024.00 GiB asked for activations"));
+  CHECK(device.bytes_in_use() == int64_t{1} << 30);
+}
+
+}  // namespace tessera::test
