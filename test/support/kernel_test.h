@@ -19,9 +19,9 @@ namespace tessera::test {
 /// A device with its kernels and one stream to run them on.
 struct Rig {
   std::string name;
-  std::unique_ptr<Device> device;
-  std::unique_ptr<Kernels> kernels;
-  std::unique_ptr<Stream> stream;
+  std::shared_ptr<Device> device;
+  std::shared_ptr<Kernels> kernels;
+  std::shared_ptr<Stream> stream;
 
   void upload(void* to, const void* from, int64_t bytes) {
     stream->synchronize();
