@@ -48,6 +48,6 @@ function(tessera_cuda_library)
   target_include_directories(tessera_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
   target_compile_options(tessera_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-psabi $<$<BOOL:${TESSERA_WERROR}>:-Werror=all-warnings>>)
-  set_target_properties(tessera_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  set_target_properties(tessera_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} BUILD_RPATH /usr/local/cuda/lib64)
   add_dependencies(tessera_cuda train)
 endfunction()

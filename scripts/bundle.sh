@@ -2,11 +2,13 @@
 # One archive that runs in any folder of a bare Linux host (glibc of the build host or newer), without root:
 #   scripts/bundle.sh TRAIN ARCHIVE.tar.zst        `make bundle` builds first and writes build/tessera-….tar.zst
 # Inside: train, mpirun (bin/), Open MPI's plugins and help texts, every shared library beside glibc (lib/),
-# the notices of what is packed (licenses/), examples.  The GPU part is not packed: a bundle computes on CPUs.
+# the notices of what is packed (licenses/), examples.  Where it was built, the GPU part too: libtessera_cuda.so (lib/), its
+# tests and benchmark (libexec/).  CUDA's libraries, 1.5 GB, come along with BUNDLE_CUDA=1 alone; else the hosts have them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# = 2 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
+[ $# = 2 ] || { sed -n '2,6s/^# *//p' "$0" >&2; exit 2; }
 train=$(realpath "$1")
+gpu_part=$(dirname "$train")/libtessera_cuda.so
 archive=$(realpath -m "$2")
 
 for tool in patchelf zstd ompi_info strip; do
@@ -20,6 +22,7 @@ mkdir -p "$root"/{bin,lib,libexec,etc,licenses} "$(dirname "$archive")"
 
 # Of the host: glibc, because it belongs to the kernel and to ld.so.
 of_the_host='^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util|anl|mvec|nsl|nss_.*))\.so'
+of_cuda='^lib(cublasLt|cudnn.*|nccl|nvrtc.*)\.so'
 # Open MPI's plugins beyond TCP and shared memory: fabrics, OpenSHMEM, MPI-IO, monitoring.
 plugins_left_out='^mca_((atomic|memheap|scoll|spml|sshmem|io|fbtl|fcoll|fs|sharedfp)_.*|.*_(ucx|ofi|openib|usnic|psm2?|monitoring|netlink|gridengine|simulator))\.so$'
 
@@ -35,8 +38,22 @@ copy() {
   realpath "$1" >>"$work/sources"
 }
 
+# Not libcuda.so.1, which belongs to the driver of a host.
 libraries_of() {
-  ldd "$@" | awk '$2 == "=>" && $3 == "not" {print "bundle: " $1 " is missing" >"/dev/stderr"} $2 == "=>" && $3 ~ "^/" {print $3}' | sort -u
+  ldd "$@" | awk '$2 == "=>" && $3 == "not" && $1 != "libcuda.so.1" {print "bundle: " $1 " is missing" >"/dev/stderr"}
+                  $2 == "=>" && $3 ~ "^/" && $1 != "libcuda.so.1" {print $3}' | sort -u
+}
+
+# What CUDA's libraries open by name while they run lies beside them: the parts of cuDNN, NVRTC's built-in functions.
+cuda_libraries() {
+  while read -r library; do
+    [[ $(basename "$library") =~ $of_cuda ]] || continue
+    echo "$library"
+    case $(basename "$library") in
+      libcudnn.so.*) ls "$(dirname "$library")"/libcudnn_*.so."${library##*.so.}" ;;
+      libnvrtc.so.*) ls "$(dirname "$library")"/libnvrtc-builtins.so."${library##*.so.}"* ;;
+    esac
+  done < <(libraries_of "$gpu_part")
 }
 
 cp "$train" "$root/train"
@@ -48,19 +65,34 @@ for plugin in "$plugins"/mca_*.so; do
   [[ $(basename "$plugin") =~ $plugins_left_out ]] || copy "$plugin" "$own_plugins"
 done
 cp -r "$(mpi pkgdatadir)"/help-*.txt "$own_data/"
+if [ -e "$gpu_part" ]; then
+  cp "$gpu_part" "$root/lib/"
+  cp "$(dirname "$train")"/{test_cuda,bench_kernels} "$root/libexec/"
+fi
 
 while read -r library; do
   name=$(basename "$library")
-  [[ $name =~ $of_the_host ]] && continue
+  [[ $name =~ $of_the_host || $name =~ $of_cuda ]] && continue
   [ -e "$root/lib/$name" ] || copy "$library" "$root/lib"
-done < <(libraries_of "$root"/train "$root"/libexec/* "$own_plugins"/*.so)
+done < <(libraries_of "$root"/train "$root"/libexec/* "$root"/lib/*.so "$own_plugins"/*.so)
 
-# The programs' DT_RPATH serves all that they load, as long as no library has a path of its own.
+# The programs' DT_RPATH serves all that they load, as long as no library has a path of its own.  The GPU part has one,
+# which LD_LIBRARY_PATH goes before.
 chmod -R u+w "$root"
-strip "$root/train"
+strip "$root"/train "$root"/libexec/*
 find "$root" -name '*.so*' -type f -exec patchelf --remove-rpath {} \;
 patchelf --force-rpath --set-rpath "\$ORIGIN/lib" "$root/train"
 patchelf --force-rpath --set-rpath "\$ORIGIN/../lib" "$root"/libexec/*
+if [ -e "$gpu_part" ]; then
+  strip --strip-unneeded "$root/lib/libtessera_cuda.so"
+  patchelf --set-rpath "\$ORIGIN:/usr/local/cuda/lib64" "$root/lib/libtessera_cuda.so"
+fi
+if [ "${BUNDLE_CUDA:-0}" = 1 ]; then  # as NVIDIA made them: each looks for the others in its own folder
+  [ -e "$gpu_part" ] || { echo "bundle: BUNDLE_CUDA=1, but this build has no GPU part" >&2; exit 1; }
+  while read -r library; do copy "$library" "$root/lib"; done < <(cuda_libraries)
+  echo "cuBLASLt, NVRTC, cuDNN and NCCL in lib/ are NVIDIA's, under the licence agreements of the CUDA Toolkit, of cuDNN and of
+NCCL; those say how they may be passed on." >"$root/licenses/NVIDIA"
+fi
 
 cat >"$root/bin/mpirun" <<'END'
 #!/bin/sh
