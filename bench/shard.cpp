@@ -24,7 +24,8 @@ void Bench::measure_shard(DType dtype) {
     });
     return;
   }
-  for (const auto& [from_type, to_type] : {std::pair{DType::f32, dtype}, {dtype, DType::f32}}) {
+  for (const DType from_type : {DType::f32, dtype}) {
+    const DType to_type = from_type == dtype ? DType::f32 : dtype;
     const std::string direction = fmt::format("{} from {} to {}", shape, key_of(from_type), key_of(to_type));
     measure("cast", direction, dtype, 0, [&](Operands& o) {
       const View from = o.input(from_type, 1, n), to = o.output(to_type, 1, n);
