@@ -37,7 +37,8 @@ Rows<const T> rows_of(const ConstView& view) {
 inline bool multiple_of_16(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
 
 /// Calls f with N, how many elements one access may take: 16 bytes of T's where the width, the first byte and the
-/// distance of the rows allow it in each of the views, else one.  T is the narrowest of their types.
+/// distance of the rows allow it in each of the views, else one.  Where their types differ T is float, with 8 bytes of
+/// bf16 beside 16 of fp32: stores of 32 bytes a thread would come to the cache in two halves of each sector.
 template <typename T, typename F>
 void with_piece(int64_t cols, std::initializer_list<ConstView> views, const F& f) {
   constexpr int wide = elements_of_16_bytes<T>;
@@ -66,6 +67,21 @@ __device__ inline int64_t row_of_thread() { return static_cast<int64_t>(blockIdx
 template <int N, typename F>
 __device__ void for_pieces(int64_t cols, const F& f) {
   for (int64_t i = static_cast<int64_t>(threadIdx.x) * N; i < cols; i += static_cast<int64_t>(blockDim.x) * N) f(i);
+}
+
+/// load(k, i), then use(k, i), for `together` pieces at a time: a compiler cannot know that what is stored is not what
+/// is loaded next, and would have each load wait for the store before it.
+template <int N, int together, typename Load, typename Use>
+__device__ void for_pieces_together(int64_t cols, const Load& load, const Use& use) {
+  const int64_t step = static_cast<int64_t>(blockDim.x) * N;
+  for (int64_t first = static_cast<int64_t>(threadIdx.x) * N; first < cols; first += together * step) {
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (first + k * step < cols) load(k, first + k * step);
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (first + k * step < cols) use(k, first + k * step);
+  }
 }
 
 /// f(p, i) for the same pieces, the first `kept` of them unrolled: p is their number, a constant, for an array in
