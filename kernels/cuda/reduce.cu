@@ -5,22 +5,25 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int row_lanes = block_threads / 32;  // the warps of a block go through a chunk's rows side by side
-
-/// sums[chunk, c] = (or +=) Σ x[r,c] over the rows of a chunk.  A lane has N columns; each warp adds every
-/// row_lanes-th row, then the warps' sums are added in their order.
-template <typename T, int N>
-__global__ void __launch_bounds__(block_threads)
+/// sums[chunk, c] = (or +=) Σ x[r,c] over the rows of a chunk.  A lane has N columns; each of the block's warps adds
+/// every warps-th row, then their sums are added in their order.
+template <typename T, int N, int warps>
+__global__ void __launch_bounds__(warps * 32, 1024 / (warps * 32))
     column_sums_kernel(Rows<const T> x, int64_t rows, int64_t cols, int64_t rows_of_chunk, float* sums, Write mode) {
-  __shared__ float partial[row_lanes][32 * N];
+  constexpr int together = 8;  // rows whose loads do not wait for each other
+  __shared__ float partial[warps][32 * N];
   const int64_t column = (static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x) * N;
-  const int64_t first = blockIdx.y * rows_of_chunk, end = min(rows, first + rows_of_chunk);
+  const int64_t begin = blockIdx.y * rows_of_chunk, end = min(rows, begin + rows_of_chunk);
   float sum[N] = {};
-  if (column < cols) {
-#pragma unroll 4
-    for (int64_t row = first + threadIdx.y; row < end; row += row_lanes) {
+  for (int64_t first = begin + threadIdx.y; first < end && column < cols; first += warps * together) {
+    Packed<T, N> packed[together] = {};  // zeros, which add nothing, behind the last row
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (first + k * warps < end) load(x[first + k * warps] + column, packed[k]);
+#pragma unroll
+    for (int k = 0; k < together; ++k) {
       float values[N];
-      load(x[row] + column, values);
+      unpack(packed[k], values);
       for (int j = 0; j < N; ++j) sum[j] += values[j];
     }
   }
@@ -30,7 +33,7 @@ __global__ void __launch_bounds__(block_threads)
   float* const to = sums + blockIdx.y * cols + column;
   for (int j = 0; j < N; ++j) {
     float total = mode == Write::accumulate ? to[j] : 0;
-    for (int warp = 0; warp < row_lanes; ++warp) total += partial[warp][j * 32 + threadIdx.x];
+    for (int warp = 0; warp < warps; ++warp) total += partial[warp][j * 32 + threadIdx.x];
     to[j] = total;
   }
 }
@@ -44,13 +47,14 @@ int64_t chunks_of(int64_t rows, int64_t cols) {
                              std::max<int64_t>(rows / least_rows_of_chunk, 1));
 }
 
+template <int warps>
 void column_sums(cudaStream_t stream, const char* kernel, ConstView x, int64_t chunks, float* sums, Write mode) {
   with_compute_type(x.dtype, [&](auto type) {
     using T = decltype(type);
     with_piece<T>(x.cols, {x}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
       const dim3 grid(blocks(ceil_div(x.cols, 32 * N)), blocks(chunks));
-      launch({kernel, grid, dim3(32, row_lanes), 0, stream}, column_sums_kernel<T, N>, rows_of<T>(x), x.rows, x.cols,
+      launch({kernel, grid, dim3(32, warps), 0, stream}, column_sums_kernel<T, N, warps>, rows_of<T>(x), x.rows, x.cols,
              ceil_div(x.rows, chunks), sums, mode);
     });
   });
@@ -105,20 +109,22 @@ int64_t norm_blocks(int64_t n) { return std::min<int64_t>(ceil_div(n, 16 * block
 }  // namespace
 
 void add_column_sums(cudaStream_t stream, ConstView x, float* sums) {
-  column_sums(stream, "add_column_sums", x, 1, sums, Write::accumulate);
+  constexpr int warps = 16;  // there are few blocks, and their rows are to be fetched at once
+  column_sums<warps>(stream, "add_column_sums", x, 1, sums, Write::accumulate);
 }
 
 int64_t bias_backward_scratch_bytes(int64_t T, int64_t O) { return chunks_of(T, O) * O * int64_t{sizeof(float)}; }
 
 void bias_backward(cudaStream_t stream, ConstView dy, View db, void* scratch) {
   if (dy.rows == 0) return;
+  constexpr int bias_warps = 8;
   const int64_t chunks = chunks_of(dy.rows, dy.cols);
   if (chunks == 1) {
-    column_sums(stream, "bias_backward", dy, 1, db.as<float>(), Write::accumulate);
+    column_sums<bias_warps>(stream, "bias_backward", dy, 1, db.as<float>(), Write::accumulate);
     return;
   }
   auto* const partials = static_cast<float*>(scratch);
-  column_sums(stream, "bias_backward", dy, chunks, partials, Write::overwrite);
+  column_sums<bias_warps>(stream, "bias_backward", dy, chunks, partials, Write::overwrite);
   add_column_sums(stream, ConstView(partials, DType::f32, chunks, dy.cols), db.as<float>());
 }
 

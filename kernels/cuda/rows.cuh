@@ -84,16 +84,21 @@ __device__ void for_pieces_together(int64_t cols, const Load& load, const Use& u
   }
 }
 
-/// f(p, i) for the same pieces, the first `kept` of them unrolled: p is their number, a constant, for an array in
-/// registers that keeps them from one pass over the row to the next.  The others, of very wide rows, have p = kept.
+/// f(p, i) for the first `kept` of those pieces, unrolled: p is their number, a constant, for an array in registers
+/// that keeps them from one pass over the row to the next.  Loads that are not to wait for each other are a pass of
+/// their own.
 template <int N, int kept, typename F>
 __device__ void for_kept_pieces(int64_t cols, const F& f) {
-  const int64_t step = static_cast<int64_t>(blockDim.x) * N;
-  int64_t i = static_cast<int64_t>(threadIdx.x) * N;
+  const int64_t step = static_cast<int64_t>(blockDim.x) * N, first = static_cast<int64_t>(threadIdx.x) * N;
 #pragma unroll
-  for (int p = 0; p < kept; ++p, i += step)
-    if (i < cols) f(p, i);
-  for (; i < cols; i += step) f(kept, i);
+  for (int p = 0; p < kept; ++p)
+    if (first + p * step < cols) f(p, first + p * step);
+}
+/// f(i) for the pieces behind those, of very wide rows.
+template <int N, int kept, typename F>
+__device__ void for_other_pieces(int64_t cols, const F& f) {
+  const int64_t step = static_cast<int64_t>(blockDim.x) * N;
+  for (int64_t i = static_cast<int64_t>(threadIdx.x) * N + kept * step; i < cols; i += step) f(i);
 }
 
 /// Σ value over the threads of a row, the same bits in each of them.  Every thread of the block calls it; `partial`:

@@ -33,13 +33,19 @@ __global__ void __launch_bounds__(block_threads)
   if (i >= T) return;
   const Occurrence mine = runs[i];
   const int32_t own = i / length, group = own / ways * ways;
-  int32_t before[ways] = {};  // in each run of the group: bisections that do not wait for each other
+  int32_t before[ways] = {};  // in each run of the group
   for (int32_t step = length; step > 0; step /= 2) {
+    int32_t tokens[ways], last[ways];  // bisections that do not wait for each other
 #pragma unroll
     for (int r = 0; r < ways; ++r) {
-      const int32_t first = (group + r) * length, last = first + before[r] + step - 1;
+      last[r] = (group + r) * length + before[r] + step - 1;
+      tokens[r] = runs[min(last[r], T - 1)].token;
+    }
+#pragma unroll
+    for (int r = 0; r < ways; ++r) {
+      const int32_t end = min((group + r + 1) * length, T);
       const int32_t below = mine.token + (group + r < own ? 1 : 0);  // equal tokens of earlier runs come before
-      if (last < min(first + length, T) && runs[last].token < below) before[r] += step;
+      if (last[r] < end && tokens[r] < below) before[r] += step;
     }
   }
   int32_t place = group * length;
