@@ -9,17 +9,19 @@ namespace {
 /// every warps-th row, then their sums are added in their order.
 template <typename T, int N, int warps>
 __global__ void __launch_bounds__(warps * 32, 1024 / (warps * 32))
-    column_sums_kernel(Rows<const T> x, int64_t rows, int64_t cols, int64_t rows_of_chunk, float* sums, Write mode) {
+    column_sums_kernel(Rows<const T> x, int rows, int64_t cols, int rows_of_chunk, float* sums, Write mode) {
   constexpr int together = 8;  // rows whose loads do not wait for each other
   __shared__ float partial[warps][32 * N];
   const int64_t column = (static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x) * N;
-  const int64_t begin = blockIdx.y * rows_of_chunk, end = min(rows, begin + rows_of_chunk);
+  const int begin = static_cast<int>(blockIdx.y) * rows_of_chunk, end = min(rows, begin + rows_of_chunk);
+  const int64_t step = warps * x.stride;
   float sum[N] = {};
-  for (int64_t first = begin + threadIdx.y; first < end && column < cols; first += warps * together) {
+  for (int row = begin + static_cast<int>(threadIdx.y); row < end && column < cols; row += warps * together) {
+    const T* const at = x[row] + column;
     Packed<T, N> packed[together] = {};  // zeros, which add nothing, behind the last row
 #pragma unroll
     for (int k = 0; k < together; ++k)
-      if (first + k * warps < end) load(x[first + k * warps] + column, packed[k]);
+      if (row + k * warps < end) load(at + k * step, packed[k]);
 #pragma unroll
     for (int k = 0; k < together; ++k) {
       float values[N];
@@ -54,8 +56,8 @@ void column_sums(cudaStream_t stream, const char* kernel, ConstView x, int64_t c
     with_piece<T>(x.cols, {x}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
       const dim3 grid(blocks(ceil_div(x.cols, 32 * N)), blocks(chunks));
-      launch({kernel, grid, dim3(32, warps), 0, stream}, column_sums_kernel<T, N, warps>, rows_of<T>(x), x.rows, x.cols,
-             ceil_div(x.rows, chunks), sums, mode);
+      launch({kernel, grid, dim3(32, warps), 0, stream}, column_sums_kernel<T, N, warps>, rows_of<T>(x),
+             narrow<int>(x.rows), x.cols, narrow<int>(ceil_div(x.rows, chunks)), sums, mode);
     });
   });
 }
@@ -69,6 +71,8 @@ __device__ double square(float x) {
   return wide * wide;
 }
 
+constexpr int norm_blocks_at_a_time = 4;  // on a processor
+
 __device__ double block_sum(double value, double* partial) {
   for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(whole_warp, value, offset);
   if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
@@ -80,15 +84,21 @@ __device__ double block_sum(double value, double* partial) {
 
 /// partials[block] = Σ x² over every gridDim.x-th piece of N elements for each thread; the n % N last are block 0's.
 template <int N>
-__global__ void __launch_bounds__(block_threads) squared_norm_kernel(const float* x, int64_t n, double* partials) {
+__global__ void __launch_bounds__(block_threads, norm_blocks_at_a_time)
+    squared_norm_kernel(const float* x, int64_t n, double* partials) {
+  constexpr int together = 4;  // pieces whose loads do not wait for each other
   __shared__ double partial[block_threads / 32];
   const int64_t pieces = n / N, step = static_cast<int64_t>(gridDim.x) * block_threads;
   double sum = 0;
-#pragma unroll 4
-  for (int64_t piece = static_cast<int64_t>(blockIdx.x) * block_threads + threadIdx.x; piece < pieces; piece += step) {
-    float values[N];
-    load(x + piece * N, values);
-    for (int j = 0; j < N; ++j) sum += square(values[j]);
+  for (int64_t piece = static_cast<int64_t>(blockIdx.x) * block_threads + threadIdx.x; piece < pieces;
+       piece += together * step) {
+    float values[together][N] = {};  // zeros, which add nothing, behind the last piece
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (piece + k * step < pieces) load(x + (piece + k * step) * N, values[k]);
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      for (int j = 0; j < N; ++j) sum += square(values[k][j]);
   }
   if (blockIdx.x == 0 && threadIdx.x < n % N) sum += square(x[pieces * N + threadIdx.x]);
   sum = block_sum(sum, partial);
@@ -104,7 +114,10 @@ __global__ void __launch_bounds__(block_threads)
   if (threadIdx.x == 0) *to += sum;
 }
 
-int64_t norm_blocks(int64_t n) { return std::min<int64_t>(ceil_div(n, 16 * block_threads), 8 * 132); }
+/// As many as an H100 has at work at a time.
+int64_t norm_blocks(int64_t n) {
+  return std::min<int64_t>(ceil_div(n, 16 * block_threads), norm_blocks_at_a_time * 132);
+}
 
 }  // namespace
 
