@@ -77,29 +77,36 @@ struct Operands {
   Packed<T, N> x, dy, dx;  // dx: what is added to, or zeros
 };
 
-/// to = the sums of the block's rows, added in their order.  Shared: D floats where there are several.
+/// What has a part of the block's shared memory: a row's threads, or a warp's where those are fewer.
+__host__ __device__ inline unsigned threads_of_part(unsigned threads_of_row) {
+  return threads_of_row > 32 ? threads_of_row : 32;
+}
+
+/// to = the sums of the block's rows: first of those in a warp, then of the warps or rows in their order.  Shared: D
+/// floats for each part, where there are several rows.
 template <int N, int kept>
-__device__ void write_sums(const float (&sums)[kept][N], uint32_t D, float* to) {
+__device__ void write_sums(float (&sums)[kept][N], uint32_t D, float* to) {
   if (blockDim.y == 1) {
     for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { store(sums[p], to + i); });
     return;
   }
-  float* const shared = dynamic_shared<float>();  // rows so narrow that all of each is kept
-  for (unsigned turn = 0; turn < blockDim.y; ++turn) {
-    if (threadIdx.y == turn) {
-      for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-        float before[N] = {};
-        if (turn > 0) load(shared + i, before);
-        for (int j = 0; j < N; ++j) before[j] += sums[p][j];
-        store(before, turn + 1 < blockDim.y ? shared + i : to + i);
-      });
-    }
-    __syncthreads();
+  for (int offset = static_cast<int>(blockDim.x); offset < 32; offset *= 2)
+    for (auto& piece : sums)
+      for (float& sum : piece) sum += __shfl_xor_sync(whole_warp, sum, offset);
+  float* const shared = dynamic_shared<float>();
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x, threads = threads_of_part(blockDim.x);
+  if (thread % threads < blockDim.x)
+    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { store(sums[p], shared + thread / threads * D + i); });
+  __syncthreads();
+  for (uint32_t i = thread; i < D; i += backward_threads) {
+    float sum = 0;
+    for (unsigned part = 0; part < backward_threads / threads; ++part) sum += shared[part * D + i];
+    to[i] = sum;
   }
 }
 
 /// dx = (or +=) r (dy·w - x̂ mean(dy·w·x̂)); partials[block, :] = Σ dy·x̂ over the rows of the block: every gridDim.x-th
-/// of those that it can take at a time.  Shared: D floats where a block takes several.
+/// of those that it can take at a time.  Shared: as write_sums() says.
 /// With one kept piece a row has no others.
 template <typename T, int N, int kept>
 __global__ void __launch_bounds__(backward_threads, kept == 1 ? 2 : 1)
@@ -190,10 +197,11 @@ int64_t launch_backward(cudaStream_t stream, ConstView x, ConstView w, const flo
   const Heads heads{narrow<uint32_t>(x.cols / w.cols), narrow<uint32_t>(w.cols)};
   const auto rows = narrow<int32_t>(x.rows * heads.count);
   const dim3 block = backward_block(w.cols / N);
-  const size_t shared = block.y > 1 ? static_cast<size_t>(w.cols) * sizeof(float) : 0;
+  const size_t parts = block.y > 1 ? backward_threads / threads_of_part(block.x) : 0;
   const int64_t grid = std::min<int64_t>(ceil_div(rows, block.y), most_partials);
-  launch({"rmsnorm_backward", dim3(blocks(grid)), block, shared, stream}, backward_kernel<T, N, kept>, heads,
-         rows_of<T>(x), w.as<T>(), inv_rms, rows_of<T>(dy), rows_of<T>(dx), mode, partials.as<float>(), rows);
+  launch({"rmsnorm_backward", dim3(blocks(grid)), block, parts * static_cast<size_t>(w.cols) * sizeof(float), stream},
+         backward_kernel<T, N, kept>, heads, rows_of<T>(x), w.as<T>(), inv_rms, rows_of<T>(dy), rows_of<T>(dx), mode,
+         partials.as<float>(), rows);
   return grid;
 }
 
