@@ -58,8 +58,8 @@ double Bench::seconds_of(const std::vector<Call>& calls) {
   if (estimate > s_.seconds) return estimate;
   const auto runs = std::clamp<int64_t>(static_cast<int64_t>(s_.seconds / samples / estimate), 1, 100 * all);
   const int taken = std::clamp(static_cast<int>(s_.seconds / (estimate * static_cast<double>(runs))), 3, samples);
-  std::vector<double> seconds;
-  for (int sample = 0; sample < taken; ++sample) seconds.push_back(timed(calls, runs));
+  std::vector<double> seconds(static_cast<size_t>(taken));
+  for (double& sample : seconds) sample = timed(calls, runs);
   std::nth_element(seconds.begin(), seconds.begin() + taken / 2, seconds.end());
   return seconds[static_cast<size_t>(taken / 2)];
 }
