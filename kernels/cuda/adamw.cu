@@ -66,7 +66,7 @@ void adamw(cudaStream_t stream, const AdamWStep& step, int64_t n, float* master,
   const Factors f = factors_of(step);
   with_compute_type(no_copy ? DType::f32 : weights.dtype, [&](auto type) {
     using T = decltype(type);
-    constexpr int wide = elements_of_16_bytes<T>;
+    constexpr int wide = elements_of_16_bytes<float>;
     const State<T> state{master, exp_avg, exp_avg_sq, gradient, no_copy ? nullptr : weights.as<T>()};
     const bool aligned = multiple_of_16(master) && multiple_of_16(exp_avg) && multiple_of_16(exp_avg_sq) &&
                          multiple_of_16(gradient) && multiple_of_16(state.weights);

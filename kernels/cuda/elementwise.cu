@@ -11,11 +11,15 @@ __global__ void __launch_bounds__(block_threads)
   if (row >= rows) return;
   const From* const x = from[row];
   To* const y = to[row];
-  for_pieces<N>(cols, [&](int64_t i) {
-    float values[N];
-    load(x + i, values);
-    store(values, y + i);
-  });
+  constexpr int together = 4;
+  Packed<From, N> pieces[together];
+  for_pieces_together<N, together>(
+      cols, [&](int k, int64_t i) { load(x + i, pieces[k]); },
+      [&](int k, int64_t i) {
+        float values[N];
+        unpack(pieces[k], values);
+        store(values, y + i);
+      });
 }
 
 /// Rows of one length.
@@ -24,8 +28,8 @@ void cast_rows(cudaStream_t stream, ConstView from, View to) {
     with_compute_type(to.dtype, [&](auto to_type) {
       using From = decltype(from_type);
       using To = decltype(to_type);
-      using Narrower = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
-      with_piece<Narrower>(to.cols, {from, to}, [&](auto piece) {
+      using Wider = std::conditional_t<sizeof(From) < sizeof(To), To, From>;
+      with_piece<Wider>(to.cols, {from, to}, [&](auto piece) {
         constexpr int N = decltype(piece)::value;
         const dim3 block = row_block(to.cols / N);
         launch({"cast", row_grid(to.rows, block), block, 0, stream}, cast_kernel<From, To, N>, rows_of<From>(from),
@@ -43,7 +47,7 @@ void cast(cudaStream_t stream, ConstView from, View to) {
     return;
   }
   // Contiguous elements make rows of one block's work, and one short row.
-  constexpr int64_t width = block_threads * 2 * elements_of_16_bytes<bf16>;
+  constexpr int64_t width = block_threads * 4 * elements_of_16_bytes<float>;
   const int64_t n = to.size(), full = n / width, rest = n - full * width;
   cast_rows(stream, ConstView(from.data, from.dtype, full, width), View(to.data, to.dtype, full, width));
   cast_rows(stream, ConstView(from.data, from.dtype, 1, n).cols_from(full * width, rest),

@@ -1,16 +1,20 @@
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/sort_tokens.h"
 
 namespace tessera::cuda {
 namespace {
 
-/// to[0 … N-1] = from[0 … N-1], every bit.
+/// to = from, every bit: the thread's part of a row.
 template <typename T, int N>
-__device__ void move_piece(const T* from, T* to) {
-  if constexpr (N == 1)
-    *to = *from;
-  else
-    *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(from);
+__device__ void move_row(const T* from, T* to, int64_t cols) {
+  using Piece = std::conditional_t<N == 1, T, uint4>;
+  static_assert(sizeof(Piece) == N * sizeof(T));
+  constexpr int together = 2;
+  Piece pieces[together];
+  for_pieces_together<N, together>(
+      cols, [&](int k, int64_t i) { pieces[k] = *reinterpret_cast<const Piece*>(from + i); },
+      [&](int k, int64_t i) { *reinterpret_cast<Piece*>(to + i) = pieces[k]; });
 }
 
 template <typename T, int N>
@@ -18,9 +22,7 @@ __global__ void __launch_bounds__(block_threads)
     embedding_forward_kernel(const int32_t* tokens, Rows<const T> table, Rows<T> y, int64_t rows, int64_t cols) {
   const int64_t row = row_of_thread();
   if (row >= rows) return;
-  const T* const from = table[tokens[row]];
-  T* const to = y[row];
-  for_pieces<N>(cols, [&](int64_t i) { move_piece<T, N>(from + i, to + i); });
+  move_row<T, N>(table[tokens[row]], y[row], cols);
 }
 
 /// Each row of y looks for itself among the S chosen ones, which are in ascending order.
@@ -39,69 +41,58 @@ __global__ void __launch_bounds__(block_threads)
   }
   T* const to = y[row];
   if (first < S && chosen[first] == row) {
-    const T* const from = x[first];
-    for_pieces<N>(cols, [&](int64_t i) { move_piece<T, N>(from + i, to + i); });
+    move_row<T, N>(x[first], to, cols);
   } else {
     const float zero[N] = {};
     for_pieces<N>(cols, [&](int64_t i) { store(zero, to + i); });
   }
 }
 
-/// A place of the batch, and what stands there.
-struct Occurrence {
-  int32_t token, t;
-};
+constexpr int backward_threads = 128;
 
-/// sorted = the T tokens in ascending order, equal ones in the order of t: each thread counts what comes before its
-/// own.
-__global__ void __launch_bounds__(block_threads)
-    sort_tokens_kernel(const int32_t* tokens, int32_t T, Occurrence* sorted) {
-  __shared__ int32_t tile[block_threads];
-  const int32_t t = static_cast<int32_t>(blockIdx.x) * block_threads + static_cast<int32_t>(threadIdx.x);
-  const int32_t mine = t < T ? tokens[t] : 0;
-  int32_t before = 0;
-  for (int32_t first = 0; first < T; first += block_threads) {
-    const int32_t other = first + static_cast<int32_t>(threadIdx.x);
-    __syncthreads();
-    tile[threadIdx.x] = other < T ? tokens[other] : INT32_MAX;
-    __syncthreads();
-    if (first + block_threads <= t - static_cast<int32_t>(threadIdx.x)) {  // a tile that lies before the block's own
-      for (const int32_t token : tile) before += token <= mine ? 1 : 0;
-    } else {
-      for (int32_t j = 0; j < block_threads; ++j) before += tile[j] < mine + (first + j < t ? 1 : 0) ? 1 : 0;
-    }
-  }
-  if (t < T) sorted[before] = {mine, t};
-}
-
-/// The block of a token's first place adds the gradients of all its places, which follow in `sorted`.
+/// The block of a token's first place adds the gradients of all its places, which follow in `sorted`: those of one
+/// piece of the row a thread.
 template <typename T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(backward_threads)
     embedding_backward_kernel(const Occurrence* sorted, int32_t count, Rows<const T> dy, Rows<float> dtable,
                               int64_t cols) {
-  constexpr int together = 4;  // rows whose loads do not wait for each other
+  constexpr int together = 8;  // rows whose loads do not wait for each other; frequent tokens have hundreds
   const auto first = static_cast<int32_t>(blockIdx.x);
   const int32_t token = sorted[first].token;
   if (first > 0 && sorted[first - 1].token == token) return;
-  float* const to = dtable[token];
-  for_pieces<N>(cols, [&](int64_t i) {
-    float sum[N];
-    load(to + i, sum);
-    for (int32_t place = first; place < count && sorted[place].token == token; place += together) {
-      float values[together][N];
-      bool same[together];
+  const int64_t i = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * N;
+  if (i >= cols) return;
+
+  int32_t next[together];  // rows of dy, -1 behind the last
+  const auto look_up = [&](int32_t place) {
 #pragma unroll
-      for (int k = 0; k < together; ++k) {
-        same[k] = place + k < count && sorted[place + k].token == token;
-        if (same[k]) load(dy[sorted[place + k].t] + i, values[k]);
-      }
-#pragma unroll
-      for (int k = 0; k < together; ++k)
-        for (int j = 0; j < N; ++j)
-          if (same[k]) sum[j] += values[k][j];
+    for (int k = 0; k < together; ++k) {
+      const Occurrence at = place + k < count ? sorted[place + k] : Occurrence{-1, -1};
+      next[k] = at.token == token ? at.t : -1;
     }
-    store(sum, to + i);
-  });
+  };
+  float* const to = dtable[token] + i;
+  float sum[N];
+  load(to, sum);
+  look_up(first);
+  for (int32_t place = first + together; next[0] >= 0; place += together) {
+    Packed<T, N> packed[together];
+    bool there[together];
+#pragma unroll
+    for (int k = 0; k < together; ++k) {
+      there[k] = next[k] >= 0;
+      if (there[k]) load(dy[next[k]] + i, packed[k]);
+    }
+    look_up(place);  // while those are on their way
+#pragma unroll
+    for (int k = 0; k < together; ++k) {
+      float values[N];
+      unpack(packed[k], values);
+      for (int j = 0; j < N; ++j)
+        if (there[k]) sum[j] += values[j];
+    }
+  }
+  store(sum, to);
 }
 
 }  // namespace
@@ -118,20 +109,21 @@ void embedding_forward(cudaStream_t stream, const int32_t* tokens, ConstView tab
   });
 }
 
-int64_t embedding_backward_scratch_bytes(int64_t T) { return T * int64_t{sizeof(Occurrence)}; }
+int64_t embedding_backward_scratch_bytes(int64_t T) { return 2 * T * int64_t{sizeof(Occurrence)}; }
 
 void embedding_backward(cudaStream_t stream, const int32_t* tokens, ConstView dy, View dtable, void* scratch) {
-  const auto T = narrow<int32_t>(dy.rows);
-  auto* const sorted = static_cast<Occurrence*>(scratch);
-  launch({"sort_tokens", dim3(blocks(ceil_div(T, block_threads))), dim3(block_threads), 0, stream}, sort_tokens_kernel,
-         tokens, T, sorted);
+  const int64_t T = dy.rows;
+  if (T == 0) return;
+  const Occurrence* const sorted = sort_tokens(stream, tokens, T, static_cast<Occurrence*>(scratch));
   with_compute_type(dy.dtype, [&](auto type) {
     using Element = decltype(type);
-    with_piece<Element>(dy.cols, {dy, dtable}, [&](auto piece) {
+    with_piece<float>(dy.cols, {dy, dtable}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
-      const auto threads = static_cast<unsigned>(std::clamp<int64_t>(round_up(dy.cols / N, 32), 32, block_threads));
-      launch({"embedding_backward", dim3(blocks(T)), dim3(threads), 0, stream}, embedding_backward_kernel<Element, N>,
-             sorted, T, rows_of<Element>(dy), rows_of<float>(dtable), dy.cols);
+      const auto threads =
+          static_cast<unsigned>(std::min<int64_t>(round_up(ceil_div(dy.cols, N), 32), backward_threads));
+      launch({"embedding_backward", dim3(blocks(T), blocks(ceil_div(dy.cols, N * threads))), dim3(threads), 0, stream},
+             embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy),
+             rows_of<float>(dtable), dy.cols);
     });
   });
 }

@@ -11,6 +11,10 @@ namespace tessera::cuda {
 /// `value` as one side of a grid; throws where no grid has so many blocks.
 unsigned blocks(int64_t value);
 
+/// The most shared memory that a block of this GPU may have; what a kernel gets of it decides where it keeps something,
+/// and never what it computes.
+int64_t largest_shared_bytes();
+
 /// What a kernel runs on.
 struct Launch {
   const char* kernel;  ///< its name, for errors

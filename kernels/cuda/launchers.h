@@ -23,7 +23,7 @@ void squared_norm(cudaStream_t stream, const float* x, int64_t n, double* sum, v
 // ---- embedding.cu ----
 
 void embedding_forward(cudaStream_t stream, const int32_t* tokens, ConstView table, View y);
-/// Sorts the tokens by counting, in T² comparisons.
+/// Tokens below 2^23; T at most 2^26.
 int64_t embedding_backward_scratch_bytes(int64_t T);
 void embedding_backward(cudaStream_t stream, const int32_t* tokens, ConstView dy, View dtable, void* scratch);
 void scatter_rows(cudaStream_t stream, const int32_t* rows, ConstView x, View y);

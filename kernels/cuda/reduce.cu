@@ -5,22 +5,27 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int row_lanes = block_threads / 32;  // the warps of a block go through a chunk's rows side by side
-
-/// sums[chunk, c] = (or +=) Σ x[r,c] over the rows of a chunk.  A lane has N columns; each warp adds every
-/// row_lanes-th row, then the warps' sums are added in their order.
-template <typename T, int N>
-__global__ void __launch_bounds__(block_threads)
-    column_sums_kernel(Rows<const T> x, int64_t rows, int64_t cols, int64_t rows_of_chunk, float* sums, Write mode) {
-  __shared__ float partial[row_lanes][32 * N];
+/// sums[chunk, c] = (or +=) Σ x[r,c] over the rows of a chunk.  A lane has N columns; each of the block's warps adds
+/// every warps-th row, then their sums are added in their order.
+template <typename T, int N, int warps>
+__global__ void __launch_bounds__(warps * 32, 1024 / (warps * 32))
+    column_sums_kernel(Rows<const T> x, int rows, int64_t cols, int rows_of_chunk, float* sums, Write mode) {
+  constexpr int together = 8;  // rows whose loads do not wait for each other
+  __shared__ float partial[warps][32 * N];
   const int64_t column = (static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x) * N;
-  const int64_t first = blockIdx.y * rows_of_chunk, end = min(rows, first + rows_of_chunk);
+  const int begin = static_cast<int>(blockIdx.y) * rows_of_chunk, end = min(rows, begin + rows_of_chunk);
+  const int64_t step = warps * x.stride;
   float sum[N] = {};
-  if (column < cols) {
-#pragma unroll 4
-    for (int64_t row = first + threadIdx.y; row < end; row += row_lanes) {
+  for (int row = begin + static_cast<int>(threadIdx.y); row < end && column < cols; row += warps * together) {
+    const T* const at = x[row] + column;
+    Packed<T, N> packed[together] = {};  // zeros, which add nothing, behind the last row
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (row + k * warps < end) load(at + k * step, packed[k]);
+#pragma unroll
+    for (int k = 0; k < together; ++k) {
       float values[N];
-      load(x[row] + column, values);
+      unpack(packed[k], values);
       for (int j = 0; j < N; ++j) sum[j] += values[j];
     }
   }
@@ -30,7 +35,7 @@ __global__ void __launch_bounds__(block_threads)
   float* const to = sums + blockIdx.y * cols + column;
   for (int j = 0; j < N; ++j) {
     float total = mode == Write::accumulate ? to[j] : 0;
-    for (int warp = 0; warp < row_lanes; ++warp) total += partial[warp][j * 32 + threadIdx.x];
+    for (int warp = 0; warp < warps; ++warp) total += partial[warp][j * 32 + threadIdx.x];
     to[j] = total;
   }
 }
@@ -44,14 +49,15 @@ int64_t chunks_of(int64_t rows, int64_t cols) {
                              std::max<int64_t>(rows / least_rows_of_chunk, 1));
 }
 
+template <int warps>
 void column_sums(cudaStream_t stream, const char* kernel, ConstView x, int64_t chunks, float* sums, Write mode) {
   with_compute_type(x.dtype, [&](auto type) {
     using T = decltype(type);
     with_piece<T>(x.cols, {x}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
       const dim3 grid(blocks(ceil_div(x.cols, 32 * N)), blocks(chunks));
-      launch({kernel, grid, dim3(32, row_lanes), 0, stream}, column_sums_kernel<T, N>, rows_of<T>(x), x.rows, x.cols,
-             ceil_div(x.rows, chunks), sums, mode);
+      launch({kernel, grid, dim3(32, warps), 0, stream}, column_sums_kernel<T, N, warps>, rows_of<T>(x),
+             narrow<int>(x.rows), x.cols, narrow<int>(ceil_div(x.rows, chunks)), sums, mode);
     });
   });
 }
@@ -65,6 +71,8 @@ __device__ double square(float x) {
   return wide * wide;
 }
 
+constexpr int norm_blocks_at_a_time = 4;  // on a processor
+
 __device__ double block_sum(double value, double* partial) {
   for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(whole_warp, value, offset);
   if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
@@ -76,15 +84,21 @@ __device__ double block_sum(double value, double* partial) {
 
 /// partials[block] = Σ x² over every gridDim.x-th piece of N elements for each thread; the n % N last are block 0's.
 template <int N>
-__global__ void __launch_bounds__(block_threads) squared_norm_kernel(const float* x, int64_t n, double* partials) {
+__global__ void __launch_bounds__(block_threads, norm_blocks_at_a_time)
+    squared_norm_kernel(const float* x, int64_t n, double* partials) {
+  constexpr int together = 4;  // pieces whose loads do not wait for each other
   __shared__ double partial[block_threads / 32];
   const int64_t pieces = n / N, step = static_cast<int64_t>(gridDim.x) * block_threads;
   double sum = 0;
-#pragma unroll 4
-  for (int64_t piece = static_cast<int64_t>(blockIdx.x) * block_threads + threadIdx.x; piece < pieces; piece += step) {
-    float values[N];
-    load(x + piece * N, values);
-    for (int j = 0; j < N; ++j) sum += square(values[j]);
+  for (int64_t piece = static_cast<int64_t>(blockIdx.x) * block_threads + threadIdx.x; piece < pieces;
+       piece += together * step) {
+    float values[together][N] = {};  // zeros, which add nothing, behind the last piece
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (piece + k * step < pieces) load(x + (piece + k * step) * N, values[k]);
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      for (int j = 0; j < N; ++j) sum += square(values[k][j]);
   }
   if (blockIdx.x == 0 && threadIdx.x < n % N) sum += square(x[pieces * N + threadIdx.x]);
   sum = block_sum(sum, partial);
@@ -100,25 +114,30 @@ __global__ void __launch_bounds__(block_threads)
   if (threadIdx.x == 0) *to += sum;
 }
 
-int64_t norm_blocks(int64_t n) { return std::min<int64_t>(ceil_div(n, 16 * block_threads), 8 * 132); }
+/// As many as an H100 has at work at a time.
+int64_t norm_blocks(int64_t n) {
+  return std::min<int64_t>(ceil_div(n, 16 * block_threads), norm_blocks_at_a_time * 132);
+}
 
 }  // namespace
 
 void add_column_sums(cudaStream_t stream, ConstView x, float* sums) {
-  column_sums(stream, "add_column_sums", x, 1, sums, Write::accumulate);
+  constexpr int warps = 16;  // there are few blocks, and their rows are to be fetched at once
+  column_sums<warps>(stream, "add_column_sums", x, 1, sums, Write::accumulate);
 }
 
 int64_t bias_backward_scratch_bytes(int64_t T, int64_t O) { return chunks_of(T, O) * O * int64_t{sizeof(float)}; }
 
 void bias_backward(cudaStream_t stream, ConstView dy, View db, void* scratch) {
   if (dy.rows == 0) return;
+  constexpr int bias_warps = 8;
   const int64_t chunks = chunks_of(dy.rows, dy.cols);
   if (chunks == 1) {
-    column_sums(stream, "bias_backward", dy, 1, db.as<float>(), Write::accumulate);
+    column_sums<bias_warps>(stream, "bias_backward", dy, 1, db.as<float>(), Write::accumulate);
     return;
   }
   auto* const partials = static_cast<float*>(scratch);
-  column_sums(stream, "bias_backward", dy, chunks, partials, Write::overwrite);
+  column_sums<bias_warps>(stream, "bias_backward", dy, chunks, partials, Write::overwrite);
   add_column_sums(stream, ConstView(partials, DType::f32, chunks, dy.cols), db.as<float>());
 }
 

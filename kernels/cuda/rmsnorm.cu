@@ -8,159 +8,215 @@ namespace {
 // Both norms are one: a row of x is `heads` pieces of D = w.cols elements, here rows of their own, and the norm of a
 // whole row is that with one head.  r = inv_rms, x̂ = x·r, y = x̂·w.
 
-/// The rows that are the heads of a matrix's rows.
-template <typename T>
-struct HeadRows {
-  Rows<T> rows;
-  int64_t heads, D;
-  __device__ T* operator[](int64_t row) const { return rows[row / heads] + row % heads * D; }
+/// Where the rows are that are the heads of a matrix's rows.
+struct Heads {
+  uint32_t count, D;
+  /// The first element of `row` of a matrix that has them.
+  template <typename T>
+  __device__ T* find(const Rows<T>& matrix, uint32_t row) const {
+    return matrix[row / count] + static_cast<int64_t>(row % count * D);
+  }
 };
-template <typename T, typename AnyView>
-auto head_rows(const AnyView& view, int64_t D) {
-  const auto rows = rows_of<T>(view);
-  return HeadRows<std::remove_pointer_t<decltype(rows.data)>>{rows, view.cols / D, D};
-}
 
 template <typename T, int N>
 __global__ void __launch_bounds__(block_threads)
-    forward_kernel(HeadRows<const T> x_rows, const T* w, float eps, HeadRows<T> y_rows, float* inv_rms, int64_t rows) {
+    forward_kernel(Heads heads, Rows<const T> x_rows, const T* w, float eps, Rows<T> y_rows, float* inv_rms,
+                   uint32_t rows) {
   __shared__ float partial[block_threads / 32];
-  const int64_t D = x_rows.D, row = row_of_thread();
+  const uint32_t D = heads.D, row = blockIdx.x * blockDim.y + threadIdx.y;
   const bool mine = row < rows;
-  const T* x = mine ? x_rows[row] : nullptr;
+  const T* x = mine ? heads.find(x_rows, row) : nullptr;
   constexpr int kept = N == 1 ? 8 : 32 / N;
-  float kept_x[kept][N];
+  Packed<T, N> kept_x[kept] = {};
   float squares = 0;
+  const auto add_squares = [&](const Packed<T, N>& packed) {
+    float xi[N];
+    unpack(packed, xi);
+    for (int j = 0; j < N; ++j) squares += xi[j] * xi[j];
+  };
   if (mine) {
-    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-      float again[N];
-      auto& xi = p < kept ? kept_x[p] : again;
-      load(x + i, xi);
-      for (int j = 0; j < N; ++j) squares += xi[j] * xi[j];
+    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { load(x + i, kept_x[p]); });
+    for_kept_pieces<N, kept>(D, [&](int p, int64_t) { add_squares(kept_x[p]); });
+    for_other_pieces<N, kept>(D, [&](int64_t i) {
+      Packed<T, N> again;
+      load(x + i, again);
+      add_squares(again);
     });
   }
   const float r = 1 / sqrtf(row_sum(squares, partial) / static_cast<float>(D) + eps);
   if (!mine) return;
   if (threadIdx.x == 0) inv_rms[row] = r;
-  T* y = y_rows[row];
-  for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-    float again[N], wi[N], yi[N];
-    auto& xi = p < kept ? kept_x[p] : again;
-    if (p == kept) load(x + i, xi);
+  T* y = heads.find(y_rows, row);
+  const auto write = [&](const Packed<T, N>& packed, int64_t i) {
+    float xi[N], wi[N], yi[N];
+    unpack(packed, xi);
     load(w + i, wi);
     for (int j = 0; j < N; ++j) yi[j] = xi[j] * r * wi[j];
     store(yi, y + i);
+  };
+  for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { write(kept_x[p], i); });
+  for_other_pieces<N, kept>(D, [&](int64_t i) {
+    Packed<T, N> again;
+    load(x + i, again);
+    write(again, i);
   });
 }
 
-constexpr int backward_threads = 512;  // of the widest rows
+constexpr int backward_threads = 512;
+
+/// A piece for each thread of a row where that suffices: so little is kept of each that two blocks run at a time.
+dim3 backward_block(int64_t pieces) {
+  unsigned threads = 1;
+  while (threads < backward_threads && threads < pieces) threads *= 2;
+  return {threads, backward_threads / threads, 1};
+}
+
+/// A piece of what a row's gradient is made from.
+template <typename T, int N>
+struct Operands {
+  Packed<T, N> x, dy, dx;  // dx: what is added to, or zeros
+};
+
+/// What has a part of the block's shared memory: a row's threads, or a warp's where those are fewer.
+__host__ __device__ inline unsigned threads_of_part(unsigned threads_of_row) {
+  return threads_of_row > 32 ? threads_of_row : 32;
+}
+
+/// to = the sums of the block's rows: first of those in a warp, then of the warps or rows in their order.  Shared: D
+/// floats for each part, where there are several rows.
+template <int N, int kept>
+__device__ void write_sums(float (&sums)[kept][N], uint32_t D, float* to) {
+  if (blockDim.y == 1) {
+    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { store(sums[p], to + i); });
+    return;
+  }
+  for (int offset = static_cast<int>(blockDim.x); offset < 32; offset *= 2)
+    for (auto& piece : sums)
+      for (float& sum : piece) sum += __shfl_xor_sync(whole_warp, sum, offset);
+  float* const shared = dynamic_shared<float>();
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x, threads = threads_of_part(blockDim.x);
+  if (thread % threads < blockDim.x)
+    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { store(sums[p], shared + thread / threads * D + i); });
+  __syncthreads();
+  for (uint32_t i = thread; i < D; i += backward_threads) {
+    float sum = 0;
+    for (unsigned part = 0; part < backward_threads / threads; ++part) sum += shared[part * D + i];
+    to[i] = sum;
+  }
+}
 
 /// dx = (or +=) r (dy·w - x̂ mean(dy·w·x̂)); partials[block, :] = Σ dy·x̂ over the rows of the block: every gridDim.x-th
-/// of those that it can take at a time.  Shared: D floats where a block takes several.
-template <typename T, int N>
-__global__ void __launch_bounds__(backward_threads)
-    backward_kernel(HeadRows<const T> x_rows, const T* w, const float* inv_rms, HeadRows<const T> dy_rows,
-                    HeadRows<T> dx_rows, Write mode, float* partials, int64_t rows) {
+/// of those that it can take at a time.  Shared: as write_sums() says.
+/// With one kept piece a row has no others.
+template <typename T, int N, int kept>
+__global__ void __launch_bounds__(backward_threads, kept == 1 ? 2 : 1)
+    backward_kernel(Heads heads, Rows<const T> x_rows, const T* w, const float* inv_rms, Rows<const T> dy_rows,
+                    Rows<T> dx_rows, Write mode, float* partials, uint32_t rows) {
   __shared__ float partial[backward_threads / 32];
-  constexpr int kept = N == 1 ? 4 : 16 / N;  // of three arrays: more would leave an H100 too few threads at a time
-  const int64_t D = x_rows.D, step = static_cast<int64_t>(gridDim.x) * blockDim.y;
-  float* const dw = partials + blockIdx.x * D;
+  const uint32_t D = heads.D, step = gridDim.x * blockDim.y;
+  float* const dw = partials + int64_t{blockIdx.x} * D;
+  const auto for_others = [&](const auto& f) {
+    if constexpr (kept > 1) for_other_pieces<N, kept>(D, f);
+  };
   float kept_dw[kept][N] = {};
-  for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
+  for_others([&](int64_t i) {
     const float zero[N] = {};
-    if (p == kept) store(zero, dw + i);
+    store(zero, dw + i);
   });
 
-  for (int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.y; first < rows; first += step) {
-    const int64_t row = first + threadIdx.y;
+  for (uint32_t first = blockIdx.x * blockDim.y; first < rows; first += step) {
+    const uint32_t row = first + threadIdx.y;
     const bool mine = row < rows;
-    const T* x = mine ? x_rows[row] : nullptr;
-    const T* dy = mine ? dy_rows[row] : nullptr;
-    float kept_x[kept][N], kept_dy[kept][N];
+    const T* x = mine ? heads.find(x_rows, row) : nullptr;
+    const T* dy = mine ? heads.find(dy_rows, row) : nullptr;
+    T* dx = mine ? heads.find(dx_rows, row) : nullptr;
+    const float r = mine ? inv_rms[row] : 0;
+    Operands<T, N> kept_row[kept] = {};
     float dot = 0;
+    const auto add_dot = [&](const Operands<T, N>& of, int64_t i) {
+      float xi[N], dyi[N], wi[N];
+      unpack(of.x, xi);
+      unpack(of.dy, dyi);
+      load(w + i, wi);
+      for (int j = 0; j < N; ++j) dot += dyi[j] * wi[j] * xi[j];
+    };
+    const auto load_row = [&](int64_t i, Operands<T, N>& to) {
+      load(x + i, to.x);
+      load(dy + i, to.dy);
+      if (mode == Write::accumulate)
+        load(dx + i, to.dx);  // asked for now, and not behind the sum
+      else
+        to.dx = {};
+    };
     if (mine) {
-      for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-        float x_again[N], dy_again[N], wi[N];
-        auto& xi = p < kept ? kept_x[p] : x_again;
-        auto& dyi = p < kept ? kept_dy[p] : dy_again;
-        load(x + i, xi);
-        load(dy + i, dyi);
-        load(w + i, wi);
-        for (int j = 0; j < N; ++j) dot += dyi[j] * wi[j] * xi[j];
+      for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { load_row(i, kept_row[p]); });
+      for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { add_dot(kept_row[p], i); });
+      for_others([&](int64_t i) {
+        Operands<T, N> again;
+        load_row(i, again);
+        add_dot(again, i);
       });
     }
-    const float r = mine ? inv_rms[row] : 0;
     const float mean = row_sum(dot, partial) * r / static_cast<float>(D);
     if (!mine) continue;  // for whole rows, and in the last round only
-    T* dx = dx_rows[row];
-    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-      float x_again[N], dy_again[N], dw_again[N], wi[N], dxi[N];
-      auto& xi = p < kept ? kept_x[p] : x_again;
-      auto& dyi = p < kept ? kept_dy[p] : dy_again;
-      auto& dwi = p < kept ? kept_dw[p] : dw_again;
-      if (p == kept) {
-        load(x + i, xi);
-        load(dy + i, dyi);
-        load(dw + i, dwi);
-      }
+    const auto write = [&](const Operands<T, N>& of, int64_t i, float(&dwi)[N]) {
+      float xi[N], dyi[N], wi[N], dxi[N];
+      unpack(of.x, xi);
+      unpack(of.dy, dyi);
+      unpack(of.dx, dxi);
       load(w + i, wi);
-      if (mode == Write::accumulate) {
-        load(dx + i, dxi);
-      } else {
-        for (int j = 0; j < N; ++j) dxi[j] = 0;
-      }
       for (int j = 0; j < N; ++j) {
         const float normed = xi[j] * r;
         dwi[j] += dyi[j] * normed;
         dxi[j] += r * (dyi[j] * wi[j] - normed * mean);
       }
-      if (p == kept) store(dwi, dw + i);
       store(dxi, dx + i);
+    };
+    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { write(kept_row[p], i, kept_dw[p]); });
+    for_others([&](int64_t i) {
+      Operands<T, N> again;
+      float dwi[N];
+      load_row(i, again);
+      load(dw + i, dwi);
+      write(again, i, dwi);
+      store(dwi, dw + i);
     });
   }
 
-  if (blockDim.y == 1) {
-    for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-      if (p < kept) store(kept_dw[p], dw + i);
-    });
-    return;
-  }
-  float* const sums = dynamic_shared<float>();  // rows so narrow that all of each is kept
-  for (unsigned turn = 0; turn < blockDim.y; ++turn) {
-    if (threadIdx.y == turn) {
-      for_kept_pieces<N, kept>(D, [&](int p, int64_t i) {
-        float before[N] = {};
-        if (p == kept) return;
-        if (turn > 0) load(sums + i, before);
-        for (int j = 0; j < N; ++j) before[j] += kept_dw[p][j];
-        store(before, turn + 1 < blockDim.y ? sums + i : dw + i);
-      });
-    }
-    __syncthreads();
-  }
+  write_sums<N, kept>(kept_dw, D, dw);
 }
 
 /// Two blocks for each of the 132 processors of an H100: all run at once, and the sums of 264 rows are little beside
 /// some thousands of rows.  The same on every GPU, or the bits were not.
 constexpr int64_t most_partials = 264;
 
-int64_t partial_rows(int64_t rows, int64_t cols) {
-  // As with the widest pieces, which make the most of a row's threads; where pieces are narrower, fewer are used.
-  const int64_t rows_of_block = row_block(cols / elements_of_16_bytes<bf16>).y;
-  return std::clamp<int64_t>(ceil_div(rows, rows_of_block), 1, most_partials);
+/// Returns how many rows of partials there are.
+template <typename T, int N, int kept>
+int64_t launch_backward(cudaStream_t stream, ConstView x, ConstView w, const float* inv_rms, ConstView dy, View dx,
+                        Write mode, const View& partials) {
+  const Heads heads{narrow<uint32_t>(x.cols / w.cols), narrow<uint32_t>(w.cols)};
+  const auto rows = narrow<int32_t>(x.rows * heads.count);
+  const dim3 block = backward_block(w.cols / N);
+  const size_t parts = block.y > 1 ? backward_threads / threads_of_part(block.x) : 0;
+  const int64_t grid = std::min<int64_t>(ceil_div(rows, block.y), most_partials);
+  launch({"rmsnorm_backward", dim3(blocks(grid)), block, parts * static_cast<size_t>(w.cols) * sizeof(float), stream},
+         backward_kernel<T, N, kept>, heads, rows_of<T>(x), w.as<T>(), inv_rms, rows_of<T>(dy), rows_of<T>(dx), mode,
+         partials.as<float>(), rows);
+  return grid;
 }
 
 }  // namespace
 
 void rmsnorm_forward(cudaStream_t stream, ConstView x, ConstView w, float eps, View y, float* inv_rms) {
-  const int64_t D = w.cols, rows = x.rows * (x.cols / D);
+  const Heads heads{narrow<uint32_t>(x.cols / w.cols), narrow<uint32_t>(w.cols)};
+  const auto rows = narrow<int32_t>(x.rows * heads.count);
   with_compute_type(x.dtype, [&](auto type) {
     using T = decltype(type);
-    with_piece<T>(D, {x, w, y}, [&](auto piece) {
+    with_piece<T>(w.cols, {x, w, y}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
-      const dim3 block = row_block(D / N);
-      launch({"rmsnorm_forward", row_grid(rows, block), block, 0, stream}, forward_kernel<T, N>, head_rows<T>(x, D),
-             w.as<T>(), eps, head_rows<T>(y, D), inv_rms, rows);
+      const dim3 block = row_block(w.cols / N);
+      launch({"rmsnorm_forward", row_grid(rows, block), block, 0, stream}, forward_kernel<T, N>, heads, rows_of<T>(x),
+             w.as<T>(), eps, rows_of<T>(y), inv_rms, rows);
     });
   });
 }
@@ -169,18 +225,16 @@ int64_t rmsnorm_backward_scratch_bytes(int64_t, int64_t cols) { return most_part
 
 void rmsnorm_backward(cudaStream_t stream, ConstView x, ConstView w, const float* inv_rms, ConstView dy, View dx,
                       Write mode, View dw, void* scratch) {
-  const int64_t D = w.cols, rows = x.rows * (x.cols / D);
-  if (rows == 0) return;
-  const View partials(scratch, DType::f32, partial_rows(rows, D), D);
+  if (x.rows == 0) return;
+  View partials(scratch, DType::f32, most_partials, w.cols);
   with_compute_type(x.dtype, [&](auto type) {
     using T = decltype(type);
-    with_piece<T>(D, {x, w, dy, dx, partials}, [&](auto piece) {
+    with_piece<T>(w.cols, {x, w, dy, dx, partials}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
-      const dim3 block = row_block(D / N, backward_threads);
-      const size_t shared = block.y > 1 ? static_cast<size_t>(D) * sizeof(float) : 0;
-      launch({"rmsnorm_backward", dim3(blocks(partials.rows)), block, shared, stream}, backward_kernel<T, N>,
-             head_rows<T>(x, D), w.as<T>(), inv_rms, head_rows<T>(dy, D), head_rows<T>(dx, D), mode,
-             partials.as<float>(), rows);
+      if (w.cols <= N * backward_threads)
+        partials.rows = launch_backward<T, N, 1>(stream, x, w, inv_rms, dy, dx, mode, partials);
+      else
+        partials.rows = launch_backward < T, N, N == 1 ? 4 : 16 / N > (stream, x, w, inv_rms, dy, dx, mode, partials);
     });
   });
   add_column_sums(stream, partials, dw.as<float>());

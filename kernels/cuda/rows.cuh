@@ -37,7 +37,8 @@ Rows<const T> rows_of(const ConstView& view) {
 inline bool multiple_of_16(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
 
 /// Calls f with N, how many elements one access may take: 16 bytes of T's where the width, the first byte and the
-/// distance of the rows allow it in each of the views, else one.  T is the narrowest of their types.
+/// distance of the rows allow it in each of the views, else one.  Where their types differ T is float, with 8 bytes of
+/// bf16 beside 16 of fp32: stores of 32 bytes a thread would come to the cache in two halves of each sector.
 template <typename T, typename F>
 void with_piece(int64_t cols, std::initializer_list<ConstView> views, const F& f) {
   constexpr int wide = elements_of_16_bytes<T>;
@@ -68,16 +69,36 @@ __device__ void for_pieces(int64_t cols, const F& f) {
   for (int64_t i = static_cast<int64_t>(threadIdx.x) * N; i < cols; i += static_cast<int64_t>(blockDim.x) * N) f(i);
 }
 
-/// f(p, i) for the same pieces, the first `kept` of them unrolled: p is their number, a constant, for an array in
-/// registers that keeps them from one pass over the row to the next.  The others, of very wide rows, have p = kept.
+/// load(k, i), then use(k, i), for `together` pieces at a time: a compiler cannot know that what is stored is not what
+/// is loaded next, and would have each load wait for the store before it.
+template <int N, int together, typename Load, typename Use>
+__device__ void for_pieces_together(int64_t cols, const Load& load, const Use& use) {
+  const int64_t step = static_cast<int64_t>(blockDim.x) * N;
+  for (int64_t first = static_cast<int64_t>(threadIdx.x) * N; first < cols; first += together * step) {
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (first + k * step < cols) load(k, first + k * step);
+#pragma unroll
+    for (int k = 0; k < together; ++k)
+      if (first + k * step < cols) use(k, first + k * step);
+  }
+}
+
+/// f(p, i) for the first `kept` of those pieces, unrolled: p is their number, a constant, for an array in registers
+/// that keeps them from one pass over the row to the next.  Loads that are not to wait for each other are a pass of
+/// their own.
 template <int N, int kept, typename F>
 __device__ void for_kept_pieces(int64_t cols, const F& f) {
-  const int64_t step = static_cast<int64_t>(blockDim.x) * N;
-  int64_t i = static_cast<int64_t>(threadIdx.x) * N;
+  const int64_t step = static_cast<int64_t>(blockDim.x) * N, first = static_cast<int64_t>(threadIdx.x) * N;
 #pragma unroll
-  for (int p = 0; p < kept; ++p, i += step)
-    if (i < cols) f(p, i);
-  for (; i < cols; i += step) f(kept, i);
+  for (int p = 0; p < kept; ++p)
+    if (first + p * step < cols) f(p, first + p * step);
+}
+/// f(i) for the pieces behind those, of very wide rows.
+template <int N, int kept, typename F>
+__device__ void for_other_pieces(int64_t cols, const F& f) {
+  const int64_t step = static_cast<int64_t>(blockDim.x) * N;
+  for (int64_t i = static_cast<int64_t>(threadIdx.x) * N + kept * step; i < cols; i += step) f(i);
 }
 
 /// Σ value over the threads of a row, the same bits in each of them.  Every thread of the block calls it; `partial`:

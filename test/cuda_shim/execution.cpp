@@ -32,7 +32,6 @@ namespace {
 constexpr unsigned lanes = 32;
 constexpr size_t most_threads = 1024;
 constexpr int shared_bytes_unasked = 48 << 10;
-constexpr int shared_bytes_asked = 99 << 10;  // of sm_89, the least of sm_80, 89, 90 and 100
 
 size_t count(const dim3& size) { return size_t{size.x} * size.y * size.z; }
 

@@ -36,6 +36,8 @@ struct Grid {
 /// Whether every GPU from sm_80 on takes the grid's sizes.
 bool possible(const Grid& grid);
 
+/// The shared memory of sm_89, the least of sm_80, 89, 90 and 100.
+constexpr int shared_bytes_asked = 99 << 10;
 /// A kernel may have 48 KiB of dynamic shared memory, and more after it asked for it here; false where that is more
 /// than the smallest GPU has.
 bool allow_shared_memory(void (*kernel)(), int bytes);

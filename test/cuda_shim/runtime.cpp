@@ -72,6 +72,14 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int device) {
   return static_cast<size_t>(device) < names_of_gpus().size() ? cudaSuccess : cudaErrorInvalidValue;
 }
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = cuda_shim::shared_bytes_asked;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   names_of_gpus().at(static_cast<size_t>(device)).copy(properties->uuid.bytes, sizeof properties->uuid.bytes);

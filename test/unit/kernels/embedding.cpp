@@ -50,5 +50,24 @@ TEMPLATE_TEST_CASE("embedding_backward adds each token's gradient to its row in 
   });
 }
 
+TEST_CASE("embedding_backward keeps the order of the tokens in batches of any length", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    for (const int64_t tokens : {1, 511, 512, 513, 8192, 8193, 9999}) {
+      INFO(tokens << " tokens");
+      std::vector<int32_t> ids;  // a frequent one, some that come often, many that come once
+      for (int32_t t = 0; t < tokens; ++t) ids.push_back(t % 3 == 0 ? 70000 : t % 3 == 1 ? t % 7 : t * 7919 % 70001);
+      const Matrix dy = Matrix::random(rig, DType::bf16, tokens, 2, 1),
+                   dtable = Matrix::zeros(rig, DType::f32, 70001, 2);
+      std::vector<float> expected(2 * 70001);
+      const Values dy_values = dy.values();
+      for (size_t i = 0; i < dy_values.size(); ++i)
+        expected[2 * static_cast<size_t>(ids[i / 2]) + i % 2] += static_cast<float>(dy_values[i]);
+      const Array<int32_t> on_device(rig, ids);
+      rig.kernels->embedding_backward(*rig.stream, on_device.data(), dy, dtable);
+      REQUIRE(dtable.values() == Values(expected.begin(), expected.end()));
+    }
+  });
+}
+
 }  // namespace
 }  // namespace tessera::test
