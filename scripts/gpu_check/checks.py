@@ -2,131 +2,127 @@
 import os
 import re
 import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .context import FAILED, PASSED, SKIPPED, TIMED_OUT, Result, status_of, summarise
-from .machine import SHARED_GPU_NCCL
-from .programs import END_TO_END, script
+from .context import FAILED, PASSED, SKIPPED, TIMED_OUT, Result, missing, status_of, summarise
+from .machine import SHARED_GPU_NCCL, toolkits
+from .programs import OWN_CASES, Case, script, write_job
 
-sys.path.insert(0, str(END_TO_END))
-from harness import OWN_CASES, Case, write_job  # noqa: E402
-
-AT_ONCE = 4  # scripts that may share the GPU and the cores; nothing is timed in these stages
+AT_ONCE = 6  # programs that may share GPU and cores; nothing is timed in these stages
 
 
 def unit(context):
-    """All CUDA unit tests; in a rehearsal without a GPU those of the kernels on the CPU."""
+    """All CUDA unit tests; in a rehearsal where nobody built them, those of the kernels on the CPU."""
     program = context.programs.test_cuda
+    if context.rehearse and not program.exists():
+        program = context.programs.test_kernels
     if not program.exists():
-        if context.rehearse and context.programs.test_kernels.exists():
-            program = context.programs.test_kernels
-        else:
-            return Result("unit", FAILED, summary=f"{program} is not there; it is built where nvcc is")
+        return missing("unit", program)
     finished = context.run("unit", [program, "--durations", "yes"])
-    counted = re.findall(r"^(?:All tests passed .*|test cases:.*|assertions:.*|not tested: .*|No tests ran)$", finished.output, re.M)
-    result = Result("unit", status_of(finished), summary=f"{program.name}: {'; '.join(counted) or 'no summary'}")
+    counts = re.findall(r"^(?:All tests passed .*|test cases:.*|assertions:.*|not tested: .*|No tests ran)$",
+                        finished.output, re.M)
+    result = Result("unit", status_of(finished), summary=f"{program.name}: {'; '.join(counts) or 'no summary'}")
     if result.status not in (PASSED, SKIPPED):
         result.details["output"] = finished.output[-4000:]
     return result
 
 
 def reference(context):
-    """Every reference case on one rank, fp32 and bf16, and one of them through strategies, recomputation, offload."""
-    train = context.programs.train
-    work = {f"case {case.name}": script("parity", train, case, 1) for case in context.cases}
-    return _side_by_side("reference", context, {"strategies and recomputation": script("gpu_back_end", train), **work})
+    """Every reference case on one rank, in fp32 and bf16."""
+    return _scripts("reference", context, {case.name: (script("parity", context.programs.train, case, 1), {})
+                                           for case in context.cases})
 
 
 def resume(context):
-    return _side_by_side("resume", context,
-                         {"checkpoints of CPU and GPU": script("gpu_resume", context.programs.train)})
+    """CPU and GPU go on from each other's checkpoints."""
+    return _scripts("resume", context, {"CPU and GPU": (script("gpu_resume", context.programs.train), {})})
 
 
 def ranks(context):
-    """NCCL with one rank; two and four ranks on one GPU, through page-locked memory and, where NCCL can, through NCCL."""
+    """NCCL with one rank; two and four ranks on one GPU, through page-locked memory and, where it can, through NCCL."""
     train, case = context.programs.train, OWN_CASES / "llama"
-    memory, nccl = {"NCCL_MULTI_RANK_GPU_ENABLE": "0"}, {"NCCL_MULTI_RANK_GPU_ENABLE": "1"}
-    work = {"2 and 4 ranks through page-locked memory": (script("parity", train, case, 2, 4), memory),
-            "strategies through page-locked memory": (script("strategies", train), memory)}
-    checks = []
-    if context.rehearse or context.machine.nccl_shares_a_gpu:
-        work["2 and 4 ranks through NCCL"] = (script("parity", train, case, 2, 4), nccl)
-        work["strategies through NCCL"] = (script("strategies", train), nccl)
-    else:
-        checks.append(Result("2 and 4 ranks through NCCL", SKIPPED, summary=f"NCCL {context.machine.versions.get('NCCL', 'not found')} "
-                             f"gives every rank a GPU of its own; {'.'.join(map(str, SHARED_GPU_NCCL))} or newer is needed"))
+    work, others = {}, []
+    for way, value in {"page-locked memory": "0", "NCCL": "1"}.items():
+        variables = {"NCCL_MULTI_RANK_GPU_ENABLE": value}
+        if way == "NCCL" and not (context.rehearse or context.machine.nccl_shares_a_gpu):
+            others.append(Result(f"through {way}", SKIPPED, summary=_why_nccl_does_not_share(context.machine)))
+            continue
+        work[f"2 and 4 ranks through {way}"] = script("parity", train, case, 2, 4), variables
+        work[f"strategies through {way}"] = script("strategies", train), variables
     if context.programs.test_cuda.exists():
-        work["NCCL with one rank"] = ([context.programs.test_cuda, "NCCL's collectives of one rank*"], {})
+        work["NCCL with one rank"] = [context.programs.test_cuda, "NCCL's collectives of one rank*"], {}
     else:
-        checks.append(Result("NCCL with one rank", SKIPPED if context.rehearse else FAILED, summary=f"{context.programs.test_cuda} is not there"))
-    return _side_by_side("ranks", context, {name: command for name, (command, _) in work.items()},
-                         {name: variables for name, (_, variables) in work.items()}, checks)
+        others.append(Result("NCCL with one rank", SKIPPED if context.rehearse else FAILED,
+                             summary=f"{context.programs.test_cuda} is not there"))
+    return _scripts("ranks", context, work, others)
 
 
-def _side_by_side(stage, context, commands, variables=None, more=()):
-    """Checks that disturb each other in nothing but time, a few at once."""
+def _why_nccl_does_not_share(machine):
+    oldest = ".".join(map(str, SHARED_GPU_NCCL))
+    return f"NCCL {machine.versions.get('NCCL', 'was not found')}; several ranks of one GPU need {oldest} or newer"
+
+
+def _scripts(stage, context, work, others=()):
+    """work: {what it checks: (command, variables of its environment)}; they disturb each other in nothing but time."""
     if not context.programs.train.exists():
-        return Result(stage, FAILED, summary=f"{context.programs.train} is not there; build it, or unpack the bundle whole")
+        return missing(stage, context.programs.train)
 
     def check(name):
-        own = context.variables(**(variables or {}).get(name, {}))
-        result = context.check(f"{stage}/{name}", commands[name], variables=own)
-        result.name = name
-        return result
+        command, variables = work[name]
+        return context.check(stage, name, command, context.variables(**variables))
 
+    return summarise(stage, [*_at_once(check, work), *others])
+
+
+def _at_once(check, names):
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        return summarise(stage, [*pool.map(check, commands), *more])
+        return list(pool.map(check, names))
 
 
 # ---- compute-sanitizer ----
 
-SANITIZERS = {  # tool -> what restricts it: these two only look at the kernels of this project
-    "memcheck": [],
-    "racecheck": ["--kernel-name", "kernel_substring=tessera"],
-    "initcheck": ["--kernel-name", "kernel_substring=tessera"],
-}
-FOUND_SOMETHING = 86
+OWN_KERNELS = ["--kernel-name", "kernel_substring=tessera"]
+SANITIZERS = {"memcheck": [], "racecheck": OWN_KERNELS, "initcheck": OWN_KERNELS}
+# Errors of API calls are left out: the program checks its own, and libraries try what a driver may not have.
+OPTIONS = ["--error-exitcode", 86, "--print-limit", 20, "--report-api-errors", "no"]
 
 
 def sanitizer(context):
     """compute-sanitizer over two steps of the smallest reference case."""
-    tool = _find_sanitizer()
+    folders = [os.environ.get("PATH", ""), *(str(toolkit / "bin") for toolkit in toolkits())]
+    tool = shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
     if tool is None:
-        return Result("sanitizer", SKIPPED, summary="compute-sanitizer is not there, so nothing was looked at (it comes with the CUDA toolkit)")
-    return summarise("sanitizer", [_sanitized(context, tool, name, filters) for name, filters in SANITIZERS.items()])
+        return Result("sanitizer", SKIPPED, summary="compute-sanitizer is not there (it comes with the CUDA toolkit), "
+                                                    "so nothing was looked at")
+    return summarise("sanitizer", _at_once(lambda name: _sanitized(context, tool, name), SANITIZERS))
 
 
-def _find_sanitizer():
-    toolkits = [Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-*"), reverse=True)]
-    folders = [folder for toolkit in toolkits for folder in (toolkit / "bin", toolkit / "compute-sanitizer")]
-    return shutil.which("compute-sanitizer", path=os.pathsep.join([os.environ.get("PATH", ""), *map(str, folders)]))
-
-
-def _sanitized(context, tool, name, filters):
-    job = context.work / f"{name}.ini"
-    case = Case(OWN_CASES / "llama")
-    write_job(job, {**case.settings(), **context.device, "train.max_steps": 2, "train.warmup_steps": 1,
-                    "checkpoint.resume": "never", "job.output_dir": context.work / name})
-    options = ["--tool", name, "--error-exitcode", FOUND_SOMETHING, "--print-limit", 20]
+def _sanitized(context, tool, name):
+    job, filters = _tiny_job(context, name), SANITIZERS[name]
 
     def under(chosen):
-        return context.run(f"sanitizer/{name}", [context.programs.mpirun, "-n", 1, tool, *options, *chosen, context.programs.train, job])
+        finished = context.run(f"sanitizer/{name}", [context.programs.mpirun, "-n", 1, tool, "--tool", name, *OPTIONS,
+                                                     *chosen, context.programs.train, job])
+        return finished, _last_summary(finished.output)
 
-    finished = under(filters)
-    verdict = _verdict(finished.output)
+    finished, verdict = under(filters)
     if filters and not verdict and not finished.timed_out:  # a version that does not know the filter
-        finished = under([])
-        verdict = _verdict(finished.output)
-    if finished.timed_out:
-        status = TIMED_OUT
-    else:
-        status = PASSED if finished.status == 0 and verdict and re.search(r"SUMMARY: 0 ", verdict) else FAILED
-    details = {} if status == PASSED else {"exit_status": finished.status, "output": finished.output[-4000:]}
+        finished, verdict = under([])
+    clean = finished.status == 0 and re.search("SUMMARY: 0 ", verdict)
+    status = TIMED_OUT if finished.timed_out else PASSED if clean else FAILED
+    details = {} if clean else {"exit_status": finished.status, "output": finished.output[-4000:]}
     return Result(name, status, finished.seconds, verdict or "compute-sanitizer gave no summary", details)
 
 
-def _verdict(output):
-    """compute-sanitizer's last line: "ERROR SUMMARY: 0 errors", "RACECHECK SUMMARY: 0 hazards displayed (…)"."""
-    return next(iter(re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", output)[::-1]), "")
+def _tiny_job(context, name):
+    job = context.work / f"{name}.ini"
+    write_job(job, {**Case(OWN_CASES / "llama").settings(), **context.device, "train.max_steps": 2,
+                    "train.warmup_steps": 1, "checkpoint.resume": "never", "job.output_dir": context.work / name})
+    return job
+
+
+def _last_summary(output):
+    """ "ERROR SUMMARY: 0 errors", "RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" """
+    found = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", output)
+    return found[-1] if found else ""

@@ -1,12 +1,11 @@
 """What a stage is given, and what it leaves."""
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import processes
 from .machine import Machine
-from .programs import Programs
+from .programs import Programs, environment
 
 PASSED, FAILED, SKIPPED, TIMED_OUT = "passed", "failed", "skipped", "timed_out"
 NOTHING_TO_TEST = 77  # the exit status of a test that lacks what it needs
@@ -15,7 +14,7 @@ LOG_TAIL = 1500       # characters of a failed program's output that the result 
 
 @dataclass
 class Result:
-    """Of one check, or of a stage, whose checks are in details["checks"]."""
+    """Of a stage, or of one of its checks, which are in details["checks"]."""
     name: str
     status: str
     seconds: float = 0.0
@@ -47,22 +46,28 @@ class Context:
         return {"device.type": "cpu"} if self.rehearse else {"device.type": "cuda", "device.share": "true"}
 
     def variables(self, **more):
-        """The environment of the programs.  mpirun as root, more ranks than cores; what Open MPI leaves lies in `work`."""
+        """The environment of the programs; what Open MPI leaves of ranks that were ended lies in `work`."""
         own = {"LD_LIBRARY_PATH": self.machine.library_path, "TMPDIR": str(self.work),
-               "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                "TESSERA_E2E_SETTINGS": " ".join(f"{key}={value}" for key, value in self.device.items())}
-        return {**os.environ, **own, **more}
+        return {**environment(), **own, **more}
 
     def run(self, name, command, seconds=None, variables=None, until=None):
-        """A program of this stage, until the stage's time is over at the latest."""
+        """A program of this stage, ended at the latest when the stage's time is over."""
         log = self.logs / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        return processes.run(command, log, min(seconds or self.left(), self.left()), variables or self.variables(), until)
+        limit = min(seconds or self.left(), self.left())
+        return processes.run(command, log, limit, variables or self.variables(), until)
 
-    def check(self, name, command, **options):
-        """A program that tests: its exit status says how that ended."""
-        finished = self.run(name, command, **options)
-        return Result(name, status_of(finished), finished.seconds, *told_by(finished))
+    def check(self, stage, name, command, variables):
+        """A program that tests: its exit status says how that ended, its last line what was seen."""
+        finished = self.run(f"{stage}/{name}", command, variables=variables)
+        status, lines = status_of(finished), finished.output.strip().splitlines()
+        details = {} if status == PASSED else {"exit_status": finished.status, "output": finished.output[-LOG_TAIL:]}
+        return Result(name, status, finished.seconds, lines[-1][:200] if lines else "", details)
+
+
+def missing(stage, program):
+    return Result(stage, FAILED, summary=f"{program} is not there; build it, or unpack the bundle whole")
 
 
 def status_of(finished):
@@ -71,19 +76,12 @@ def status_of(finished):
     return {0: PASSED, NOTHING_TO_TEST: SKIPPED}.get(finished.status, FAILED)
 
 
-def told_by(finished):
-    """(summary, details) of a test program: its last line, and where it failed the end of its output."""
-    lines = finished.output.strip().splitlines()
-    last = lines[-1] if lines else ""
-    details = {} if status_of(finished) == PASSED else {"exit_status": finished.status, "output": finished.output[-LOG_TAIL:]}
-    return last[:200], details
-
-
 def summarise(name, checks):
-    """A stage's result out of those of its checks: the worst counts, and skipped only where nothing else was."""
-    worst = next((status for status in (FAILED, TIMED_OUT, PASSED) if any(c.status == status for c in checks)), SKIPPED)
+    """A stage's result out of those of its checks: the worst counts, and skipped only where all were."""
+    there = {status for status in (FAILED, TIMED_OUT, PASSED, SKIPPED) if any(c.status == status for c in checks)}
+    worst = next(status for status in (FAILED, TIMED_OUT, PASSED, SKIPPED) if status in there or status == SKIPPED)
     counts = ", ".join(f"{sum(c.status == status for c in checks)} {status.replace('_', ' ')}"
-                       for status in (PASSED, FAILED, TIMED_OUT, SKIPPED) if any(c.status == status for c in checks))
+                       for status in (PASSED, FAILED, TIMED_OUT, SKIPPED) if status in there)
     reasons = "; ".join(f"{c.name}: {c.summary}" for c in checks if c.status != PASSED)
-    return Result(name, worst, summary=f"{counts}{': ' if reasons else ''}{reasons}",
+    return Result(name, worst, summary=": ".join(filter(None, [counts, reasons])),
                   details={"checks": [check.as_json() for check in checks]})

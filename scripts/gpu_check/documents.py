@@ -20,8 +20,8 @@ class Documents:
         return [self.sequence_len] * sequences
 
     def packed(self, sequences):
-        """Documents that fill so many sequences: packed as the trainer packs them (first-fit-decreasing), the sequences then
-        in their order, so that a job that keeps the order of the file makes the same sequences out of them."""
+        """Documents that fill so many sequences, packed as the trainer packs them (first-fit-decreasing) and in the order
+        of the sequences, so that a job that keeps the order of the file makes the same ones out of them."""
         bins = []
         while sum(map(self._is_full, bins)) < sequences:
             bins = self._pack(sorted((self._length() for _ in range(len(bins) * 12 + sequences * 12)), reverse=True))

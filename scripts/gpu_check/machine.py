@@ -1,4 +1,5 @@
 """The machine: its GPU and driver, where CUDA's libraries are, which Python has PyTorch."""
+import functools
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ class Machine:
 def look_at_machine(python=None):
     folders = {name: _folder_of(file, python) for name, file in LIBRARIES.items()}
     chosen = [str(folder) for folder in folders.values() if folder and folder not in LOADER_FOLDERS]
-    path = os.pathsep.join(dict.fromkeys([*chosen, *filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))]))
+    path = os.pathsep.join(dict.fromkeys([*chosen, *_given_folders()]))
     return Machine(gpu=_ask_nvidia_smi(), libraries={name: folder and str(folder) for name, folder in folders.items()},
                    versions=_ask_libraries(path), library_path=path)
 
@@ -56,30 +57,39 @@ def _folder_of(file, python):
     return next((folder for folder in _library_folders(python) if (folder / file).exists()), None)
 
 
+def toolkits():
+    """CUDA toolkits, the one that the machine prefers first."""
+    return [Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-*"), reverse=True)]
+
+
+def _given_folders():
+    return [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+
+
 def _library_folders(python):
     """Where a library is looked for, the first place first."""
-    yield from (Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder)
-    for toolkit in [Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-*"), reverse=True)]:
+    yield from map(Path, _given_folders())
+    for toolkit in toolkits():
         yield from (toolkit / "lib64", toolkit / "targets" / "x86_64-linux" / "lib", toolkit / "lib")
     for site in _site_packages(python):
         yield from sorted(Path(site).glob("nvidia/*/lib"))  # the packages nvidia-cublas, nvidia-cudnn-cu13 …
     yield from LOADER_FOLDERS
 
 
-def _site_packages(python, known={}):
+@functools.cache
+def _site_packages(python):
     """The folders of packages of every Python found."""
-    code = "import json, site, sys; print(json.dumps([p for p in sys.path + [site.getusersitepackages()] if 'packages' in p]))"
-    if python not in known:
-        answers = (_ask(each, code) for each in pythons(python))
-        known[python] = list(dict.fromkeys(folder for answer in answers if answer for folder in json.loads(answer)))
-    return known[python]
+    code = "import site, sys; print('\\n'.join(p for p in [*sys.path, site.getusersitepackages()] if 'packages' in p))"
+    answers = (_ask(each, code) or "" for each in pythons(python))
+    return list(dict.fromkeys(folder for answer in answers for folder in answer.splitlines()))
 
 
 def pythons(first=None):
     """Interpreters that may have what is looked for; `first` is the one that the user names."""
-    places = [first, sys.executable, shutil.which("python3"), shutil.which("python"), ROOT / "build/venv/bin/python",
-              *(Path(os.environ[name]) / "bin/python" for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if name in os.environ),
-              "/opt/conda/bin/python", "/opt/venv/bin/python"]
+    environments = [os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX"), ROOT / "build/venv", "/opt/conda",
+                    "/opt/venv"]
+    places = [first, sys.executable, shutil.which("python3"), shutil.which("python"),
+              *(Path(folder) / "bin/python" for folder in environments if folder)]
     return list(dict.fromkeys(str(place) for place in places if place and Path(place).exists()))
 
 
@@ -100,25 +110,20 @@ def _ask(python, code):
 # Another process, because the path of libraries is read when one starts.
 _VERSIONS = """
 import ctypes, json, sys
-def number(library, function):
-    n = ctypes.c_int()
-    getattr(library, function)(ctypes.byref(n))
-    return n.value
-def of_ten_thousands(n):
+def returned(function):
+    function.restype = ctypes.c_size_t
+    return function()
+def stored(function, count=1):
+    numbers = [ctypes.c_int() for _ in range(count)]
+    function(*map(ctypes.byref, numbers))
+    return [number.value for number in numbers]
+def in_digits(n):
     return f"{n // 10000}.{n // 100 % 100}.{n % 100}"
-def returned(library, function):
-    call = getattr(library, function)
-    call.restype = ctypes.c_size_t
-    return call()
-def nvrtc(library):
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-    return f"{major.value}.{minor.value}"
-ask = {"cuBLAS": lambda l: of_ten_thousands(returned(l, "cublasLtGetVersion")),
-       "cuDNN": lambda l: of_ten_thousands(returned(l, "cudnnGetVersion")),
-       "NCCL": lambda l: of_ten_thousands(number(l, "ncclGetVersion")),
-       "NVRTC": nvrtc,
-       "CUDA of the driver": lambda l: "{}.{}".format(number(l, "cuDriverGetVersion") // 1000, number(l, "cuDriverGetVersion") % 1000 // 10)}
+ask = {"cuBLAS": lambda library: in_digits(returned(library.cublasLtGetVersion)),
+       "cuDNN": lambda library: in_digits(returned(library.cudnnGetVersion)),
+       "NCCL": lambda library: in_digits(stored(library.ncclGetVersion)[0]),
+       "NVRTC": lambda library: "{}.{}".format(*stored(library.nvrtcVersion, 2)),
+       "CUDA of the driver": lambda library: "{}.{}".format(*divmod(stored(library.cuDriverGetVersion)[0] // 10, 100))}
 found = {}
 for name, file in json.loads(sys.argv[1]).items():
     try:
@@ -132,8 +137,8 @@ print(json.dumps(found))
 def _ask_libraries(path):
     files = {**LIBRARIES, "CUDA of the driver": "libcuda.so.1"}
     try:
-        done = subprocess.run([sys.executable, "-c", _VERSIONS, json.dumps(files)], capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "LD_LIBRARY_PATH": path})
+        done = subprocess.run([sys.executable, "-c", _VERSIONS, json.dumps(files)], capture_output=True, text=True,
+                              timeout=60, env={**os.environ, "LD_LIBRARY_PATH": path})
         return json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError):
         return {}

@@ -2,18 +2,20 @@
 
     peer.py MODEL DATA.jsonl --sequence-len 4096 --micro-batch 2 --accumulation 4 [--steps 5] [--warm-up 3] …
 
-What a user of torchtitan runs on one GPU: fp32 weights, gradients and moments, bf16 autocast, every decoder layer and the loss
-over the head through torch.compile, cuDNN's or flash attention (whichever PyTorch takes first for the shape), fused AdamW,
-gradient clipping.  --parameters bf16 keeps all of that in bf16 instead, --compile model compiles the whole model.  Prints one
-JSON line: seconds of each step behind the warm-up, tokens of a step, loss of each step, peak memory.
+What a user of torchtitan runs on one GPU: fp32 weights, gradients and moments, bf16 autocast, every decoder layer and the
+loss over the head through torch.compile, cuDNN's or flash attention (the first that PyTorch has for the shape), fused
+AdamW, gradient clipping.  --parameters bf16 keeps all of that in bf16 instead, --compile model compiles the whole model.
+Prints one JSON line: seconds of each step behind the warm-up, tokens of a step, loss of each step, peak memory.
 """
 import argparse
 import contextlib
 import json
 import os
 import resource
+import sys
 import time
 
+sys.path.pop(0)  # this folder: transformers looks for packages by names that files here have
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # less of the memory lost between blocks
 
@@ -84,9 +86,9 @@ def read_batches(arguments):
             ids = json.loads(line)["input_ids"]
             if len(ids) == arguments.sequence_len:
                 rows.append(ids)
-    ids = torch.tensor(rows, device=arguments.device)
-    usable = len(rows) // (arguments.micro_batch * arguments.accumulation) * arguments.micro_batch * arguments.accumulation
-    return ids[:usable].view(-1, arguments.accumulation, arguments.micro_batch, arguments.sequence_len)
+    usable = len(rows) - len(rows) % (arguments.micro_batch * arguments.accumulation)
+    ids = torch.tensor(rows[:usable], device=arguments.device)
+    return ids.view(-1, arguments.accumulation, arguments.micro_batch, arguments.sequence_len)
 
 
 def attention_in_use(model, arguments):
@@ -94,7 +96,8 @@ def attention_in_use(model, arguments):
     config = model.config
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     q, k = (torch.zeros(arguments.micro_batch, heads, arguments.sequence_len, head_dim, device=arguments.device,
-                        dtype=torch.bfloat16, requires_grad=True) for heads in (config.num_attention_heads, config.num_key_value_heads))
+                        dtype=torch.bfloat16, requires_grad=True)
+            for heads in (config.num_attention_heads, config.num_key_value_heads))
     return SDPBackend(torch._fused_sdp_choice(q, k, k, is_causal=True, enable_gqa=True)).name
 
 
@@ -106,7 +109,7 @@ def synchronize(arguments):
 def train(model, arguments):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0, fused=True)
     loss_of_ids, batches = loss_of(model, arguments), read_batches(arguments)
-    autocast = torch.autocast(arguments.device, dtype=torch.bfloat16) if arguments.parameters == "fp32" else contextlib.nullcontext()
+    autocast = torch.autocast(arguments.device, dtype=torch.bfloat16, enabled=arguments.parameters == "fp32")
     seconds, losses = [], []
     for step in range(arguments.warm_up + arguments.steps):
         synchronize(arguments)
@@ -136,8 +139,8 @@ def main():
         seconds, losses = train(model, arguments)
     peak = (torch.cuda.max_memory_allocated() if arguments.device == "cuda"
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    print(json.dumps({"seconds": seconds, "tokens": arguments.sequence_len * arguments.micro_batch * arguments.accumulation,
-                      "loss": losses, "peak_bytes": peak, "attention": attention,
+    tokens = arguments.sequence_len * arguments.micro_batch * arguments.accumulation
+    print(json.dumps({"seconds": seconds, "tokens": tokens, "loss": losses, "peak_bytes": peak, "attention": attention,
                       "versions": f"torch {torch.__version__}, transformers {transformers.__version__}"}))
 
 

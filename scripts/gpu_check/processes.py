@@ -1,5 +1,5 @@
-"""Programs with a time limit.  Each has a session of its own, so that it can be ended with all that it started: ranks (which
-mpirun gives process groups of their own), compilers, loaders."""
+"""Programs with a time limit.  Each has a session of its own, so that it can be ended with all that it started: ranks
+(which mpirun gives process groups of their own), compilers, loaders."""
 import os
 import signal
 import subprocess
@@ -29,7 +29,7 @@ def run(command, log, seconds, variables=None, until=None):
     try:
         while process.poll() is None and not reached and time.monotonic() - begin < seconds:
             reached = until is not None and until()
-            time.sleep(0.01)
+            time.sleep(0.02)
     finally:
         status = process.poll()
         end_session(process.pid)
@@ -52,7 +52,7 @@ def members(session):
 
 
 def end_session(session, patience=20):
-    """SIGKILL, because a rank that is asked kindly writes a checkpoint first; returns when the GPU's memory is free again."""
+    """SIGKILL, because a rank that is asked kindly writes a checkpoint first; when it returns, the GPU's memory is free."""
     deadline = time.monotonic() + patience
     while (left := members(session)) and time.monotonic() < deadline:
         for process in left:

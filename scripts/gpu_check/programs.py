@@ -1,4 +1,5 @@
-"""Where the programs lie: beside scripts/ in a bundle, or in build/release of a checkout."""
+"""Where the programs lie: beside scripts/ in a bundle, or in build/release of a checkout; and what the end-to-end tests
+share, which the stages use too."""
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 END_TO_END = ROOT / "test" / "e2e"
-OWN_CASES = ROOT / "test" / "data" / "reference"
+sys.path.insert(0, str(END_TO_END))
+from harness import OWN_CASES, Case, environment, write_job  # noqa: E402, F401
 
 
 @dataclass
@@ -23,19 +25,19 @@ class Programs:
 def find_programs(arguments):
     """The bundle's or the build's, unless options name others."""
     in_bundle = (ROOT / "libexec").is_dir()
-    build = ROOT / "build" / "release"
-    train = arguments.train or (ROOT / "train" if in_bundle else build / "train")
-    tests, bench = (ROOT / "libexec",) * 2 if in_bundle else (build, build / "bench")
-    own_mpirun = Path(train).parent / "bin" / "mpirun"
+    train = arguments.train or (ROOT / "train" if in_bundle else ROOT / "build" / "release" / "train")
+    folder = Path(train).resolve().parent
+    others = ROOT / "libexec" if in_bundle else folder
+    own_mpirun = folder / "bin" / "mpirun"
     return Programs(train=Path(train).resolve(),
                     mpirun=own_mpirun if own_mpirun.exists() else Path(shutil.which("mpirun") or "mpirun"),
-                    test_cuda=Path(arguments.test_cuda or tests / "test_cuda").resolve(),
-                    test_kernels=build / "test" / "test_kernels",
-                    bench_kernels=Path(arguments.bench_kernels or bench / "bench_kernels").resolve())
+                    test_cuda=Path(arguments.test_cuda or others / "test_cuda").resolve(),
+                    test_kernels=folder / "test" / "test_kernels",
+                    bench_kernels=Path(arguments.bench_kernels or others / "bench_kernels").resolve())
 
 
 def commit():
-    """Of the sources; None where neither git nor the bundle's file COMMIT tells."""
+    """Of the sources; None where neither the bundle's file COMMIT nor git tells."""
     if (ROOT / "COMMIT").exists():
         return (ROOT / "COMMIT").read_text().strip()
     if not (ROOT / ".git").exists() or not shutil.which("git"):

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 H100_FLOPS = 989.4e12  # bf16, dense; NVIDIA's data sheet of the H100 SXM
 MEMORY_SHARE = 0.82    # of the GPU's memory that a model may take by the plan; the peer needs some more
 
-LLAMA3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
-LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False,
-         "mlp_bias": False, "rms_norm_eps": 1e-5, "attention_dropout": 0.0}
+LLAMA3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": 8192}
+LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-5,
+         "attention_dropout": 0.0, "torch_dtype": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Shape:
 
     @property
     def flops_per_token(self):
-        """Forward and backward, without recomputation: 6·(weights without the embedding table, with the head) + 6·L·C·T."""
+        """Forward and backward: 6·(weights without the embedding table, with the head) + 6·L·C·T; no recomputation."""
         L, width = self.of("num_hidden_layers"), self.of("num_attention_heads") * self.head_dim
         multiplied = L * self.layer_weights + self.table_weights + self.of("hidden_size")
         return 6 * multiplied + 6 * L * width * self.sequence_len
@@ -85,32 +86,34 @@ def _shape(name, micro_batch, accumulation, **config):
 
 
 SMOLLM2_135M = _shape(
-    "SmolLM2-135M", 4, 4, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
-    vocab_size=49152, rope_theta=100000.0, rope_scaling=None, max_position_embeddings=8192, tie_word_embeddings=True,
-    initializer_range=0.041666666666666664, bos_token_id=0, eos_token_id=0)
+    "SmolLM2-135M", micro_batch=4, accumulation=4, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+    num_attention_heads=9, num_key_value_heads=3, vocab_size=49152, rope_theta=100000.0, max_position_embeddings=8192,
+    tie_word_embeddings=True, initializer_range=0.041666666666666664, bos_token_id=0, eos_token_id=0)
 LLAMA32_1B = _shape(
-    "Llama-3.2-1B", 2, 4, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
-    num_key_value_heads=8, head_dim=64, vocab_size=128256, rope_theta=500000.0, rope_scaling={**LLAMA3_ROPE, "factor": 32.0},
-    max_position_embeddings=131072, tie_word_embeddings=True, initializer_range=0.02, bos_token_id=128000, eos_token_id=128001)
+    "Llama-3.2-1B", micro_batch=2, accumulation=4, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
+    num_attention_heads=32, num_key_value_heads=8, head_dim=64, vocab_size=128256, rope_theta=500000.0,
+    rope_scaling={**LLAMA3_ROPE, "factor": 32.0}, max_position_embeddings=131072, tie_word_embeddings=True,
+    initializer_range=0.02, bos_token_id=128000, eos_token_id=128001)
 QWEN25_3B = _shape(
-    "Qwen2.5-3B", 1, 8, architectures=["Qwen2ForCausalLM"], model_type="qwen2", hidden_size=2048, intermediate_size=11008,
-    num_hidden_layers=36, num_attention_heads=16, num_key_value_heads=2, vocab_size=151936, rope_theta=1000000.0,
-    max_position_embeddings=32768, sliding_window=32768, max_window_layers=36, use_sliding_window=False, rms_norm_eps=1e-6,
-    tie_word_embeddings=True, initializer_range=0.02, bos_token_id=151643, eos_token_id=151643)
+    "Qwen2.5-3B", micro_batch=1, accumulation=8, architectures=["Qwen2ForCausalLM"], model_type="qwen2",
+    hidden_size=2048, intermediate_size=11008, num_hidden_layers=36, num_attention_heads=16, num_key_value_heads=2,
+    vocab_size=151936, rope_theta=1000000.0, max_position_embeddings=32768, sliding_window=32768, max_window_layers=36,
+    use_sliding_window=False, rms_norm_eps=1e-6, tie_word_embeddings=True, initializer_range=0.02, bos_token_id=151643,
+    eos_token_id=151643)
 LLAMA31_8B = _shape(
-    "Llama-3.1-8B", 1, 8, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-    num_key_value_heads=8, vocab_size=128256, rope_theta=500000.0, rope_scaling={**LLAMA3_ROPE, "factor": 8.0},
-    max_position_embeddings=131072, tie_word_embeddings=False, initializer_range=0.02, bos_token_id=128000, eos_token_id=128001)
-for _qwen_alone in ("attention_bias", "mlp_bias"):  # qwen2 has neither key
-    QWEN25_3B.config.pop(_qwen_alone)
+    "Llama-3.1-8B", micro_batch=1, accumulation=8, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
+    num_attention_heads=32, num_key_value_heads=8, vocab_size=128256, rope_theta=500000.0,
+    rope_scaling={**LLAMA3_ROPE, "factor": 8.0}, max_position_embeddings=131072, tie_word_embeddings=False,
+    initializer_range=0.02, bos_token_id=128000, eos_token_id=128001)
 
 SHAPES = [LLAMA32_1B, QWEN25_3B, LLAMA31_8B, SMOLLM2_135M]  # in the order in which they are measured
 
 
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 512, "bos_token_id": 0, "eos_token_id": 0}
+
+
 def shrunk(shape):
     """The same family in a size that a laptop trains in milliseconds: rehearses the script, measures nothing."""
-    tiny = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "vocab_size": 512, "head_dim": 16, "max_window_layers": 2}
-    config = {**shape.config, **{key: value for key, value in tiny.items() if key != "max_window_layers" or key in shape.config}}
-    config |= {"bos_token_id": 0, "eos_token_id": 0}
-    return replace(shape, config=config, sequence_len=128, micro_batch=1, accumulation=2, note="shrunk for the rehearsal")
+    return replace(shape, config={**shape.config, **TINY}, sequence_len=128, micro_batch=1, accumulation=2,
+                   note="shrunk for the rehearsal")

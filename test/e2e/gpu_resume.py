@@ -13,4 +13,5 @@ with workspace() as place:
         half = {**job, "checkpoint.save_steps": STEPS // 2}
         run = train.run(place / f"{first}-{second}", {**half, **RANKS[first], "train.max_steps": STEPS // 2}, 2)
         train.run(run, {**half, **RANKS[second]}, 2)
-        require(near(curve(run), expected, 1e-5), f"a {second} goes on from a checkpoint of a {first}", (curve(run), expected))
+        require(near(curve(run), expected, 1e-5), f"a {second} goes on from a checkpoint of a {first}",
+                (curve(run), expected))

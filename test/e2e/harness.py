@@ -1,7 +1,7 @@
 """What the end-to-end tests share: reference cases as jobs, runs of the real program under mpirun, claims, skips.
 
-A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest or scripts/gpu-check starts; it ends with status 0, 1 with what was
-wrong, or 77 where something that it needs is not there.  Nothing beyond Python's standard library is imported here.
+A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest or scripts/gpu-check starts; it ends with status 0, 1 with what
+was wrong, or 77 where something that it needs is not there.  Nothing beyond Python's standard library is imported here.
 TESSERA_E2E_SETTINGS ("device.type=cuda device.share=true") is set in every job that does not say otherwise.
 """
 import atexit
