@@ -35,6 +35,6 @@ def _read(file):
 
 
 def _summary(measured):
-    rates = [f"GEMM {dtype} {rate / 1e12:.1f} TFLOP/s" for dtype, rate in measured["gemm_flops_per_second"].items()]
+    rates = [f"GEMM {dtype} {rate / 1e12:.3g} TFLOP/s" for dtype, rate in measured["gemm_flops_per_second"].items()]
     copy = f"copy {measured['copy_bytes_per_second'] / 1e9:.0f} GB/s"
     return f"{len(measured['kernels'])} kernels; {', '.join([copy, *rates])}"

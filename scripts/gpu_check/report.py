@@ -54,7 +54,7 @@ def _cell(text):
 
 
 def _kernels(measured):
-    peaks = [f"{rate / 1e12:.1f} TFLOP/s ({dtype})" for dtype, rate in measured["gemm_flops_per_second"].items()]
+    peaks = [f"{rate / 1e12:.3g} TFLOP/s ({dtype})" for dtype, rate in measured["gemm_flops_per_second"].items()]
     rows = [[k["name"], _cell(k["shape"]), k["dtype"], f"{k['seconds'] * 1e6:.1f}", f"{k['bound_seconds'] * 1e6:.1f}",
              f"{100 * k['fraction_of_bound']:.0f} %"] for k in measured["kernels"]]
     return ("The bound of a kernel is the larger of two times: its bytes at the copy bandwidth that was measured, "
@@ -76,8 +76,8 @@ def _how_trained(shapes):
     if peers:
         compiled = "every layer and the loss compiled" if peers[0]["compiled"] else "eager, without torch.compile"
         attention = ", ".join(sorted({peer["attention"] for peer in peers}))
-        told = (f"PyTorch: {peers[0]['versions']};\nfp32 weights and moments under bf16 autocast, {compiled}, {attention}, "
-                "fused AdamW (scripts/gpu_check/peer.py),\nin turns with `train`; its memory is what it allocated.\n\n")
+        told = (f"PyTorch: {peers[0]['versions']}; fp32 weights and moments under bf16 autocast, {compiled},\n{attention}, "
+                "fused AdamW (scripts/gpu_check/peer.py), in turns with `train`; its memory is what it allocated.\n\n")
     return (f"bf16, random weights and tokens, sequences of {shapes[0]['sequence_len']} tokens, micro-batch × "
             "accumulation behind the name, nothing\nrecomputed; medians of steps, the first ones left out. C-MFU: "
             "6·(weights without the embedding table, with the head)\n+ 6·L·C·T a token, over 989.4 TFLOP/s. Packed: "

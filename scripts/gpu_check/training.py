@@ -102,7 +102,7 @@ class Training:
 
     def _peer(self, shape, name):
         found = self._peer_once(shape, name)
-        if self.peer_compiles and WITHOUT_COMPILER.search(found.get("output", "")):
+        if self.peer_compiles and found.get("without_compiler"):
             self.peer_compiles = False
             self.notes.append("PyTorch ran eagerly, because torch.compile found no C compiler here: "
                               "the ratios are not those that are asked for")
@@ -122,7 +122,7 @@ class Training:
                    *(word for option, value in options.items() for word in (f"--{option}", value))]
         finished = self.context.run(name, command, LONGEST_RUN, self._peer_variables())
         if finished.status != 0:
-            return failure(finished, "PyTorch")
+            return {**failure(finished, "PyTorch"), "without_compiler": bool(WITHOUT_COMPILER.search(finished.output))}
         told = json.loads(finished.output.strip().splitlines()[-1])
         return {**told, "tokens_per_second": told["tokens"] / statistics.median(told["seconds"]),
                 "compiled": self.peer_compiles}
