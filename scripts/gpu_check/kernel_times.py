@@ -11,6 +11,7 @@ def kernels(context):
     program, file = context.programs.bench_kernels, context.logs / "kernels.json"
     if not program.exists():
         return missing("kernels", program)
+    file.unlink(missing_ok=True)  # of an earlier run
     command = [program, "--device", "cpu" if context.rehearse else "cuda", "--json", file]
     runs = [[*command, "--quick"]] if context.rehearse else [command, [*command, "--quick"]]
     for number, run in enumerate(runs, start=1):

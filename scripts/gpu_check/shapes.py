@@ -115,5 +115,5 @@ TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "nu
 
 def shrunk(shape):
     """The same family in a size that a laptop trains in milliseconds: rehearses the script, measures nothing."""
-    return replace(shape, config={**shape.config, **TINY}, sequence_len=128, micro_batch=1, accumulation=2,
-                   note="shrunk for the rehearsal")
+    return replace(shape, name=f"tiny, in place of {shape.name}", config={**shape.config, **TINY}, sequence_len=128,
+                   micro_batch=1, accumulation=2)

@@ -119,7 +119,8 @@ class Training:
                    "device": "cpu" if self.context.rehearse else "cuda",
                    "compile": "layers" if self.peer_compiles else "none"}
         command = [self.context.peer_python, ROOT / "scripts/gpu_check/peer.py", shape.write(folder / "model"), rows,
-                   *(word for option, value in options.items() for word in (f"--{option}", value))]
+                   *(word for option, value in options.items() for word in (f"--{option}", value)),
+                   *(["--gradient-checkpointing"] if shape.checkpointing == "full" else [])]
         finished = self.context.run(name, command, LONGEST_RUN, self._peer_variables())
         if finished.status != 0:
             return {**failure(finished, "PyTorch"), "without_compiler": bool(WITHOUT_COMPILER.search(finished.output))}
@@ -154,8 +155,8 @@ class Training:
             found["peer"] = self._of_peer(shape, theirs)
         if ours and theirs:
             found["ratios"] = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours, theirs)]
-            asked_for = theirs[0]["compiled"] or self.context.rehearse
-            found["ratio" if asked_for else "ratio_to_eager"] = statistics.median(found["ratios"])
+            key = "ratio" if theirs[0]["compiled"] else "ratio_of_rehearsal" if self.context.rehearse else "ratio_to_eager"
+            found[key] = statistics.median(found["ratios"])
         return found
 
     def _of_train(self, shape, runs):
