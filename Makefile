@@ -2,7 +2,7 @@
 BUILD := build/release
 JOBS ?= 2
 
-.PHONY: build setup venv torch test tidy demo bench bundle clean
+.PHONY: build setup venv torch test tidy demo bench bundle gpu-check clean
 build: setup
 	@[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja
 	@ninja -C $(BUILD) -j$(JOBS)
@@ -26,6 +26,9 @@ demo: build venv
 
 bench: build torch
 	@build/venv/bin/python scripts/bench.py
+
+gpu-check: build
+	@scripts/gpu-check --output build/gpu-check $(if $(wildcard ../shared/reference),--cases ../shared/reference) $(GPU_CHECK_ARGS)
 
 bundle: build
 	@scripts/bundle.sh $(BUILD)/train build/tessera-$$(uname -m).tar.zst

@@ -14,6 +14,7 @@
 #include "cluster/agree.h"
 #include "optim/schedule.h"
 #include "shard/memory.h"
+#include "trainer/compute_device.h"
 #include "trainer/job_choices.h"
 #include "trainer/weights.h"
 
@@ -108,7 +109,7 @@ void Trainer::load_weights() {
           samples_seen_ = checkpoint.info().samples_seen;
           tokens_seen_ = checkpoint.info().tokens_seen;
         } else if (job_.model.init == Init::random) {
-          initialise_random(model, job_.job.seed);
+          initialise_random(model, job_.job.seed, compute_threads(job_, cluster_));
         } else {
           load_pretrained(model, job_.model.base);
         }

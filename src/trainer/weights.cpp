@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "checkpoint/safetensors.h"
+#include "device/parallel.h"
 
 namespace tessera {
 namespace {
@@ -83,7 +84,7 @@ void load_pretrained(ShardedModel& model, const std::filesystem::path& directory
   model.cast_weights();
 }
 
-void initialise_random(ShardedModel& model, int64_t seed) {
+void initialise_random(ShardedModel& model, int64_t seed, int threads) {
   float* master = model.state().master.as<float>();
   const auto deviation = static_cast<float>(model.config().initializer_range);
   std::vector<float> memory;
@@ -95,7 +96,9 @@ void initialise_random(ShardedModel& model, int64_t seed) {
       return piece.tensor->init == TensorSpec::Init::ones ? 1.0f : 0.0f;
     };
     load_in_pieces(model, master + piece.shard_offset, piece.count, memory, [&](int64_t begin, int64_t n, float* out) {
-      for (int64_t i = 0; i < n; ++i) out[i] = value(begin + i);
+      parallel_for(threads, n, 1 << 14, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) out[i] = value(begin + i);
+      });
     });
   }
   model.cast_weights();

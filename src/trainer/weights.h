@@ -14,8 +14,8 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model);
 /// missing, of another shape, or that the model has no place for is a DataError that names it.
 void load_pretrained(ShardedModel& model, const std::filesystem::path& directory);
 
-/// Normal with the config's initializer_range; norms 1, biases 0.  The same on any number of ranks.
-void initialise_random(ShardedModel& model, int64_t seed);
+/// Normal with the config's initializer_range; norms 1, biases 0.  The same on any number of ranks and threads.
+void initialise_random(ShardedModel& model, int64_t seed, int threads);
 
 /// Master weights and moments from a checkpoint of any number of ranks.
 void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint);

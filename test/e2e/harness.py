@@ -1,7 +1,8 @@
 """What the end-to-end tests share: reference cases as jobs, runs of the real program under mpirun, claims, skips.
 
-A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest starts; it ends with status 0, 1 with what was wrong, or 77 where
-something that it needs is not there.  Nothing beyond Python's standard library is imported here.
+A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest or scripts/gpu-check starts; it ends with status 0, 1 with what
+was wrong, or 77 where something that it needs is not there.  Nothing beyond Python's standard library is imported here.
+TESSERA_E2E_SETTINGS ("device.type=cuda device.share=true") is set in every job that does not say otherwise.
 """
 import atexit
 import contextlib
@@ -98,16 +99,29 @@ def environment():
             "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
 
+ON_CPU = {"device.type": "cpu"}
+
+
+def settings_of_all_jobs():
+    return dict(setting.split("=", 1) for setting in os.environ.get("TESSERA_E2E_SETTINGS", "").split())
+
+
+def on_gpu():
+    """Settings of the jobs that a test wants on GPUs; a rehearsal has them elsewhere."""
+    return settings_of_all_jobs() or {"device.type": "cuda", "device.share": "true"}
+
+
 class Program:
-    """The program under test, and mpirun where there is one."""
+    """The program under test, and mpirun: the one of the bundle that the program lies in, or this machine's."""
 
     def __init__(self, train):
         self.train = str(train)
-        if not shutil.which("mpirun"):
+        self.mpirun = shutil.which("mpirun", path=Path(train).resolve().parent / "bin") or shutil.which("mpirun")
+        if not self.mpirun:
             skip("no mpirun here; scripts/setup.sh installs it")
 
     def start(self, ranks, arguments, program=None):
-        command = ["mpirun", "-n", str(ranks), program or self.train, *map(str, arguments)]
+        command = [self.mpirun, "-n", str(ranks), program or self.train, *map(str, arguments)]
         process = subprocess.Popen(command, env=environment(),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         atexit.register(process.terminate)  # a failed test leaves nothing running
@@ -121,7 +135,7 @@ class Program:
 
     def job(self, folder, settings):
         folder.mkdir(parents=True, exist_ok=True)
-        write_job(folder / "job.ini", {**settings, "job.output_dir": folder})
+        write_job(folder / "job.ini", {**settings_of_all_jobs(), **settings, "job.output_dir": folder})
         return folder / "job.ini"
 
     def finish(self, process, expect, what):
@@ -138,7 +152,7 @@ class Program:
         """The job ends with exit code 3 and one error, which has one of the words expected.  `variables`: of the ranks'
         environment; `by_rank`: assignments that a shell makes in each rank, "A=$OMPI_COMM_WORLD_RANK"."""
         command = ["sh", "-c", f'{by_rank} exec "$0" "$1"'] if by_rank else []
-        done = subprocess.run(["mpirun", "-q", "-n", str(ranks), *command, self.train, str(self.job(folder, settings))],
+        done = subprocess.run([self.mpirun, "-q", "-n", str(ranks), *command, self.train, str(self.job(folder, settings))],
                               env={**environment(), **(variables or {})}, text=True, stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=120)
         output = done.stdout + done.stderr
@@ -168,6 +182,12 @@ def steps(folder):
 def curve(folder):
     """What has to be equal between equal runs: not the times."""
     return [(row["step"], row["loss"], row["grad_norm"], row["learning_rate"]) for row in steps(folder)]
+
+
+def near(a, b, rtol):
+    """Whether two curves agree: losses within rtol, gradient norms within ten times that."""
+    return len(a) == len(b) and all(abs(x[1] - y[1]) <= rtol * abs(y[1]) and abs(x[2] - y[2]) <= 10 * rtol * abs(y[2])
+                                    for x, y in zip(a, b))
 
 
 def require_reference(case, folder, claim, precision="fp32", first=1):

@@ -1,0 +1,128 @@
+"""The stages that test: unit tests, reference cases, resuming, several ranks, compute-sanitizer."""
+import os
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .context import FAILED, PASSED, SKIPPED, TIMED_OUT, Result, missing, status_of, summarise
+from .machine import SHARED_GPU_NCCL, toolkits
+from .programs import OWN_CASES, Case, script, write_job
+
+AT_ONCE = 6  # programs that may share GPU and cores; nothing is timed in these stages
+
+
+def unit(context):
+    """All CUDA unit tests; in a rehearsal where nobody built them, those of the kernels on the CPU."""
+    program = context.programs.test_cuda
+    if context.rehearse and not program.exists():
+        program = context.programs.test_kernels
+    if not program.exists():
+        return missing("unit", program)
+    finished = context.run("unit", [program, "--durations", "yes"])
+    counts = re.findall(r"^(?:All tests passed .*|test cases:.*|assertions:.*|not tested: .*|No tests ran)$",
+                        finished.output, re.M)
+    result = Result("unit", status_of(finished), summary=f"{program.name}: {'; '.join(counts) or 'no summary'}")
+    if result.status not in (PASSED, SKIPPED):
+        result.details["output"] = finished.output[-4000:]
+    return result
+
+
+def reference(context):
+    """Every reference case on one rank, in fp32 and bf16."""
+    return _scripts("reference", context, {case.name: (script("parity", context.programs.train, case, 1), {})
+                                           for case in context.cases})
+
+
+def resume(context):
+    """CPU and GPU go on from each other's checkpoints."""
+    return _scripts("resume", context, {"CPU and GPU": (script("gpu_resume", context.programs.train), {})})
+
+
+def ranks(context):
+    """NCCL with one rank; two and four ranks on one GPU, through page-locked memory and, where it can, through NCCL."""
+    train, case = context.programs.train, OWN_CASES / "llama"
+    work, others = {}, []
+    for way, value in {"page-locked memory": "0", "NCCL": "1"}.items():
+        variables = {"NCCL_MULTI_RANK_GPU_ENABLE": value}
+        if way == "NCCL" and not (context.rehearse or context.machine.nccl_shares_a_gpu):
+            others.append(Result(f"through {way}", SKIPPED, summary=_why_nccl_does_not_share(context.machine)))
+            continue
+        work[f"2 and 4 ranks through {way}"] = script("parity", train, case, 2, 4), variables
+        work[f"strategies through {way}"] = script("strategies", train), variables
+    if context.programs.test_cuda.exists():
+        work["NCCL with one rank"] = [context.programs.test_cuda, "NCCL's collectives of one rank*"], {}
+    else:
+        others.append(Result("NCCL with one rank", SKIPPED if context.rehearse else FAILED,
+                             summary=f"{context.programs.test_cuda} is not there"))
+    return _scripts("ranks", context, work, others)
+
+
+def _why_nccl_does_not_share(machine):
+    oldest = ".".join(map(str, SHARED_GPU_NCCL))
+    return f"NCCL {machine.versions.get('NCCL', 'was not found')}; several ranks of one GPU need {oldest} or newer"
+
+
+def _scripts(stage, context, work, others=()):
+    """work: {what it checks: (command, variables of its environment)}; they disturb each other in nothing but time."""
+    if not context.programs.train.exists():
+        return missing(stage, context.programs.train)
+
+    def check(name):
+        command, variables = work[name]
+        return context.check(stage, name, command, context.variables(**variables))
+
+    return summarise(stage, [*_at_once(check, work), *others])
+
+
+def _at_once(check, names):
+    with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
+        return list(pool.map(check, names))
+
+
+# ---- compute-sanitizer ----
+
+OWN_KERNELS = ["--kernel-name", "kernel_substring=tessera"]
+SANITIZERS = {"memcheck": [], "racecheck": OWN_KERNELS, "initcheck": OWN_KERNELS}
+# Errors of API calls are left out: the program checks its own, and libraries try what a driver may not have.
+OPTIONS = ["--error-exitcode", 86, "--print-limit", 20, "--report-api-errors", "no"]
+
+
+def sanitizer(context):
+    """compute-sanitizer over two steps of the smallest reference case."""
+    folders = [os.environ.get("PATH", ""), *(str(toolkit / "bin") for toolkit in toolkits())]
+    tool = shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
+    if tool is None:
+        return Result("sanitizer", SKIPPED, summary="compute-sanitizer is not there (it comes with the CUDA toolkit), "
+                                                    "so nothing was looked at")
+    return summarise("sanitizer", _at_once(lambda name: _sanitized(context, tool, name), SANITIZERS))
+
+
+def _sanitized(context, tool, name):
+    job, filters = _tiny_job(context, name), SANITIZERS[name]
+
+    def under(chosen):
+        finished = context.run(f"sanitizer/{name}", [context.programs.mpirun, "-n", 1, tool, "--tool", name, *OPTIONS,
+                                                     *chosen, context.programs.train, job])
+        return finished, _last_summary(finished.output)
+
+    finished, verdict = under(filters)
+    if filters and not verdict and not finished.timed_out:  # a version that does not know the filter
+        finished, verdict = under([])
+    clean = finished.status == 0 and re.search("SUMMARY: 0 ", verdict)
+    status = TIMED_OUT if finished.timed_out else PASSED if clean else FAILED
+    details = {} if clean else {"exit_status": finished.status, "output": finished.output[-4000:]}
+    return Result(name, status, finished.seconds, verdict or "compute-sanitizer gave no summary", details)
+
+
+def _tiny_job(context, name):
+    job = context.work / f"{name}.ini"
+    write_job(job, {**Case(OWN_CASES / "llama").settings(), **context.device, "train.max_steps": 2,
+                    "train.warmup_steps": 1, "checkpoint.resume": "never", "job.output_dir": context.work / name})
+    return job
+
+
+def _last_summary(output):
+    """ "ERROR SUMMARY: 0 errors", "RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)" """
+    found = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", output)
+    return found[-1] if found else ""
