@@ -16,6 +16,25 @@ TEST_CASE("buffers are cut from reserved memory as long as there is room", "[cud
   CHECK(device.bytes_in_use() == 5110);
 }
 
+TEST_CASE("copies and zeros have arrived when the call returns", "[cuda_shim]") {
+  CudaDevice device(0);
+  const auto stream = device.make_stream("test");
+  const Buffer first(device, DType::f32, 1, 3, "a row"), second(device, DType::f32, 1, 3, "a row");
+  const std::vector<float> sent = {1, 2, 3};
+  std::vector<float> seen(3);
+  const auto see = [&](const Buffer& buffer) {  // without a copy of the default stream, which would wait for the others
+    stream->transfer(buffer.data(), seen.data(), buffer.bytes());
+    stream->synchronize();
+    return seen;
+  };
+  device.copy(sent.data(), first.data(), first.bytes());
+  CHECK(see(first) == sent);
+  device.copy(first.data(), second.data(), second.bytes());
+  CHECK(see(second) == sent);
+  second.set_zero();
+  CHECK(see(second) == std::vector<float>(3));
+}
+
 TEST_CASE("more than there is, is told with what it was for", "[cuda_shim]") {
   CudaDevice device(0);
   const Buffer held(device, int64_t{1} << 30, "weights");
