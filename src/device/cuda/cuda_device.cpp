@@ -73,6 +73,8 @@ void CudaDevice::reserve(int64_t bytes, const std::string& plan) {
   cudaFree(std::exchange(reserved_, static_cast<char*>(memory)));
   reserved_bytes_ = bytes;
   cut_bytes_ = 0;
+  // Libraries multiply rows behind a batch's end by zero, which what lies there by chance may survive as a NaN.
+  set_zero(reserved_, bytes, Memory::device);
 }
 
 void* CudaDevice::cut(int64_t bytes) {
