@@ -180,7 +180,10 @@ cudaError_t cudaMemset(void* to, int value, size_t bytes) {
   leave_to_default_stream([=] { cuda_shim::set_bytes(to, value, bytes); });
   return cudaSuccess;
 }
+/// CUDA would take pageable memory too, and wait for the stream where it does: here it is refused.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  for (const void* memory : {static_cast<const void*>(to), from})
+    if (!is_part_of(allocated, memory) && !is_part_of(page_locked, memory)) return cudaErrorInvalidValue;
   cuda_shim::enqueue(stream, [=] { cuda_shim::copy_bytes(to, from, bytes); });
   return cudaSuccess;
 }
