@@ -26,17 +26,24 @@ struct AdamWStep {
   float gradient_scale;                      ///< the clipping factor, multiplied into each gradient as it is read
 };
 
-/// The largest sizes of a job, by their letters; `shard`: elements of the flat shard.
+/// The largest sizes of a job, by their letters.
 struct LargestShapes {
-  int64_t T, C, H, G, D, F, shard;
+  int64_t T, C, H, G, D, F;
+  int64_t longest;  ///< tokens of a document
+  int64_t shard;    ///< elements of the flat shard; 0: nothing is trained
+  DType dtype;      ///< the compute type
+
+  bool trains() const { return shard > 0; }
 };
 
 class Kernels {
  public:
   virtual ~Kernels() = default;
 
-  /// Makes room for what kernels need beside their arguments, so that none is allocated in a step.
+  /// Makes room for what kernels need beside their arguments, so that none is allocated in a step: workspace_bytes() of
+  /// Memory::device.  A CPU's kernels take what they need in the first steps: 0.
   virtual void reserve(const LargestShapes& /*largest*/) {}
+  virtual int64_t workspace_bytes(const LargestShapes& /*largest*/) { return 0; }
 
   // ---- matrix products; fp32 accumulation; weights as Hugging Face stores them: w [O, I], y = x wᵀ + b ----
 

@@ -11,6 +11,7 @@ class ProfiledKernels final : public Kernels {
       : kernels_(std::move(kernels)), profiler_(profiler) {}
 
   void reserve(const LargestShapes& largest) override { kernels_->reserve(largest); }
+  int64_t workspace_bytes(const LargestShapes& largest) override { return kernels_->workspace_bytes(largest); }
   void linear_forward(Stream& s, ConstView x, ConstView w, ConstView bias, View y, Write mode) override {
     timed(s, Phase::gemm, "linear_forward", [&] { kernels_->linear_forward(s, x, w, bias, y, mode); });
   }

@@ -36,14 +36,6 @@ std::string version_in_words(size_t version) {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-void check_version() {
-  const size_t version = cudnnGetVersion();
-  if (version >= oldest_version && version / 10000 == CUDNN_MAJOR) return;
-  throw ClusterError(
-      "cuDNN {} is installed, {} or newer of cuDNN {} is needed; install it, or set LD_LIBRARY_PATH to it",
-      version_in_words(version), version_in_words(oldest_version), CUDNN_MAJOR);
-}
-
 /// Where no engine takes a graph, cuDNN tells of each of them in many lines; the first ones are enough for a log.
 std::string in_one_line(std::string text) {
   constexpr size_t enough = 400;
@@ -140,6 +132,14 @@ struct Draft {
 
 }  // namespace
 
+void check_cudnn_version() {
+  const size_t version = cudnnGetVersion();
+  if (version >= oldest_version && version / 10000 == CUDNN_MAJOR) return;
+  throw ClusterError(
+      "cuDNN {} is installed, {} or newer of cuDNN {} is needed; install it, or set LD_LIBRARY_PATH to it",
+      version_in_words(version), version_in_words(oldest_version), CUDNN_MAJOR);
+}
+
 struct CudnnAttention::Pointers {
   std::array<const void*, D::roles> tensors{};
 };
@@ -180,9 +180,20 @@ class CudnnAttention::Graph {
   int64_t workspace_bytes_ = 0;
 };
 
-CudnnAttention::CudnnAttention(CudaDevice& device, CudnnAttentionSettings settings)
-    : device_(device), settings_(settings) {
-  check_version();
+/// One group of documents, by the graph of its bucket.
+struct CudnnAttention::Call {
+  const Graph* graph;
+  AttentionGroup group;
+};
+
+/// Where the parts of the workspace begin that a call uses, and what it takes in all.
+struct CudnnAttention::Room {
+  int64_t offsets = 0, lengths, key_gradients, own, end;  // own: cuDNN's
+};
+
+CudnnAttention::CudnnAttention(std::shared_ptr<Workspace> workspace, CudnnAttentionSettings settings)
+    : workspace_(std::move(workspace)), settings_(settings), limits_{0, settings.most_score_bytes} {
+  check_cudnn_version();
   check(cudnnCreate(&handle_), "starting");
 }
 
@@ -190,8 +201,6 @@ CudnnAttention::~CudnnAttention() {
   graphs_.clear();
   cudnnDestroy(handle_);
 }
-
-void CudnnAttention::reserve(int64_t tokens) { tokens_reserved_ = std::max(tokens_reserved_, tokens); }
 
 bool CudnnAttention::declined(const std::string& what, const std::string& why) {
   if (told_.insert(why).second) log::info("cuDNN declines {}: {}; slower kernels do it", what, why);
@@ -212,53 +221,59 @@ CudnnAttention::Graph* CudnnAttention::accepted(const AttentionDescription& desc
   return found->refusal().empty() ? found : nullptr;
 }
 
-/// describe(parts) with as few parts as the limit of the workspace allows; null where cuDNN declines.  A workspace
-/// grows in proportion to the heads, so the first one tells how many parts it takes.
-template <typename Describe>
-CudnnAttention::Graph* CudnnAttention::graph_in_parts(const Kernels::AttentionShape& shape, const Describe& describe) {
-  int64_t parts = 1;
-  while (parts > 0) {
-    Graph* const found = accepted(describe(parts));
-    if (found == nullptr || found->workspace_bytes() <= settings_.most_workspace_bytes) return found;
-    const int64_t share = ceil_div(found->workspace_bytes() * parts, settings_.most_workspace_bytes);
-    parts = attention_parts(shape, std::max(share, parts + 1));
-  }
-  declined(in_words(describe(1)),
-           fmt::format("it would take more than {:.1f} GiB of workspace",
-                       static_cast<double>(settings_.most_workspace_bytes) / (int64_t{1} << 30)));
-  return nullptr;
-}
-
-/// Grows when a bucket is met first; what the stream still does with the smaller one is waited for.
-void* CudnnAttention::room(Stream& stream, Buffer& buffer, int64_t bytes, const char* what) {
-  if (buffer.bytes() < bytes) {
-    stream.synchronize();
-    buffer.reset();
-    buffer = Buffer(device_, bytes, what);
-  }
-  return buffer.data();
-}
-
-/// Tells cuDNN of the batch's documents and runs the graph.
-void CudnnAttention::execute(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph,
-                             const Pointers& tensors) {
+CudnnAttention::Room CudnnAttention::room_of(const Graph& graph) {
   const D& d = graph.description();
+  const auto arrays = static_cast<int64_t>(d.offset_strides.size());
+  const auto behind = [](int64_t begin, int64_t bytes) { return round_up(begin + bytes, workspace_alignment); };
+  Room room{};
+  room.lengths = behind(0, arrays * cuda::attention_offsets_pitch(d.bucket.documents) * int64_t{sizeof(int64_t)});
+  room.key_gradients = behind(room.lengths, d.bucket.documents * int64_t{sizeof(int32_t)});
+  const AttentionTensor& k = d[D::k];
+  const int64_t gradient = d.key_gradients_apart ? d.bucket.tokens * k.dim[1] * k.dim[3] * size_of(DType::bf16) : 0;
+  room.own = behind(room.key_gradients, 2 * gradient);
+  room.end = room.own + graph.workspace_bytes();
+  return room;
+}
+
+/// Asks the graphs of the largest group how much they take: of q, k and v side by side, as most models have them.
+int64_t CudnnAttention::announce(const LargestShapes& s) {
+  limits_.tokens = std::max(limits_.tokens, s.T);
+  Kernels::AttentionShape shape{};
+  shape.H = s.H, shape.G = s.G, shape.D = s.D, shape.scale = 1;
+  const ConstView qkv(nullptr, s.dtype, s.T, (s.H + 2 * s.G) * s.D), out(nullptr, s.dtype, s.T, s.H * s.D);
+  const ConstView q = qkv.cols_from(0, s.H * s.D), k = qkv.cols_from(q.cols, s.G * s.D),
+                  v = qkv.cols_from(q.cols + k.cols, k.cols);
+  if (!attention_obstacle(shape, {q, k, v, out}).empty()) return 0;
+  const AttentionGroup group = largest_attention_group(shape, s.longest, limits_);
+  const auto bytes = [&](const D& description) {
+    const Graph* const found = graph(description);
+    return found->refusal().empty() ? room_of(*found).end : 0;
+  };
+  int64_t most = bytes(describe_attention_forward(shape, group.bucket, q, k, v, out));
+  if (s.trains() && group.parts > 0)
+    most = std::max(most, bytes(describe_attention_backward(shape, group.bucket, settings_.deterministic, group.parts,
+                                                            q, k, v, out, out, q, k, v)));
+  return most;
+}
+
+void CudnnAttention::execute(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
+                             const Pointers& tensors) {
+  const D& d = call.graph->description();
   const int64_t documents = d.bucket.documents, arrays = static_cast<int64_t>(d.offset_strides.size());
-  const int64_t offset_bytes = cuda::attention_offsets_pitch(documents) * int64_t{sizeof(int64_t)};
-  const int64_t bytes = arrays * offset_bytes + documents * int64_t{sizeof(int32_t)};
-  char* const memory = static_cast<char*>(room(stream, documents_, bytes, "attention's documents"));
-  auto* const offsets = reinterpret_cast<int64_t*>(memory);
-  auto* const lengths = reinterpret_cast<int32_t*>(memory + arrays * offset_bytes);
-  cuda::attention_offsets(cuda_stream(stream), shape.cu_seqlens_on_device, shape.N, documents, d.offset_strides,
-                          offsets, lengths);
+  const Room room = room_of(*call.graph);
+  char* const memory = static_cast<char*>(workspace_->room(stream, room.end));
+  auto* const offsets = reinterpret_cast<int64_t*>(memory + room.offsets);
+  auto* const lengths = reinterpret_cast<int32_t*>(memory + room.lengths);
+  cuda::attention_offsets(cuda_stream(stream), shape.cu_seqlens_on_device + call.group.first, call.group.count,
+                          documents, d.offset_strides, offsets, lengths);
 
   std::unordered_map<int64_t, void*> pointers = {{query_lengths_uid, lengths}, {key_lengths_uid, lengths}};
-  for (int64_t i = 0; i < arrays; ++i) pointers[offsets_uid + i] = memory + i * offset_bytes;
+  for (int64_t i = 0; i < arrays; ++i)
+    pointers[offsets_uid + i] = offsets + i * cuda::attention_offsets_pitch(documents);
   for (int64_t role = 0; role < (d.backward ? D::roles : D::statistics + 1); ++role)
     pointers[tensor_uid + role] = const_cast<void*>(tensors.tensors[static_cast<size_t>(role)]);
-  void* const workspace = room(stream, workspace_, graph.workspace_bytes(), "attention's workspace");
   check(cudnnSetStream(handle_, cuda_stream(stream)), "choosing a stream");
-  graph.execute(handle_, pointers, workspace);
+  call.graph->execute(handle_, pointers, memory + room.own);
 }
 
 bool CudnnAttention::forward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k,
@@ -266,10 +281,12 @@ bool CudnnAttention::forward(Stream& stream, const Kernels::AttentionShape& shap
   if (q.rows == 0) return true;
   if (const std::string why = attention_obstacle(shape, {q, k, v, out}); !why.empty())
     return declined("attention", why);
-  const AttentionBucket bucket = attention_bucket(shape, q.rows, tokens_reserved_);
-  const Graph* const found = accepted(describe_attention_forward(shape, bucket, q, k, v, out));
-  if (found == nullptr) return false;
-  execute(stream, shape, *found, {{q.data, k.data, v.data, out.data, log_sum_exp}});
+  std::vector<Call> calls;
+  for (const AttentionGroup& group : attention_groups(shape, q.rows, limits_)) {
+    calls.push_back({accepted(describe_attention_forward(shape, group.bucket, q, k, v, out)), group});
+    if (calls.back().graph == nullptr) return false;
+  }
+  for (const Call& call : calls) execute(stream, shape, call, {{q.data, k.data, v.data, out.data, log_sum_exp}});
   return true;
 }
 
@@ -279,35 +296,45 @@ bool CudnnAttention::backward(Stream& stream, const Kernels::AttentionShape& sha
   if (q.rows == 0) return true;
   if (const std::string why = attention_obstacle(shape, {q, k, v, out, dout, dq, dk, dv}); !why.empty())
     return declined("attention", why);
-  const AttentionBucket bucket = attention_bucket(shape, q.rows, tokens_reserved_);
-  const Graph* const found = graph_in_parts(shape, [&](int64_t parts) {
-    return describe_attention_backward(shape, bucket, settings_.deterministic, parts, q, k, v, out, dout, dq, dk, dv);
-  });
-  if (found == nullptr) return false;
-  const int64_t parts = found->description().parts, heads = shape.H / parts;
-  for (int64_t p = 0; p < parts; ++p) {
-    const auto part = [&](const auto& view) { return attention_part(view, p, parts); };
-    run_backward(stream, shape, *found,
-                 {{part(q).data, part(k).data, part(v).data, part(out).data, log_sum_exp + p * heads, part(dout).data,
-                   part(dq).data, part(dk).data, part(dv).data}},
-                 part(dk), part(dv));
+  std::vector<Call> calls;
+  for (const AttentionGroup& group : attention_groups(shape, q.rows, limits_)) {
+    if (group.parts == 0)
+      return declined(fmt::format("the backward pass of a document of {} tokens", group.bucket.longest),
+                      "its scores would take too much memory");
+    const D wanted = describe_attention_backward(shape, group.bucket, settings_.deterministic, group.parts, q, k, v,
+                                                 out, dout, dq, dk, dv);
+    calls.push_back({accepted(wanted), group});
+    if (calls.back().graph == nullptr) return false;
   }
+  for (const Call& call : calls)
+    for (int64_t p = 0; p < call.group.parts; ++p) {
+      const auto part = [&](const auto& view) { return attention_part(view, p, call.group.parts); };
+      run_backward(
+          stream, shape, call,
+          {{part(q).data, part(k).data, part(v).data, part(out).data, log_sum_exp + p * (shape.H / call.group.parts),
+            part(dout).data, part(dq).data, part(dk).data, part(dv).data}},
+          part(dk), part(dv));
+    }
   return true;
 }
 
-/// One part; dk, dv: its views.
-void CudnnAttention::run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph,
+/// One part; dk, dv: its views.  Offsets count from the batch's first row, so what was written apart lies there in its
+/// rows, and only those of the group are copied.
+void CudnnAttention::run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
                                   Pointers tensors, View dk, View dv) {
-  if (!graph.description().key_gradients_apart) return execute(stream, shape, graph, tensors);
-  const int64_t bytes = graph.description().bucket.tokens * dk.cols * size_of(dk.dtype);
-  char* const apart =
-      static_cast<char*>(room(stream, key_gradients_, 2 * bytes, "attention's gradients of keys and values"));
-  const View dk_apart(apart, dk.dtype, dk.rows, dk.cols), dv_apart(apart + bytes, dv.dtype, dv.rows, dv.cols);
+  const D& d = call.graph->description();
+  if (!d.key_gradients_apart) return execute(stream, shape, call, tensors);
+  const Room room = room_of(*call.graph);
+  char* const apart = static_cast<char*>(workspace_->room(stream, room.end)) + room.key_gradients;
+  const View dk_apart(apart, dk.dtype, dk.rows, dk.cols),
+      dv_apart(apart + d.bucket.tokens * dk.cols * size_of(dk.dtype), dv.dtype, dv.rows, dv.cols);
   tensors.tensors[D::dk] = dk_apart.data;
   tensors.tensors[D::dv] = dv_apart.data;
-  execute(stream, shape, graph, tensors);
-  copy_rows(stream, dk_apart, dk);
-  copy_rows(stream, dv_apart, dv);
+  execute(stream, shape, call, tensors);
+  const int64_t begin = shape.cu_seqlens[call.group.first],
+                rows = shape.cu_seqlens[call.group.first + call.group.count] - begin;
+  copy_rows(stream, dk_apart.rows_from(begin, rows), dk.rows_from(begin, rows));
+  copy_rows(stream, dv_apart.rows_from(begin, rows), dv.rows_from(begin, rows));
 }
 
 }  // namespace tessera

@@ -6,32 +6,29 @@
 #include <set>
 #include <string>
 
-#include "device/buffer.h"
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/attention_description.h"
 #include "kernels/cuda/attention_library.h"
+#include "kernels/cuda/workspace.h"
 
 namespace tessera {
 
 struct CudnnAttentionSettings {
-  /// The backward pass's sums in a fixed order.  On Hopper that costs a workspace of documents · H · longest² · 2 bytes
-  /// of their bucket, and time; without it dq is summed by atomic additions, and two runs differ in the last bits.
+  /// The backward pass's sums in a fixed order.  On Hopper that costs memory (attention_score_bytes) and time; without
+  /// it dq is summed by atomic additions, and two runs differ in the last bits.
   bool deterministic;
-  /// Where a graph wants a larger workspace, its heads are shared out over several calls; where that does not help
-  /// either, own kernels take over.
-  int64_t most_workspace_bytes = int64_t{2} << 30;
+  int64_t most_score_bytes = int64_t{2} << 30;  ///< of one group of documents (attention_groups)
 };
 
-/// Attention by cuDNN's fused kernels (Dao 2023, FlashAttention-2, by their documentation).  For one compute stream:
-/// the workspace and what is told of a batch's documents are used by one call at a time.  A graph is built, or
-/// declined, when its bucket is met first; memory grows then, and stays as it is once a job has met its buckets.
+/// Attention by cuDNN's fused kernels (Dao 2023, FlashAttention-2, by their documentation), on one compute stream.  A
+/// graph is built, or declined, when its bucket is met first; its memory is part of the workspace, and all of it was
+/// reserved then if the job's largest shapes were announced.
 class CudnnAttention final : public AttentionLibrary {
  public:
-  /// Throws ClusterError where cuDNN is missing parts of what is asked for, by its version.
-  CudnnAttention(CudaDevice& device, CudnnAttentionSettings settings);
+  CudnnAttention(std::shared_ptr<Workspace> workspace, CudnnAttentionSettings settings);
   ~CudnnAttention() override;
 
-  void reserve(int64_t tokens) override;
+  int64_t announce(const LargestShapes& largest) override;
   bool forward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k, ConstView v, View out,
                float* log_sum_exp) override;
   bool backward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k, ConstView v,
@@ -40,24 +37,27 @@ class CudnnAttention final : public AttentionLibrary {
  private:
   class Graph;
   struct Pointers;
+  struct Call;
+  struct Room;
 
   bool declined(const std::string& what, const std::string& why);
   Graph* graph(const AttentionDescription& description);
   Graph* accepted(const AttentionDescription& description);
-  template <typename Describe>
-  Graph* graph_in_parts(const Kernels::AttentionShape& shape, const Describe& describe);
-  void run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph, Pointers tensors, View dk,
+  static Room room_of(const Graph& graph);
+  /// Tells cuDNN of the group's documents and runs the graph.
+  void execute(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, const Pointers& tensors);
+  void run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, Pointers tensors, View dk,
                     View dv);
-  void execute(Stream& stream, const Kernels::AttentionShape& shape, const Graph& graph, const Pointers& tensors);
-  void* room(Stream& stream, Buffer& buffer, int64_t bytes, const char* what);
 
-  CudaDevice& device_;
+  std::shared_ptr<Workspace> workspace_;
   CudnnAttentionSettings settings_;
-  int64_t tokens_reserved_ = 0;
+  AttentionLimits limits_;
   cudnnHandle_t handle_ = nullptr;
   std::map<AttentionDescription, std::unique_ptr<Graph>> graphs_;
   std::set<std::string> told_;  // why it declined
-  Buffer workspace_, documents_, key_gradients_;
 };
+
+/// cuDNN's library; throws ClusterError where it is too old for what is asked of it here, or of another generation.
+void check_cudnn_version();
 
 }  // namespace tessera

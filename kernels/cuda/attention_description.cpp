@@ -19,6 +19,31 @@ int64_t power_of_two(int64_t value) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(value, 1))));
 }
 
+int64_t power_of_four(int64_t value) {
+  int64_t power = 1;
+  while (power < value) power *= 4;
+  return power;
+}
+
+int64_t bucket_length(int64_t tokens) { return std::max(power_of_two(tokens), query_tile); }
+
+/// Documents of a group of at most `longest`; a power of two.
+int64_t places_of(int64_t longest, int64_t heads, int64_t tokens, int64_t score_bytes) {
+  const int64_t by_memory = score_bytes / attention_score_bytes({1, longest, tokens}, heads);
+  return static_cast<int64_t>(
+      std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(std::min(tokens / longest, by_memory), 1))));
+}
+
+AttentionGroup group(const Kernels::AttentionShape& shape, int64_t first, int64_t count, const AttentionBucket& bucket,
+                     const AttentionLimits& limits) {
+  constexpr int64_t allowed_at_most = 4;  // times the limit, rather than kernels that are many times slower
+  const int64_t wanted = ceil_div(attention_score_bytes(bucket, shape.H), limits.score_bytes);
+  int64_t parts = attention_parts(shape, wanted);
+  for (int64_t fewer = shape.G; parts == 0 && fewer * allowed_at_most >= wanted; --fewer)
+    if (attention_parts(shape, fewer) == fewer) parts = fewer;
+  return {first, count, bucket, parts};
+}
+
 bool aligned(const ConstView& view) {
   return reinterpret_cast<uintptr_t>(view.data) % alignment_bytes == 0 &&
          (view.rows <= 1 || view.row_stride * size_of(view.dtype) % alignment_bytes == 0);
@@ -68,9 +93,33 @@ class Builder {
 
 }  // namespace
 
-AttentionBucket attention_bucket(const Kernels::AttentionShape& shape, int64_t tokens, int64_t reserved) {
-  return {power_of_two(shape.N), std::max(power_of_two(shape.longest_document()), query_tile),
-          tokens <= reserved ? reserved : power_of_two(tokens)};
+std::vector<AttentionGroup> attention_groups(const Kernels::AttentionShape& shape, int64_t tokens,
+                                             const AttentionLimits& limits) {
+  const int64_t most_tokens = tokens <= limits.tokens ? limits.tokens : power_of_two(tokens);
+  const auto bucket_of = [&](int64_t n) { return bucket_length(shape.cu_seqlens[n + 1] - shape.cu_seqlens[n]); };
+  std::vector<AttentionGroup> groups;
+  for (int64_t n = 0; n < shape.N;) {
+    const int64_t longest = bucket_of(n), places = places_of(longest, shape.H, most_tokens, limits.score_bytes);
+    int64_t count = 1;
+    while (count < places && n + count < shape.N && bucket_of(n + count) <= longest) ++count;
+    groups.push_back(group(shape, n, count, {std::min(power_of_four(count), places), longest, most_tokens}, limits));
+    n += count;
+  }
+  return groups;
+}
+
+AttentionGroup largest_attention_group(const Kernels::AttentionShape& shape, int64_t longest,
+                                       const AttentionLimits& limits) {
+  AttentionGroup largest{};
+  for (int64_t length = query_tile; length <= bucket_length(longest); length *= 2) {
+    const int64_t places = places_of(length, shape.H, limits.tokens, limits.score_bytes);
+    const AttentionGroup found = group(shape, 0, places, {places, length, limits.tokens}, limits);
+    const auto bytes = [&](const AttentionGroup& g) {
+      return g.parts == 0 ? 0 : attention_score_bytes(g.bucket, shape.H) / g.parts;
+    };
+    if (bytes(found) >= bytes(largest)) largest = found;
+  }
+  return largest;
 }
 
 std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::vector<ConstView>& views) {

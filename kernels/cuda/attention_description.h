@@ -17,15 +17,45 @@ namespace tessera {
 
 /// What a graph of cuDNN is made for is rounded up, so that few graphs serve all batches.
 struct AttentionBucket {
-  int64_t documents;  ///< a power of two; those beyond the batch's have no positions and cost nothing
+  int64_t documents;  ///< a power of four, or the most of a group; those beyond its own have no positions
   int64_t longest;    ///< a power of two from 128, a tile of queries: tiles beyond a document's end return at once
   int64_t tokens;  ///< bounds the workspace of the backward pass: the job's largest batch, or a power of two above it
 
   auto operator<=>(const AttentionBucket&) const = default;
 };
 
-/// The bucket of a batch of `tokens`, in a job that has announced `reserved` of them (0: nothing announced).
-AttentionBucket attention_bucket(const Kernels::AttentionShape& shape, int64_t tokens, int64_t reserved);
+/// Consecutive documents of a batch that one call of cuDNN serves, or `parts` calls with a share of the heads each.
+struct AttentionGroup {
+  int64_t first, count;
+  AttentionBucket bucket;
+  int64_t parts;  ///< 0: there is no number of them that `score_bytes` allows
+
+  auto operator<=>(const AttentionGroup&) const = default;
+};
+
+/// What a job allows cuDNN.
+struct AttentionLimits {
+  int64_t tokens = 0;       ///< of the largest batch; 0: nobody has said, each batch is the largest
+  int64_t score_bytes = 0;  ///< of one group: see attention_score_bytes
+};
+
+/// The deterministic backward pass of Hopper keeps the scores' gradient: documents · heads · longest² numbers in bf16,
+/// most of them of tiles that no document reaches.  This is nearly all of its workspace.
+constexpr int64_t attention_score_bytes(const AttentionBucket& bucket, int64_t heads) {
+  return bucket.documents * heads * bucket.longest * bucket.longest * 2;
+}
+
+/// The documents of a batch, cut so that long and short ones are apart and so that the scores of none take more than
+/// the limit: a group of length `longest` has tokens / longest places.  In a batch whose documents are sorted by
+/// length, as device_batch.cpp makes them, groups are few, and so are the buckets of a run: for each length the groups
+/// that are full, and for those that are not one bucket for each power of four.  A single document whose scores are too
+/// many is given its heads in parts; where key heads are too few for that, up to four times the limit is allowed.
+std::vector<AttentionGroup> attention_groups(const Kernels::AttentionShape& shape, int64_t tokens,
+                                             const AttentionLimits& limits);
+
+/// The group of the largest scores that any batch of a job can have, with documents of at most `longest`.
+AttentionGroup largest_attention_group(const Kernels::AttentionShape& shape, int64_t longest,
+                                       const AttentionLimits& limits);
 
 struct AttentionTensor {
   std::array<int64_t, 4> dim{}, stride{};  ///< document, head, position, column; stride[0] is not used: offsets tell it

@@ -8,8 +8,9 @@ class AttentionLibrary {
  public:
   virtual ~AttentionLibrary() = default;
 
-  /// No batch will have more tokens: what depends on them is the same for every batch then.
-  virtual void reserve(int64_t tokens) = 0;
+  /// No batch will be larger: what depends on its size is the same for every batch then.  Returns how much of the
+  /// workspace (workspace.h) its calls will take, 0 where they will be declined.
+  virtual int64_t announce(const LargestShapes& largest) = 0;
 
   /// kernels.h's attention_forward and attention_backward; `shape` has cu_seqlens on the device too.  False: the
   /// library declines and nothing was enqueued; own kernels are to do it.  The log says why, once for each reason.

@@ -18,28 +18,20 @@ cuda::Attention own_attention(const Kernels::AttentionShape& s) {
 
 }  // namespace
 
-CudaKernels::CudaKernels(Device& device, std::unique_ptr<MatrixProducts> products,
+CudaKernels::CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<MatrixProducts> products,
                          std::unique_ptr<AttentionLibrary> attention)
-    : device_(device), products_(std::move(products)), attention_(std::move(attention)) {}
+    : workspace_(std::move(workspace)), products_(std::move(products)), attention_(std::move(attention)) {}
 
-void CudaKernels::reserve(const LargestShapes& s) {
-  if (attention_) attention_->reserve(s.T);
+int64_t CudaKernels::workspace_bytes(const LargestShapes& s) {
   const int64_t widest = std::max({s.C, 2 * s.F, (s.H + 2 * s.G) * s.D});
-  const int64_t bytes =
-      std::max({cuda::bias_backward_scratch_bytes(s.T, widest), cuda::squared_norm_scratch_bytes(s.shard),
-                cuda::embedding_backward_scratch_bytes(s.T), cuda::rmsnorm_backward_scratch_bytes(s.T, s.C),
-                cuda::rmsnorm_backward_scratch_bytes(s.T * s.H, s.D), cuda::attention_backward_scratch_bytes(s.T, s.H),
-                cuda::cross_entropy_scratch_bytes(s.T)});
-  if (scratch_.bytes() < bytes) scratch_ = Buffer(device_, bytes, "kernels' scratch");
+  return std::max({products_->workspace_bytes(), attention_ ? attention_->announce(s) : 0,
+                   cuda::bias_backward_scratch_bytes(s.T, widest), cuda::squared_norm_scratch_bytes(s.shard),
+                   cuda::embedding_backward_scratch_bytes(s.T), cuda::rmsnorm_backward_scratch_bytes(s.T, s.C),
+                   cuda::rmsnorm_backward_scratch_bytes(s.T * s.H, s.D),
+                   cuda::attention_backward_scratch_bytes(s.T, s.H), cuda::cross_entropy_scratch_bytes(s.T)});
 }
 
-void* CudaKernels::scratch(Stream& stream, int64_t bytes) {
-  if (scratch_.bytes() < bytes) {  // only where reserve() was not told of this shape
-    stream.synchronize();
-    scratch_ = Buffer(device_, bytes, "kernels' scratch");
-  }
-  return scratch_.data();
-}
+void CudaKernels::reserve(const LargestShapes& s) { workspace_->reserve(workspace_bytes(s)); }
 
 // ---- matrix products ----
 

@@ -1,9 +1,9 @@
 #pragma once
 #include <memory>
 
-#include "device/buffer.h"
 #include "kernels/cuda/attention_library.h"
 #include "kernels/cuda/matrix_products.h"
+#include "kernels/cuda/workspace.h"
 #include "kernels/kernels.h"
 
 /// The kernels of a GPU: own ones (launchers.h), matrix products and attention by libraries behind an interface each,
@@ -12,10 +12,11 @@ namespace tessera {
 
 class CudaKernels final : public Kernels {
  public:
-  /// Without `attention`, or where it declines, own kernels do its work.
-  CudaKernels(Device& device, std::unique_ptr<MatrixProducts> products,
+  /// `workspace`: the libraries' too.  Without `attention`, or where it declines, own kernels do its work.
+  CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<MatrixProducts> products,
               std::unique_ptr<AttentionLibrary> attention = nullptr);
 
+  int64_t workspace_bytes(const LargestShapes& largest) override;
   void reserve(const LargestShapes& largest) override;
 
   void linear_forward(Stream&, ConstView x, ConstView w, ConstView bias, View y, Write mode) override;
@@ -53,13 +54,11 @@ class CudaKernels final : public Kernels {
   void copy(Stream&, const void* from, void* to, int64_t bytes) override;
 
  private:
-  /// For one kernel at a time of the one stream that computes.
-  void* scratch(Stream& stream, int64_t bytes);
+  void* scratch(Stream& stream, int64_t bytes) { return workspace_->room(stream, bytes); }
 
-  Device& device_;
+  std::shared_ptr<Workspace> workspace_;
   std::unique_ptr<MatrixProducts> products_;
   std::unique_ptr<AttentionLibrary> attention_;
-  Buffer scratch_;
 };
 
 }  // namespace tessera

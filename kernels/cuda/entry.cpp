@@ -3,11 +3,14 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/gemm_cublaslt.h"
 
-// The kernels room's entry point of libtessera_cuda.so (device/gpu_library.h).
+// The kernels room's entry points of libtessera_cuda.so (device/gpu_library.h).
+extern "C" void tessera_gpu_check_kernels() { tessera::check_cudnn_version(); }
+
 extern "C" tessera::Kernels* tessera_gpu_make_kernels(tessera::Device& device) {
   using namespace tessera;
   auto& gpu = dynamic_cast<CudaDevice&>(device);
+  const auto workspace = std::make_shared<Workspace>(gpu);
   // The same job gives the same bits again: what is faster without that is not asked for.
-  return new CudaKernels(gpu, std::make_unique<CublasLtGemm>(gpu),
-                         std::make_unique<CudnnAttention>(gpu, CudnnAttentionSettings{.deterministic = true}));
+  return new CudaKernels(workspace, std::make_unique<CublasLtGemm>(gpu, workspace),
+                         std::make_unique<CudnnAttention>(workspace, CudnnAttentionSettings{.deterministic = true}));
 }

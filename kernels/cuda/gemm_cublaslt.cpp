@@ -12,11 +12,11 @@
 namespace tessera {
 namespace {
 
-constexpr int64_t workspace_bytes = 32 << 20;  // what cuBLAS advises for Hopper and takes itself
+constexpr int64_t product_bytes = 32 << 20;  // of workspace: what cuBLAS advises for Hopper and takes itself
+static_assert(product_bytes % workspace_alignment == 0);
 constexpr int candidates_asked = 8;
 constexpr int timed_runs = 3;
-constexpr int most_trials = 64;                    // shapes: every product of a layer and the head, and then some
-constexpr int64_t most_trial_bytes = 256LL << 20;  // of a second result, beside what the job has planned for
+constexpr int most_trials = 64;  // shapes: every product of a layer and the head, and then some
 constexpr int64_t compared_bytes = 4 << 20;
 constexpr size_t plans_kept = 4096;  // packed batches bring a number of tokens of their own each
 
@@ -114,15 +114,12 @@ class CublasLtGemm::Plan {
   cublasLtMatmulAlgo_t algorithm{};
 };
 
-CublasLtGemm::CublasLtGemm(CudaDevice& device) : device_(device), trials_left_(most_trials) {
+CublasLtGemm::CublasLtGemm(CudaDevice& device, std::shared_ptr<Workspace> workspace)
+    : device_(device), trials_left_(most_trials), workspace_(std::move(workspace)) {
   check(cublasLtCreate(&handle_), "starting");
-  try {
-    workspace_ = Buffer(device, workspace_bytes, "matrix products' workspace");
-  } catch (...) {
-    cublasLtDestroy(handle_);
-    throw;
-  }
 }
+
+int64_t CublasLtGemm::workspace_bytes() const { return product_bytes; }
 
 CublasLtGemm::~CublasLtGemm() {
   plans_.clear();
@@ -155,7 +152,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> CublasLtGemm::candidates(const Shap
   cublasLtMatmulPreference_t made = nullptr;
   check(cublasLtMatmulPreferenceCreate(&made), "stating preferences");
   const Preference preference(made);
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(workspace_bytes));
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(product_bytes));
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.alignment.a);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.alignment.b);
@@ -179,23 +176,24 @@ std::vector<cublasLtMatmulHeuristicResult_t> CublasLtGemm::candidates(const Shap
 void CublasLtGemm::multiply(Stream& stream, const GemmDescription& d, const Plan& plan,
                             const cublasLtMatmulAlgo_t& algorithm, const Operands& on) {
   const float alpha = 1, beta = d.accumulate ? 1 : 0;
-  const cublasStatus_t status = cublasLtMatmul(
-      handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.c, plan.c.get(), on.d,
-      plan.c.get(), &algorithm, workspace_.data(), static_cast<size_t>(workspace_bytes), cuda_stream(stream));
+  const cublasStatus_t status =
+      cublasLtMatmul(handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.c,
+                     plan.c.get(), on.d, plan.c.get(), &algorithm, workspace_->room(stream, product_bytes),
+                     static_cast<size_t>(product_bytes), cuda_stream(stream));
   if (status != CUBLAS_STATUS_SUCCESS)
     throw ClusterError("cuBLASLt: {}: {}", in_words(d), cublasLtGetStatusString(status));
 }
 
 /// Takes the fastest of the candidates that agree with the first, and forgets the others.  What would be overwritten
-/// anyway is overwritten; where the result is added to what is there, trials write beside it.
+/// anyway is overwritten; where the result is added to what is there, trials write into the workspace, behind what
+/// products use of it, or are left out where that is too small: they take no memory that the job has not planned.
 void CublasLtGemm::try_candidates(Stream& stream, const GemmDescription& d, Plan& plan, Operands on) {
   --trials_left_;
-  Buffer beside;
   if (d.accumulate) {
-    if (result_bytes(d) > most_trial_bytes) return plan.candidates.clear();
-    beside = Buffer(device_, result_bytes(d), "trials of matrix products");
-    beside.set_zero();  // gaps between columns are compared too
-    on.d = beside.data();
+    if (product_bytes + result_bytes(d) > workspace_->bytes()) return plan.candidates.clear();
+    on.d = static_cast<char*>(workspace_->room(stream, workspace_->bytes())) + product_bytes;
+    cuda::check(cudaMemsetAsync(on.d, 0, static_cast<size_t>(result_bytes(d)), cuda_stream(stream)),
+                "clearing the place of trials");  // gaps between columns are compared too
   }
   multiply(stream, d, plan, plan.algorithm, on);
   const std::vector<char> expected = beginning(device_, stream, d, on.d);
@@ -209,7 +207,6 @@ void CublasLtGemm::try_candidates(Stream& stream, const GemmDescription& d, Plan
     if (taken < shortest) shortest = taken, plan.algorithm = algorithm;
   }
   plan.candidates.clear();
-  stream.synchronize();  // `beside` goes
 }
 
 double CublasLtGemm::seconds(Stream& stream, const GemmDescription& d, const Plan& plan,

@@ -7,23 +7,24 @@
 #include <memory>
 #include <vector>
 
-#include "device/buffer.h"
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/matrix_products.h"
+#include "kernels/cuda/workspace.h"
 
 namespace tessera {
 
 /// Products by cuBLASLt, each by the fastest of those algorithms that its heuristics name and that give the same bits.
-/// For one compute stream: its workspace is used by one product at a time.  Each shape is asked of the heuristics once
-/// and remembered.
+/// For one compute stream.  Each shape is asked of the heuristics once and remembered.
 ///
 /// Nothing that is measured may change a result: a job that is interrupted would go on with other bits.  So trials only
 /// choose among algorithms whose results agree bit by bit with the first one's on the data at hand.  They wait for the
 /// stream, and are for the first shapes of a process only; nothing is tried while a stream is being captured.
 class CublasLtGemm final : public MatrixProducts {
  public:
-  explicit CublasLtGemm(CudaDevice& device);
+  CublasLtGemm(CudaDevice& device, std::shared_ptr<Workspace> workspace);
   ~CublasLtGemm() override;
+
+  int64_t workspace_bytes() const override;
 
   void run(Stream& stream, const GemmDescription& description, const void* a, const void* b, const void* bias,
            void* c) override;
@@ -56,7 +57,7 @@ class CublasLtGemm final : public MatrixProducts {
   CudaDevice& device_;
   int trials_left_;
   cublasLtHandle_t handle_ = nullptr;
-  Buffer workspace_;
+  std::shared_ptr<Workspace> workspace_;
   std::map<Shape, std::unique_ptr<Plan>> plans_;
 };
 

@@ -14,6 +14,9 @@ class MatrixProducts {
   /// calls A, B and C; bias: of `m` elements, null unless the description has one.
   virtual void run(Stream& stream, const GemmDescription& description, const void* a, const void* b, const void* bias,
                    void* c) = 0;
+
+  /// Of the workspace (workspace.h), what a product may use.
+  virtual int64_t workspace_bytes() const { return 0; }
 };
 
 }  // namespace tessera

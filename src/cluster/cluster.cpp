@@ -130,6 +130,10 @@ std::string Cluster::describe_network() {
   if (different.size() == 1) return "";
   std::set<std::string> own;
   for (const auto& [name, address] : connected_interfaces()) own.insert(fmt::format("{} {}", name, address));
+  if (own.empty()) {  // MPI goes another way, over InfiniBand for one
+    const auto other = std::find_if(hosts().begin(), hosts().end(), [&](const auto& each) { return each != host(); });
+    if (const auto found = interface_towards(*other)) own.insert(fmt::format("{} {}", found->name, found->address));
+  }
   std::array<char, 256> line{};
   fmt::format("{}", fmt::join(own, ", ")).copy(line.data(), line.size() - 1);
   std::vector<std::array<char, 256>> all(static_cast<size_t>(size()));

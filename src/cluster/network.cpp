@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -70,6 +72,34 @@ void check_network_interface(const std::string& name, const std::string& host) {
   const bool there = if_nametoindex(name.c_str()) != 0;
   throw JobError("[network] interface: {} of host {} {}; it has {}", name, host,
                  there ? "is down or has no address" : "is not there", names_of(has));
+}
+
+std::optional<NetworkInterface> interface_towards(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;  // connecting such a socket chooses a route and sends nothing
+  addrinfo* first = nullptr;
+  if (getaddrinfo(host.c_str(), "9", &hints, &first) != 0) return std::nullopt;
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(first, &freeaddrinfo);
+  const auto has = network_interfaces();
+  for (const addrinfo* each = first; each != nullptr; each = each->ai_next) {
+    const int descriptor = socket(each->ai_family, each->ai_socktype, 0);
+    if (descriptor < 0) continue;
+    const bool routed = connect(descriptor, each->ai_addr, each->ai_addrlen) == 0;
+    const std::string own = routed ? end_of_connection(descriptor, getsockname) : "";
+    close(descriptor);
+    const auto found = std::find_if(has.begin(), has.end(), [&](const auto& i) { return i.address == own; });
+    if (found != has.end() && own != text_of(each->ai_addr)) return *found;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> fabric_devices() {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/class/infiniband", none))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 std::vector<NetworkInterface> connected_interfaces() {

@@ -62,8 +62,13 @@ void* GpuLibrary::symbol(const char* name) const {
   return found;
 }
 
+void GpuLibrary::check(const char* name) const {
+  if (!is_inside()) find<void()>(name)();
+}
+
 std::vector<std::string> find_gpus() {
   std::vector<std::string> uuids;
+  GpuLibrary::get().check("tessera_gpu_check_kernels");
   GpuLibrary::get().find<void(std::vector<std::string>&)>("tessera_gpu_find")(uuids);
   return uuids;
 }

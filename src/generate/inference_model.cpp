@@ -36,7 +36,15 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelConf
       first_row_(device, DType::i32, 1, 1, "logits"),
       logits_on_host_(static_cast<size_t>(config.V)) {
   first_row_.set_zero();
-  kernels.reserve({capacity, config.C, config.H, config.G, config.D, config.F, 0});
+  kernels.reserve({.T = capacity,
+                   .C = config.C,
+                   .H = config.H,
+                   .G = config.G,
+                   .D = config.D,
+                   .F = config.F,
+                   .longest = capacity,
+                   .shard = 0,
+                   .dtype = dtype});
   for (const UnitSpec& spec : specs_) units_.emplace_back(device, dtype, 1, spec.size, "weights");
   for (int64_t i = 0; i < config.L; ++i) {
     const auto unit = static_cast<size_t>(i) + 1;

@@ -1,19 +1,46 @@
 #include "shard/device_batch.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace tessera {
 
 DeviceBatch::DeviceBatch(Device& device, int64_t max_tokens) : device_(device) {
   if (device.kind() == DeviceKind::cpu) return;
-  const int64_t bytes = (5 * max_tokens + 1) * size_of(DType::i32);  // documents have a token at least
+  const int64_t bytes = device_bytes(device, max_tokens);
   staging_ = Buffer(device, bytes, "batches", Memory::host);
   memory_ = Buffer(device, bytes, "batches");
 }
 
+int64_t DeviceBatch::device_bytes(const Device& device, int64_t max_tokens) {
+  if (device.kind() == DeviceKind::cpu) return 0;
+  return (5 * max_tokens + 1) * size_of(DType::i32);  // documents have a token at least
+}
+
+Batch sorted_by_length(const Batch& batch) {
+  const auto begin = [&](size_t n) { return batch.cu_seqlens[n]; };
+  const auto length = [&](size_t n) { return begin(n + 1) - begin(n); };
+  std::vector<size_t> order(static_cast<size_t>(batch.documents()));
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return length(a) > length(b); });
+  Batch sorted;
+  sorted.supervised = batch.supervised;
+  sorted.samples = batch.samples;
+  const auto append = [&](const std::vector<int32_t>& from, size_t n, std::vector<int32_t>& to) {
+    to.insert(to.end(), from.begin() + begin(n), from.begin() + begin(n + 1));
+  };
+  for (const size_t n : order) {
+    append(batch.tokens, n, sorted.tokens);
+    append(batch.targets, n, sorted.targets);
+    append(batch.positions, n, sorted.positions);
+    sorted.cu_seqlens.push_back(static_cast<int32_t>(sorted.tokens.size()));
+  }
+  return sorted;
+}
+
 void DeviceBatch::fill(Stream& stream, Batch batch) {
-  batch_ = std::move(batch);
+  batch_ = device_.kind() == DeviceKind::cpu ? std::move(batch) : sorted_by_length(batch);
   supervised_rows_.clear();
   supervised_targets_.clear();
   for (size_t t = 0; t < batch_.targets.size(); ++t) {

@@ -6,6 +6,7 @@
 
 #include "device/dtype.h"
 #include "model/head.h"
+#include "shard/device_batch.h"
 #include "shard/host_update.h"
 #include "shard/layout.h"
 #include "shard/prefetch.h"
@@ -88,12 +89,30 @@ MemoryPlan plan_memory(const ModelConfig& c, const ShardSettings& shard, const M
   return plan;
 }
 
+LargestShapes largest_shapes(const ModelConfig& c, const ModelSettings& model, int ranks, int64_t max_tokens,
+                             int64_t longest) {
+  return {.T = max_tokens,
+          .C = c.C,
+          .H = c.H,
+          .G = c.G,
+          .D = c.D,
+          .F = c.F,
+          .longest = std::min(longest, max_tokens),
+          .shard = ShardLayout(c, 0, ranks).size(),
+          .dtype = model.precision == Precision::bf16 ? DType::bf16 : DType::f32};
+}
+
+void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest) {
+  plan.kernels = kernels.workspace_bytes(largest) + batches_ahead * DeviceBatch::device_bytes(device, largest.T);
+}
+
 std::string MemoryPlan::describe() const {
   const auto mb = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
   return fmt::format(
       "memory a rank: {:.0f} MB (shards {:.0f}, gathered units {:.0f}, unit gradients {:.0f}, activations {:.0f}, head "
-      "{:.0f}){}",
+      "{:.0f}{}){}",
       mb(total()), mb(shards), mb(gathered), mb(unit_gradients), mb(activations), mb(head),
+      kernels > 0 ? fmt::format(", kernels {:.0f}", mb(kernels)) : std::string(),
       host > 0 ? fmt::format(", and {:.0f} MB of host memory (shard.offload)", mb(host)) : std::string());
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "job/job.h"
+#include "kernels/kernels.h"
 #include "model/config.h"
 
 namespace tessera {
@@ -15,14 +16,22 @@ struct MemoryPlan {
   int64_t unit_gradients = 0;  ///< whole units' gradients
   int64_t activations = 0;     ///< of the largest micro-batch, with the gradients inside one layer
   int64_t head = 0;            ///< final norm and the logits of one chunk
+  int64_t kernels = 0;         ///< a GPU's workspace for kernels, and its batches: plan_device()
   int64_t host = 0;            ///< in host memory (page-locked for a GPU); no part of total()
 
-  int64_t total() const { return shards + gathered + unit_gradients + activations + head; }
+  int64_t total() const { return shards + gathered + unit_gradients + activations + head + kernels; }
   std::string describe() const;  ///< one line
 };
 
 /// ranks: of a shard group.  max_tokens: of a micro-batch on one rank.
 MemoryPlan plan_memory(const ModelConfig& config, const ShardSettings& shard, const ModelSettings& model, int ranks,
                        int64_t max_tokens);
+
+/// What the kernels will be told of.  `longest`: tokens of a document.  Arguments otherwise as above.
+LargestShapes largest_shapes(const ModelConfig& config, const ModelSettings& model, int ranks, int64_t max_tokens,
+                             int64_t longest);
+
+/// Adds what this device's kernels and batches take; a CPU has none to announce.
+void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest);
 
 }  // namespace tessera

@@ -5,13 +5,11 @@
 
 #include "base/error.h"
 #include "cluster/device_communicator.h"
+#include "shard/memory.h"
 #include "shard/prefetch.h"
 
 namespace tessera {
 namespace {
-
-/// Micro-batches that the host may be ahead of the device: enough that the device never waits for it.
-constexpr size_t batches_ahead = 8;
 
 int group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
   switch (settings.strategy) {
@@ -41,7 +39,7 @@ ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int
 
 ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,
                            const ModelConfig& config, const ShardSettings& shard, const ModelSettings& model,
-                           int64_t max_tokens, int host_threads)
+                           int64_t max_tokens, int host_threads, int64_t longest)
     : device_(device),
       kernels_(kernels),
       profiler_(profiler),
@@ -69,7 +67,9 @@ ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler,
       sin_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
       backward_done_(device.make_event()),
       loss_sum_(device, "loss") {
-  kernels.reserve({max_tokens, config.C, config.H, config.G, config.D, config.F, state_.size});
+  kernels.reserve(largest_shapes(config, model, groups.group->size(), max_tokens, longest > 0 ? longest : max_tokens));
+  for (int64_t i = 0; i < batches_ahead; ++i)
+    batches_.push_back({DeviceBatch(device, max_tokens), device.make_event()});
 }
 
 ShardedModel::~ShardedModel() {
@@ -144,15 +144,13 @@ LayerWeights ShardedModel::layer_weights_at(size_t layer, void* flat, DType dtyp
 const DeviceBatch& ShardedModel::take(Batch batch) {
   if (batch.size() > max_tokens())
     throw DataError("a micro-batch has {} tokens, there is room for {}", batch.size(), max_tokens());
-  const size_t turn = batches_taken_++ % batches_ahead;
-  if (turn == batches_.size()) batches_.push_back({DeviceBatch(device_, max_tokens()), device_.make_event()});
-  BatchInUse& taken = batches_[turn];
+  BatchInUse& taken = batches_[batches_taken_++ % batches_.size()];
   taken.passed->synchronize();
   taken.batch.fill(*compute_, std::move(batch));
   return taken.batch;
 }
 
-void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_ahead].passed->record(*compute_); }
+void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_.size()].passed->record(*compute_); }
 
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
   kernels_.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2, rope_.scale,

@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -35,9 +34,11 @@ struct ShardGroups {
 /// more, HostUpdate's) and returns at once; synchronize() waits.
 class ShardedModel {
  public:
-  /// `host_threads`: of the CPU that updates what shard.offload keeps in host memory.
+  /// `host_threads`: of the CPU that updates what shard.offload keeps in host memory.  `longest`: tokens of a document,
+  /// for the kernels' workspace; 0: max_tokens.
   ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups, const ModelConfig& config,
-               const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens, int host_threads = 1);
+               const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens, int host_threads = 1,
+               int64_t longest = 0);
   ~ShardedModel();
 
   const ShardLayout& layout() const { return layout_; }
@@ -122,7 +123,7 @@ class ShardedModel {
     DeviceBatch batch;
     std::unique_ptr<Event> passed;  // the last kernel that reads it
   };
-  std::deque<BatchInUse> batches_;  // taken in turn; made when the first ones are asked for
+  std::vector<BatchInUse> batches_;  // taken in turn
   size_t batches_taken_ = 0;
   std::vector<size_t> visits_;  // units, in the order of this pass
   int64_t visit_ = -1;          // where in visits_ the pass is

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <map>
 #include <set>
 #include <thread>
@@ -25,6 +24,7 @@ std::vector<std::string> look_for_gpus(Cluster& cluster, DeviceType wanted) {
   std::vector<std::string> uuids;
   agree(cluster.world(), "looking for GPUs", [&] {
     try {
+      if (cluster.size() > 1) check_gpu_communicator();
       uuids = find_gpus();
     } catch (const ClusterError& error) {
       if (wanted == DeviceType::cuda) throw;
@@ -63,12 +63,14 @@ DeviceKind choose_together(const Job& job, Cluster& cluster, const std::vector<G
   return kind;
 }
 
-void describe_gpu(const Job& job, const Device& device) {
+void describe_gpu(const Job& job, const Cluster& cluster, const Device& device) {
   log::info("computing on {}", device.description());
   if (job.device.share)
     log::info("ranks that share a GPU talk through {}",
               nccl_may_share_gpus() ? "NCCL (NCCL_MULTI_RANK_GPU_ENABLE)" : "MPI and page-locked memory");
-  if (const char* interfaces = std::getenv("NCCL_SOCKET_IFNAME")) log::info("NCCL's sockets: {}", interfaces);
+  const std::set<std::string> hosts(cluster.hosts().begin(), cluster.hosts().end());
+  const bool by_nccl = !job.device.share || nccl_may_share_gpus();
+  if (hosts.size() > 1 && by_nccl) log::info("{}", describe_nccl_network());
 }
 
 /// The ranks of a host and its GPUs: Kuhn's algorithm for a matching, in which the ranks take the first that is free.
@@ -157,7 +159,7 @@ std::unique_ptr<Device> make_compute_device(const Job& job, Cluster& cluster) {
                  ? make_cpu_device(compute_threads(job, cluster))
                  : make_cuda_device(own >= 0 ? own : cluster.local_rank() % narrow<int>(uuids.size()));
   });
-  if (kind == DeviceKind::cuda) describe_gpu(job, *device);
+  if (kind == DeviceKind::cuda) describe_gpu(job, cluster, *device);
   return device;
 }
 

@@ -7,7 +7,6 @@
 #include "base/number.h"
 #include "cluster/agree.h"
 #include "kernels/profiled_kernels.h"
-#include "shard/memory.h"
 #include "trainer/compute_device.h"
 
 namespace tessera {
@@ -66,18 +65,20 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
   // Splits the communicator: the ranks do it together, outside agree().
   groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_, job.device.share);
   agree(world(), "allocating memory", [&] {
-    reserve_memory();
+    plan_memory_and_reserve();
     model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,
                                             job.train.micro_batch_size * job.data.sequence_len,
-                                            compute_threads(job, cluster_));
+                                            compute_threads(job, cluster_), job.data.sequence_len);
   });
 }
 
-void Session::reserve_memory() {
-  const MemoryPlan plan = plan_memory(config_, job_.shard, job_.model, groups_->group->size(),
-                                      job_.train.micro_batch_size * job_.data.sequence_len);
+void Session::plan_memory_and_reserve() {
+  const int ranks = groups_->group->size();
+  const int64_t longest = job_.data.sequence_len, max_tokens = job_.train.micro_batch_size * longest;
+  memory_plan_ = plan_memory(config_, job_.shard, job_.model, ranks, max_tokens);
+  plan_device(memory_plan_, *device_, *kernels_, largest_shapes(config_, job_.model, ranks, max_tokens, longest));
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
-  device_->reserve(plan.total() + most_gap * (64 + 16 * config_.L), plan.describe());
+  device_->reserve(memory_plan_.total() + most_gap * (64 + 16 * config_.L), memory_plan_.describe());
 }
 
 void Session::prepare_data() {

@@ -7,6 +7,7 @@
 #include "job/job.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
+#include "shard/memory.h"
 #include "shard/sharded_model.h"
 #include "text/tokenizer.h"
 
@@ -28,15 +29,17 @@ class Session {
   ShardedModel& model() { return *model_; }
   const ModelConfig& config() const { return config_; }
   const PreparedFile& prepared() const { return prepared_; }
+  const MemoryPlan& memory_plan() const { return memory_plan_; }
 
  private:
   void prepare_data();
-  void reserve_memory();
+  void plan_memory_and_reserve();
 
   const Job& job_;
   Cluster& cluster_;
   ModelConfig config_;
   PreparedFile prepared_;
+  MemoryPlan memory_plan_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<Kernels> kernels_;

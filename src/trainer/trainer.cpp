@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "cluster/agree.h"
 #include "optim/schedule.h"
-#include "shard/memory.h"
 #include "trainer/compute_device.h"
 #include "trainer/job_choices.h"
 #include "trainer/weights.h"
@@ -133,9 +132,7 @@ void Trainer::announce() {
             parameter_count(session_.config()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
             job_.data.sequence_len);
-  log::info("{}", plan_memory(session_.config(), job_.shard, job_.model, session_.model().group().size(),
-                              session_.model().max_tokens())
-                      .describe());
+  log::info("{}", session_.memory_plan().describe());
 }
 
 // ---- a step ----

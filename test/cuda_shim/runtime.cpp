@@ -15,7 +15,8 @@
 #include "cuda_shim/memory.h"
 #include "device/device.h"
 
-// CUDA's runtime as far as the project calls it.  Its streams and events are those of the CPU.  In the environment:
+// CUDA's runtime as far as the project calls it.  Its streams and events are those of the CPU.  What the default stream
+// may do after a call returned, it does as late as CUDA allows.  In the environment:
 //   CUDA_SHIM_GPUS        names of the GPUs that this process sees, between blanks; one without
 //   CUDA_SHIM_TAKEN_MIB   of a GPU's 4096, what another program has taken
 //   CUDA_SHIM_DRIVER      the newest CUDA that the driver serves, 13000 without
@@ -31,8 +32,33 @@ struct CUevent_st {
   std::unique_ptr<tessera::Timestamp> time = device->make_timestamp();
 };
 
+namespace {
+
+/// Of the default stream: writes to the device that cudaMemcpy and cudaMemset leave to be done.
+std::mutex default_mutex;
+std::vector<std::function<void()>> default_stream;
+
+void finish_default_stream() {
+  std::vector<std::function<void()>> work;
+  {
+    const std::lock_guard lock(default_mutex);
+    work.swap(default_stream);
+  }
+  for (const auto& each : work) each();
+}
+
+void leave_to_default_stream(std::function<void()> work) {
+  const std::lock_guard lock(default_mutex);
+  default_stream.push_back(std::move(work));
+}
+
+}  // namespace
+
 void cuda_shim::enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (stream == nullptr) return work();
+  if (stream == nullptr) {
+    finish_default_stream();
+    return work();
+  }
   stream->stream->enqueue(std::move(work));
 }
 
@@ -51,8 +77,16 @@ size_t bytes_taken() {
   return mib == nullptr ? 0 : std::strtoul(mib, nullptr, 10) << 20;
 }
 std::mutex mutex;
-std::map<void*, size_t> allocated;  // by cudaMalloc
+std::map<void*, size_t> allocated, page_locked;  // by cudaMalloc, cudaHostAlloc
 size_t allocated_bytes = 0;
+
+bool is_part_of(const std::map<void*, size_t>& pieces, const void* memory) {
+  const std::lock_guard lock(mutex);
+  const auto behind = pieces.upper_bound(const_cast<void*>(memory));
+  if (behind == pieces.begin()) return false;
+  const auto piece = std::prev(behind);
+  return static_cast<const char*>(memory) < static_cast<const char*>(piece->first) + piece->second;
+}
 
 }  // namespace
 
@@ -89,7 +123,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->multiProcessorCount = 4;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  finish_default_stream();
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   *least = 0;
   *greatest = -5;
@@ -106,6 +143,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 }
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
+  finish_default_stream();
   const std::lock_guard lock(mutex);
   const auto found = allocated.find(memory);
   if (found == allocated.end()) return cudaErrorInvalidValue;
@@ -116,9 +154,14 @@ cudaError_t cudaFree(void* memory) {
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  const std::lock_guard lock(mutex);
+  page_locked[*memory] = bytes;
+  return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  const std::lock_guard lock(mutex);
+  page_locked.erase(memory);
   std::free(memory);
   return cudaSuccess;
 }
@@ -129,14 +172,26 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
-  cuda_shim::copy_bytes(to, from, bytes);
+  if (!is_part_of(allocated, to) || is_part_of(page_locked, from)) {
+    finish_default_stream();
+    cuda_shim::copy_bytes(to, from, bytes);
+  } else if (is_part_of(allocated, from)) {
+    leave_to_default_stream([=] { cuda_shim::copy_bytes(to, from, bytes); });
+  } else {  // pageable memory is the caller's again, but what was read of it has not arrived
+    const auto* const begin = static_cast<const char*>(from);
+    leave_to_default_stream(
+        [=, read = std::vector<char>(begin, begin + bytes)] { cuda_shim::copy_bytes(to, read.data(), bytes); });
+  }
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
-  cuda_shim::set_bytes(to, value, bytes);
+  leave_to_default_stream([=] { cuda_shim::set_bytes(to, value, bytes); });
   return cudaSuccess;
 }
+/// CUDA would take pageable memory too, and wait for the stream where it does: here it is refused.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  for (const void* memory : {static_cast<const void*>(to), from})
+    if (!is_part_of(allocated, memory) && !is_part_of(page_locked, memory)) return cudaErrorInvalidValue;
   cuda_shim::enqueue(stream, [=] { cuda_shim::copy_bytes(to, from, bytes); });
   return cudaSuccess;
 }
@@ -154,6 +209,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream == nullptr) return cudaDeviceSynchronize();
   stream->stream->synchronize();
   return cudaSuccess;
 }

@@ -1,8 +1,11 @@
 """gpu_errors.py TRAIN [STUBS]: what is missing for GPUs is told once, with exit code 3, and nobody hangs.
 
-STUBS: a folder with CUDA's stand-in for the driver, which says that there is no GPU; without it that part is left out.
+STUBS: a folder with CUDA's stand-in for the driver, which says that there is no GPU; without it what needs a driver is left
+out, and where there is no compiler, or no GPU part, what needs other libraries.
 """
 import os
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -12,6 +15,23 @@ train, arguments = program()
 STUB = Path(arguments[0]) / "libcuda.so" if arguments else None
 JOB = {**Case(OWN_CASES / "llama").settings(), "train.max_steps": 1, "device.type": "cuda"}
 
+LIBRARY = Path(train.train).parent / "libtessera_cuda.so"
+
+
+def stand_in(folder, library, prefix, version):
+    """A library with every function that the GPU part has of it; `version`: the one that tells it, in C."""
+    listed = subprocess.run(["nm", "-D", "--undefined-only", LIBRARY], capture_output=True, text=True, check=True).stdout
+    symbols = {line.split()[-1] for line in listed.splitlines() if line.split()[-1].startswith(prefix)}
+    names, versions = ({symbol.partition("@")[part] for symbol in symbols} - {""} for part in (0, 2))
+    code = version + "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(names) if f"{name}(" not in version)
+    source = folder / f"{prefix}.c"
+    source.write_text(code)
+    script = folder / f"{prefix}.map"
+    script.write_text("".join(f"{name} {{ global: *; }};\n" for name in versions) or "{ global: *; };\n")
+    subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{library},--version-script={script}", "-o", folder / library,
+                    source], check=True)
+
+
 with workspace() as place:
     if os.path.exists("/dev/nvidiactl"):
         print("there is a GPU here: what is said without one is not tested")
@@ -20,7 +40,19 @@ with workspace() as place:
         if STUB and STUB.exists():
             with tempfile.TemporaryDirectory() as libraries:
                 (Path(libraries) / "libcuda.so.1").symlink_to(STUB)
+
                 # The library is loaded whole, every symbol of it found, before it is asked for GPUs.
-                path = f"{libraries}:{os.environ.get('LD_LIBRARY_PATH', '')}"
-                train.require_told_once("a driver without a GPU", place / "run", JOB,
-                                        ["no GPU on", "driver", "no GPU part"], {"LD_LIBRARY_PATH": path})
+                def told(claim, words):
+                    path = f"{libraries}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+                    train.require_told_once(claim, place / "run", JOB, words, {"LD_LIBRARY_PATH": path})
+
+                told("a driver without a GPU", ["no GPU on", "driver", "no GPU part"])
+                if LIBRARY.exists() and shutil.which("cc") and shutil.which("nm"):
+                    folder = Path(libraries)
+                    stand_in(folder, "libcudnn.so.9", "cudnn", "unsigned long cudnnGetVersion(void) { return 90800; }\n")
+                    told("cuDNN is too old", ["cuDNN 9.8.0 is installed, 9.10.2 or newer"])
+                    (folder / "libcudnn.so.9").unlink()
+                    (folder / "libnccl.so.2").write_bytes(b"")
+                    told("NCCL cannot be loaded", ["libnccl.so.2"])
+                    stand_in(folder, "libnccl.so.2", "nccl", "int ncclGetVersion(int* v) { *v = 21805; return 0; }\n")
+                    told("NCCL is too old", ["NCCL library here is 2.18.5"])

@@ -1,16 +1,18 @@
-"""trace.py TRAIN: log.trace shows what every rank's streams did, in a form that trace viewers read."""
+"""trace.py TRAIN [SECTION.KEY=VALUE …]: log.trace shows what every rank's streams did, in a form that trace viewers read."""
 import json
 from collections import defaultdict
 
-from harness import OWN_CASES, Case, program, require, workspace
+from harness import OWN_CASES, Case, metrics, program, require, workspace
 
-train, _ = program()
+train, more = program()
+SLACK = 50  # µs between clocks of one rank's streams
 RANKS, STEPS = 2, 3
 with workspace() as place:
     case = Case(OWN_CASES / "llama")
     layers = json.loads((case.folder / "model" / "config.json").read_text())["num_hidden_layers"]
     file = place / "trace.json"
-    train.run(place / "run", {**case.settings(), "train.max_steps": STEPS, "log.trace": file}, RANKS)
+    train.run(place / "run", {**case.settings(), "train.max_steps": STEPS, "log.trace": file,
+                              **dict(setting.split("=") for setting in more)}, RANKS)
     events = json.loads(file.read_text())["traceEvents"]
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
     ranks = {e["pid"] for e in events if e["name"] == "process_name"}
@@ -34,3 +36,17 @@ with workspace() as place:
         inside = sum(any(f[1] - 1 <= k[1] and k[2] <= f[2] + 1 for f in forwards) for k in kernels)
         require(inside >= layers * STEPS, f"rank {rank}: the kernels of a pass lie within it", (inside, forwards[:2], kernels[:2]))
         require(all(begin <= end for _, begin, end in compute + communication), f"rank {rank}: time goes forwards")
+        micro_batches = len(forwards) // STEPS
+        for k in range(1, STEPS + 1):
+            first = (k - 1) * micro_batches
+            forward, backward = forwards[first][1], [s[1] for s in compute if s[0] == "backward"][first]
+            update = [s[1] for s in compute if s[0] == "optimizer"][k - 1]
+            reductions = [s for s in communication if s[0].startswith("reduce_scatter") and s[0].endswith(f"of step {k}")]
+            gathers = [s for s in communication if s[0].startswith("all_gather(layer") and s[0].endswith(f"of step {k}")]
+            require(all(backward - SLACK <= begin and end <= update + SLACK for _, begin, end in reductions),
+                    f"rank {rank}: step {k}'s reductions lie between its backward pass and its update", (backward, update, reductions))
+            require(all(forward - SLACK <= begin and end <= update + SLACK for _, begin, end in gathers),
+                    f"rank {rank}: step {k}'s gathers lie within it", (forward, update, gathers))
+    rows = [row for row in metrics(place / "run") if "loss" in row]
+    require(all(0 < row["comm_wait_seconds"] <= row["seconds"] * 1.01 for row in rows), "compute waited for less than a step",
+            [(row["comm_wait_seconds"], row["seconds"]) for row in rows])

@@ -109,7 +109,6 @@ NcclCommunicator::NcclCommunicator(CudaDevice& device, std::unique_ptr<Communica
   ncclUniqueId id{};
   agree(this->group(), "starting NCCL", [&] {
     cuda::check(cudaSetDevice(device_.index()), "choosing the GPU");
-    check_version();
     if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "making an id");
   });
   broadcast_host(&id, sizeof id, 0, "broadcast of NCCL's id");
@@ -205,7 +204,7 @@ void NcclCommunicator::register_memory(const CollectiveCall& call) {
     void* registration = nullptr;
     check_nccl(ncclCommRegister(comm_, range.first, range.second, &registration), "registering memory");
     wait_until_ready("registering memory", timeout());
-    registrations_.push_back(registration);
+    if (registration != nullptr) registrations_.push_back(registration);  // none with NCCL_LOCAL_REGISTER = 0
   }
 }
 
@@ -260,6 +259,8 @@ void NcclCommunicator::give_up(const std::string& why) {
 }
 
 }  // namespace tessera
+
+extern "C" void tessera_gpu_check_communicator() { tessera::check_version(); }
 
 extern "C" tessera::Communicator* tessera_gpu_make_communicator(tessera::Device& device,
                                                                 std::unique_ptr<tessera::Communicator>&& group) {

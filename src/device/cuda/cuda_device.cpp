@@ -73,6 +73,8 @@ void CudaDevice::reserve(int64_t bytes, const std::string& plan) {
   cudaFree(std::exchange(reserved_, static_cast<char*>(memory)));
   reserved_bytes_ = bytes;
   cut_bytes_ = 0;
+  // Libraries multiply rows behind a batch's end by zero, which what lies there by chance may survive as a NaN.
+  set_zero(reserved_, bytes, Memory::device);
 }
 
 void* CudaDevice::cut(int64_t bytes) {
@@ -151,9 +153,12 @@ std::string CudaDevice::largest_parts() const {
   return text.empty() ? "nothing yet" : text;
 }
 
+/// cudaMemcpy may return while what comes from pageable memory, or from the device itself, is still on its way, and the
+/// streams do not wait for the default one, which it is on ("API synchronization behavior" of CUDA's runtime).
 void CudaDevice::copy(const void* from, void* to, int64_t bytes) {
   if (bytes == 0) return;
   check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "a copy");
+  check(cudaStreamSynchronize(nullptr), "a copy");
 }
 
 void CudaDevice::set_zero(void* memory, int64_t bytes, Memory place) {
@@ -163,7 +168,7 @@ void CudaDevice::set_zero(void* memory, int64_t bytes, Memory place) {
     return;
   }
   check(cudaMemset(memory, 0, static_cast<size_t>(bytes)), "zeroing memory");
-  check(cudaDeviceSynchronize(), "zeroing memory");
+  check(cudaStreamSynchronize(nullptr), "zeroing memory");
 }
 
 // ---- streams ----

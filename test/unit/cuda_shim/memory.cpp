@@ -16,6 +16,34 @@ TEST_CASE("buffers are cut from reserved memory as long as there is room", "[cud
   CHECK(device.bytes_in_use() == 5110);
 }
 
+TEST_CASE("copies and zeros have arrived when the call returns", "[cuda_shim]") {
+  CudaDevice device(0);
+  const auto stream = device.make_stream("test");
+  const Buffer first(device, DType::f32, 1, 3, "a row"), second(device, DType::f32, 1, 3, "a row"),
+      seen(device, DType::f32, 1, 3, "a row", Memory::host);
+  const std::vector<float> sent = {1, 2, 3};
+  const auto see = [&](const Buffer& buffer) {  // without a copy of the default stream, which would wait for the others
+    stream->transfer(buffer.data(), seen.data(), buffer.bytes());
+    stream->synchronize();
+    return std::vector<float>(seen.as<float>(), seen.as<float>() + 3);
+  };
+  device.copy(sent.data(), first.data(), first.bytes());
+  CHECK(see(first) == sent);
+  device.copy(first.data(), second.data(), second.bytes());
+  CHECK(see(second) == sent);
+  second.set_zero();
+  CHECK(see(second) == std::vector<float>(3));
+}
+
+TEST_CASE("a transfer that would wait for the stream, from pageable memory, is seen", "[cuda_shim]") {
+  CudaDevice device(0);
+  const auto stream = device.make_stream("test");
+  const Buffer there(device, 12, "there"), here(device, 12, "here", Memory::host);
+  const std::vector<float> pageable(3);
+  CHECK_NOTHROW(stream->transfer(here.data(), there.data(), 12));
+  CHECK_THROWS_WITH(stream->transfer(pageable.data(), there.data(), 12), Catch::Contains("invalid argument"));
+}
+
 TEST_CASE("more than there is, is told with what it was for", "[cuda_shim]") {
   CudaDevice device(0);
   const Buffer held(device, int64_t{1} << 30, "weights");

@@ -9,7 +9,7 @@ namespace tessera::test {
 
 TEST_CASE("a steady update of a GPU allocates nothing and waits for the streams at its end alone", "[cuda_shim]") {
   CudaDevice device(0);
-  CudaKernels kernels(device, std::make_unique<PlainProducts>());
+  CudaKernels kernels(std::make_shared<Workspace>(device), std::make_unique<PlainProducts>());
   for (const Offload offload : {Offload::none, Offload::optimizer, Offload::params}) {
     const auto cost = cost_of_a_steady_update(device, kernels, offload);
     CHECK(cost.allocations == 0);

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 #include <numeric>
+#include <random>
+#include <set>
 
 #include "base/number.h"
 #include "support/kernel_test.h"
@@ -24,6 +26,8 @@ const std::vector<Case> cases = {{2, 2, 64, 0, {5, 1, 3}}, {4, 2, 64, 0, {7, 0, 
 
 constexpr double untouched = 1e30;
 constexpr uintptr_t address = 4096;  // of every memory
+
+constexpr int64_t plenty = int64_t{1} << 31;  // bytes of scores
 
 /// Rows of elements; a slice is told by its first column.  Addresses stand for what a GPU would be given.
 struct Memory {
@@ -78,13 +82,16 @@ struct Batch {
     q_width = c.H * c.D, k_width = c.G * c.D;
   }
 
-  D describe_forward() const {
-    return describe_attention_forward(shape, attention_bucket(shape, T, 0), qkv.slice(T, 0, q_width),
-                                      qkv.slice(T, q_width, k_width), qkv.slice(T, q_width + k_width, k_width),
-                                      out.slice(T, 0, q_width));
+  /// In a job whose batches have at most so many tokens.
+  std::vector<AttentionGroup> groups(int64_t tokens) const { return attention_groups(shape, T, {tokens, plenty}); }
+  AttentionGroup whole() const { return groups(1024).at(0); }
+
+  D describe_forward(const AttentionGroup& group) const {
+    return describe_attention_forward(shape, group.bucket, qkv.slice(T, 0, q_width), qkv.slice(T, q_width, k_width),
+                                      qkv.slice(T, q_width + k_width, k_width), out.slice(T, 0, q_width));
   }
-  D describe_backward(int64_t parts = 1) const {
-    return describe_attention_backward(shape, attention_bucket(shape, T, 0), true, parts, qkv.slice(T, 0, q_width),
+  D describe_backward(const AttentionGroup& group, int64_t parts = 1) const {
+    return describe_attention_backward(shape, group.bucket, true, parts, qkv.slice(T, 0, q_width),
                                        qkv.slice(T, q_width, k_width), qkv.slice(T, q_width + k_width, k_width),
                                        out.slice(T, 0, q_width), dout.slice(T, 0, q_width), dqkv.slice(T, 0, q_width),
                                        dqkv.slice(T, q_width, k_width), dqkv.slice(T, q_width + k_width, k_width));
@@ -120,9 +127,10 @@ struct Batch {
     throw std::logic_error("no tensor");
   }
   /// What follows a call whose dk and dv went to memory of their own.
-  void copy_key_gradients(const D& d, int64_t part) {
+  void copy_key_gradients(const D& d, const AttentionGroup& group, int64_t part) {
     const int64_t width = k_width / d.parts, first = q_width + part * width;
-    for (int64_t t = 0; t < T; ++t)
+    for (int64_t t = cu_seqlens[static_cast<size_t>(group.first)];
+         t < cu_seqlens[static_cast<size_t>(group.first + group.count)]; ++t)
       for (int64_t c = 0; c < width; ++c) {
         const auto from = static_cast<size_t>(t * width + c), to = static_cast<size_t>(t * dqkv.cols_ + first + c);
         dqkv.elements[to] = dk.elements[from];
@@ -139,18 +147,20 @@ struct Batch {
 /// cuDNN's SDPA by its documentation, document by document.
 class Executed {
  public:
-  Executed(const D& d, Batch& batch, int64_t part = 0) : d_(d) {
+  Executed(const D& d, Batch& batch, const AttentionGroup& group, int64_t part = 0) : d_(d) {
     for (int role = 0; role < (d.backward ? D::roles : D::statistics + 1); ++role)
       bound_[role] = batch.bind(d, static_cast<D::Role>(role), part);
-    const auto N = static_cast<int64_t>(batch.cu_seqlens.size()) - 1;
+    const auto begin = [&](int64_t b) {
+      return batch.cu_seqlens[static_cast<size_t>(group.first + std::min(b, group.count))];
+    };
     for (const int64_t stride : d.offset_strides) {
       offsets_.emplace_back();
-      for (int64_t b = 0; b <= d.bucket.documents; ++b)
-        offsets_.back().push_back(batch.cu_seqlens[static_cast<size_t>(std::min(b, N))] * stride);
+      for (int64_t b = 0; b <= d.bucket.documents; ++b) offsets_.back().push_back(begin(b) * stride);
     }
-    for (int64_t b = 0; b < d.bucket.documents; ++b)
-      lengths_.push_back(b < N ? batch.cu_seqlens[static_cast<size_t>(b + 1)] - batch.cu_seqlens[static_cast<size_t>(b)]
-                               : 0);
+    for (int64_t b = 0; b < d.bucket.documents; ++b) {
+      lengths_.push_back(begin(b + 1) - begin(b));
+      REQUIRE(lengths_.back() <= d.bucket.longest);
+    }
   }
 
   void forward() {
@@ -296,33 +306,37 @@ void for_every_case(const Claim& claim) {
 
 constexpr double rounding = 1e-10;
 
-TEST_CASE("the description of attention_forward is attention inside each document",
+TEST_CASE("the description of attention_forward is attention inside each document, in any groups of them",
           "[kernels][attention][description]") {
-  for_every_case([](Batch& batch, const Plain& expected) {
-    const D d = batch.describe_forward();
-    Executed(d, batch).forward();
-    REQUIRE_THAT(columns(batch.out, 0, batch.q_width), near(expected.out, rounding));
-    REQUIRE_THAT(batch.statistics.elements, near(expected.log_sum_exp, rounding));
-    REQUIRE(all_untouched(columns(batch.out, batch.q_width, 16)));
-  });
+  for (const int64_t tokens : {0, 256, 1024})
+    for_every_case([&](Batch& batch, const Plain& expected) {
+      for (const AttentionGroup& group : batch.groups(tokens))
+        Executed(batch.describe_forward(group), batch, group).forward();
+      REQUIRE_THAT(columns(batch.out, 0, batch.q_width), near(expected.out, rounding));
+      REQUIRE_THAT(batch.statistics.elements, near(expected.log_sum_exp, rounding));
+      REQUIRE(all_untouched(columns(batch.out, batch.q_width, 16)));
+    });
 }
 
 TEST_CASE("the description of attention_backward is its gradient, in one part of the heads after the other",
           "[kernels][attention][description]") {
-  for (const int64_t parts : {1, 2})
-    for_every_case([&](Batch& batch, const Plain& expected) {
-      if (batch.shape.G % parts != 0) return;
-      const D forward = batch.describe_forward(), d = batch.describe_backward(parts);
-      REQUIRE(d.key_gradients_apart == (batch.shape.H > batch.shape.G));
-      Executed(forward, batch).forward();
-      for (int64_t part = 0; part < parts; ++part) {
-        Executed(d, batch, part).backward();
-        if (d.key_gradients_apart) batch.copy_key_gradients(d, part);
-      }
-      REQUIRE_THAT(columns(batch.dqkv, 0, batch.q_width), near(expected.dq, rounding));
-      REQUIRE_THAT(columns(batch.dqkv, batch.q_width, batch.k_width), near(expected.dk, rounding));
-      REQUIRE_THAT(columns(batch.dqkv, batch.q_width + batch.k_width, batch.k_width), near(expected.dv, rounding));
-    });
+  for (const int64_t tokens : {0, 256, 1024})
+    for (const int64_t parts : {1, 2})
+      for_every_case([&](Batch& batch, const Plain& expected) {
+        if (batch.shape.G % parts != 0) return;
+        for (const AttentionGroup& group : batch.groups(tokens)) {
+          const D forward = batch.describe_forward(group), d = batch.describe_backward(group, parts);
+          REQUIRE(d.key_gradients_apart == (batch.shape.H > batch.shape.G));
+          Executed(forward, batch, group).forward();
+          for (int64_t part = 0; part < parts; ++part) {
+            Executed(d, batch, group, part).backward();
+            if (d.key_gradients_apart) batch.copy_key_gradients(d, group, part);
+          }
+        }
+        REQUIRE_THAT(columns(batch.dqkv, 0, batch.q_width), near(expected.dq, rounding));
+        REQUIRE_THAT(columns(batch.dqkv, batch.q_width, batch.k_width), near(expected.dk, rounding));
+        REQUIRE_THAT(columns(batch.dqkv, batch.q_width + batch.k_width, batch.k_width), near(expected.dv, rounding));
+      });
 }
 
 TEST_CASE("heads are shared out with their key heads, and so that statistics stay aligned",
@@ -346,8 +360,8 @@ TEST_CASE("heads are shared out with their key heads, and so that statistics sta
 TEST_CASE("tensors of a description have the documents and lengths of its bucket",
           "[kernels][attention][description]") {
   const Batch batch({4, 2, 64, 0, {7, 0, 6}});
-  const D d = batch.describe_backward();
-  REQUIRE(d.bucket == AttentionBucket{4, 128, 16});
+  const D d = batch.describe_backward(batch.whole());
+  REQUIRE(d.bucket == AttentionBucket{4, 128, 1024});
   for (const AttentionTensor& tensor : d.tensors) {
     CHECK(tensor.dim[0] == 4);
     CHECK(tensor.dim[2] == 128);
@@ -363,7 +377,7 @@ TEST_CASE("tensors of a description have the documents and lengths of its bucket
 TEST_CASE("a gradient is as large as what it is the gradient of", "[kernels][attention][description]") {
   const Batch batch({4, 2, 64, 0, {7, 0, 6}});
   for (const int64_t parts : {1, 2}) {
-    const D d = batch.describe_backward(parts);
+    const D d = batch.describe_backward(batch.whole(), parts);
     CHECK(d[D::q].dim[1] == 4 / parts);
     CHECK(d[D::k].dim[1] == 2 / parts);
     CHECK(d[D::dq].dim == d[D::q].dim);
@@ -389,18 +403,87 @@ TEST_CASE("a gradient that lies as its tensor does is described alike", "[kernel
   }
 }
 
-TEST_CASE("batches share buckets of powers of two, and of the tokens that the job announced",
-          "[kernels][attention][description]") {
-  const auto bucket = [](std::vector<int32_t> cu_seqlens, int64_t reserved) {
-    Kernels::AttentionShape shape{};
+/// Documents of these lengths.
+struct Documents {
+  explicit Documents(const std::vector<int32_t>& lengths, int64_t H = 32, int64_t G = 8) {
+    for (const int32_t length : lengths) cu_seqlens.push_back(cu_seqlens.back() + length);
+    shape.H = H, shape.G = G, shape.D = 128;
     shape.cu_seqlens = cu_seqlens.data();
-    shape.N = static_cast<int64_t>(cu_seqlens.size()) - 1;
-    return attention_bucket(shape, cu_seqlens.back(), reserved);
-  };
-  CHECK(bucket({0, 1}, 0) == AttentionBucket{1, 128, 1});
-  CHECK(bucket({0, 128, 130, 131}, 1000) == AttentionBucket{4, 128, 1000});
-  CHECK(bucket({0, 129, 130, 131, 1001}, 1000) == AttentionBucket{4, 1024, 1024});
-  CHECK(bucket({0, 5, 5, 10, 11, 12}, 12) == AttentionBucket{8, 128, 12});
+    shape.N = static_cast<int64_t>(lengths.size());
+  }
+  std::vector<AttentionGroup> groups(int64_t tokens, int64_t score_bytes = plenty) const {
+    return attention_groups(shape, cu_seqlens.back(), {tokens, score_bytes});
+  }
+  std::vector<int32_t> cu_seqlens = {0};
+  Kernels::AttentionShape shape{};
+};
+
+TEST_CASE("long and short documents of a packed row are apart", "[kernels][attention][description]") {
+  const Documents packed({1500, 900, 400, 300, 300, 200, 150, 100, 90, 80, 40, 30, 6});
+  CHECK(packed.groups(4096) ==
+        std::vector<AttentionGroup>{{0, 2, {2, 2048, 4096}, 1}, {2, 8, {8, 512, 4096}, 1}, {10, 3, {4, 128, 4096}, 1}});
+  CHECK(Documents({4096}).groups(4096) == std::vector<AttentionGroup>{{0, 1, {1, 4096, 4096}, 1}});
+  CHECK(Documents({}).groups(4096).empty());
+  // Not sorted, it takes more of them.
+  CHECK(Documents({10, 300, 20}).groups(4096) ==
+        std::vector<AttentionGroup>{{0, 1, {1, 128, 4096}, 1}, {1, 2, {4, 512, 4096}, 1}});
+}
+
+TEST_CASE("a batch beyond what was announced counts its own tokens", "[kernels][attention][description]") {
+  CHECK(Documents({600, 500}).groups(1000).front().bucket == AttentionBucket{2, 1024, 2048});
+  CHECK(Documents({600, 500}).groups(0).front().bucket == AttentionBucket{2, 1024, 2048});
+}
+
+TEST_CASE("no group's scores take more than the limit while documents or heads can be shared out",
+          "[kernels][attention][description]") {
+  const auto bytes = [](const AttentionGroup& g, int64_t H) { return attention_score_bytes(g.bucket, H) / g.parts; };
+  for (const int64_t limit : {int64_t{1} << 26, int64_t{1} << 28, plenty})
+    for (const std::vector<int32_t>& lengths :
+         {std::vector<int32_t>(4, 4096), {8192, 8000}, {16384}, std::vector<int32_t>(64, 128)}) {
+      const Documents documents(lengths);
+      const auto groups = documents.groups(16384, limit);
+      int64_t covered = 0;
+      for (const AttentionGroup& group : groups) {
+        CHECK(group.first == covered);
+        CHECK(group.count <= group.bucket.documents);
+        CHECK((group.parts == 0 || bytes(group, 32) <= 4 * limit));
+        CHECK((bytes({0, 1, group.bucket, 8}, 32) > limit || bytes(group, 32) <= limit));
+        covered += group.count;
+      }
+      CHECK(covered == static_cast<int64_t>(lengths.size()));
+    }
+  CHECK(Documents({8192}).groups(8192).front().parts == 2);
+  CHECK(Documents({16384}, 16, 2).groups(16384).front().parts == 2);  // 4 GiB each, as there are two key heads
+  CHECK(Documents({65536}, 16, 2).groups(65536).front().parts == 0);
+}
+
+TEST_CASE("the largest group of a job has room for every batch's", "[kernels][attention][description]") {
+  for (const int64_t tokens : {300, 4096, 16384}) {
+    const Documents none({});
+    const AttentionLimits limits{tokens, plenty};
+    const AttentionGroup largest = largest_attention_group(none.shape, std::min<int64_t>(tokens, 4096), limits);
+    const int64_t room = attention_score_bytes(largest.bucket, 32) / largest.parts;
+    for (int32_t length = 1; length <= std::min<int64_t>(tokens, 4096); length = length * 3 / 2 + 1)
+      for (const AttentionGroup& group :
+           Documents(std::vector<int32_t>(static_cast<size_t>(tokens / length), length)).groups(tokens))
+        CHECK(attention_score_bytes(group.bucket, 32) / group.parts <= room);
+    CHECK(room <= 2 * tokens * 32 * 4096);
+  }
+}
+
+TEST_CASE("a packed run meets few buckets", "[kernels][attention][description]") {
+  std::set<AttentionBucket> met;
+  std::mt19937 random(7);
+  for (int row = 0; row < 2000; ++row) {
+    std::vector<int32_t> lengths;
+    for (int32_t left = 4096; left > 0; left -= lengths.back())
+      lengths.push_back(std::min<int32_t>(left, static_cast<int32_t>(std::exp(3 + 5.3 * (random() % 1000) / 1000.0))));
+    std::sort(lengths.rbegin(), lengths.rend());
+    const auto groups = Documents(lengths).groups(4096);
+    for (const AttentionGroup& group : groups) met.insert(group.bucket);
+    CHECK(groups.size() <= 6);
+  }
+  CHECK(met.size() <= 18);
 }
 
 TEST_CASE("cuDNN is asked for bf16, heads of 64 to 256 in eights, and aligned rows",
@@ -423,7 +506,7 @@ TEST_CASE("cuDNN is asked for bf16, heads of 64 to 256 in eights, and aligned ro
 TEST_CASE("a description of attention says in words what it asks for", "[kernels][attention][description]") {
   const Batch batch({4, 2, 64, 3, {7, 0, 6}});
   REQUIRE(
-      in_words(batch.describe_backward()) ==
+      in_words(batch.describe_backward(batch.whole())) ==
       "deterministic attention_backward of at most 4 documents of at most 128 tokens, 4 query and 2 key heads of 64, "
       "window 3");
 }
