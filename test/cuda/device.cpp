@@ -60,4 +60,10 @@ TEST_CASE("a steady update of this GPU allocates nothing and waits for the strea
   }
 }
 
+TEST_CASE("packed documents of ever new lengths allocate nothing on this GPU, from the first update on", "[cuda]") {
+  const auto device = make_cuda_device(0);
+  const auto kernels = make_kernels(*device);
+  CHECK(allocations_of_packed_updates(*device, *kernels) == 0);
+}
+
 }  // namespace tessera::test

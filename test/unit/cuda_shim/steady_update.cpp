@@ -17,4 +17,10 @@ TEST_CASE("a steady update of a GPU allocates nothing and waits for the streams 
   }
 }
 
+TEST_CASE("packed documents of ever new lengths allocate nothing, from the first update on", "[cuda_shim]") {
+  CudaDevice device(0);
+  CudaKernels kernels(std::make_shared<Workspace>(device), std::make_unique<PlainProducts>());
+  CHECK(allocations_of_packed_updates(device, kernels) == 0);
+}
+
 }  // namespace tessera::test
