@@ -143,9 +143,17 @@ if command -v dpkg-query >/dev/null; then
   done <"$work/packages" >"$root/licenses/PACKAGES"
 fi
 cp -r README.md docs hostfiles "$root/"
-mkdir "$root/jobs" "$root/scripts"
+mkdir "$root"/{jobs,scripts}
 cp jobs/example.ini "$root/jobs/"
 cp scripts/slurm.sbatch "$root/scripts/"
+if [ -e "$gpu_part" ]; then  # what scripts/gpu-check runs
+  cp -r scripts/{gpu-check,gpu_check,compare_metrics.py} "$root/scripts/"
+  mkdir -p "$root/test/data"
+  cp -r test/e2e "$root/test/"
+  cp -r test/data/reference "$root/test/data/"
+  find "$root" -name __pycache__ -prune -exec rm -r {} +
+fi
+if commit=$(git rev-parse --short HEAD 2>/dev/null); then echo "$commit" >"$root/COMMIT"; fi
 
 tar -C "$work" --owner=0 --group=0 --numeric-owner --sort=name -cf - tessera | zstd -q -f -12 -T0 -o "$archive"
 echo "$archive: $(du -m "$archive" | cut -f1) MiB, $(du -sm "$root" | cut -f1) MiB unpacked"

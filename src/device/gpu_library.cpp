@@ -13,8 +13,8 @@ namespace {
 constexpr const char* file_name = "libtessera_cuda.so";
 constexpr const char* first_entry = "tessera_gpu_find";
 
-/// Beside the program, or in the lib folder of a bundle, whose programs lie in libexec but for `train`; empty where it is
-/// in neither.
+/// Beside the program, or in the lib folder of a bundle, whose programs lie in libexec but for `train`; empty where it
+/// is in neither.
 std::filesystem::path find_library() {
   const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   for (const auto& path : {folder / file_name, folder / "lib" / file_name, folder / ".." / "lib" / file_name})
@@ -36,8 +36,8 @@ void* open_library() {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)
     throw ClusterError(
-        "the GPU part cannot be loaded: {}. Its libraries (cuBLAS and NVRTC of CUDA 13, cuDNN 9, NCCL 2) are looked for "
-        "beside it, in /usr/local/cuda/lib64 and where LD_LIBRARY_PATH says; device.type = cpu does without",
+        "the GPU part cannot be loaded: {}. Its libraries (cuBLAS and NVRTC of CUDA 13, cuDNN 9, NCCL 2) are looked "
+        "for beside it, in /usr/local/cuda/lib64 and where LD_LIBRARY_PATH says; device.type = cpu does without",
         dlerror());
   return handle;
 }

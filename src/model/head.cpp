@@ -6,15 +6,18 @@
 
 namespace tessera {
 
-int64_t loss_chunk(int64_t V, int64_t max_T) {
-  constexpr int64_t logits_bytes = 64 << 20;  // of one chunk; matrix products want a few hundred rows
+int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T) {
+  // Of one chunk.  A CPU's products want a few hundred rows.  A GPU's want a thousand: each chunk reads the head's
+  // matrix twice and its gradient once, which it writes too, and with fewer rows those bytes take longer than the
+  // arithmetic.
+  const int64_t logits_bytes = device == DeviceKind::cpu ? 64 << 20 : 512 << 20;
   return std::clamp<int64_t>(logits_bytes / (4 * V) / 64 * 64, 64, std::max<int64_t>(64, round_up(max_T, 64)));
 }
 
 LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType dtype, int64_t max_T)
     : kernels_(kernels),
       config_(c),
-      chunk_(loss_chunk(c.V, max_T)),
+      chunk_(loss_chunk(device.kind(), c.V, max_T)),
       gathered_(device, dtype, max_T, c.C, "head"),
       normed_(device, dtype, max_T, c.C, "head"),
       d_normed_(device, dtype, max_T, c.C, "head"),

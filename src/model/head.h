@@ -14,7 +14,7 @@ struct Supervised {
 };
 
 /// Tokens whose logits exist at once, for a vocabulary of V and at most max_T tokens.
-int64_t loss_chunk(int64_t V, int64_t max_T);
+int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T);
 
 /// Final norm, head and loss over the vocabulary, in chunks of tokens: logits for the whole batch never exist.
 class LossHead {

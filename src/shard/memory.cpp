@@ -60,8 +60,8 @@ ShardBytes shard_bytes(Offload offload, int64_t b) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const ModelConfig& c, const ShardSettings& shard, const ModelSettings& model, int ranks,
-                       int64_t max_tokens) {
+MemoryPlan plan_memory(DeviceKind device, const ModelConfig& c, const ShardSettings& shard, const ModelSettings& model,
+                       int ranks, int64_t max_tokens) {
   const ShardLayout layout(c, 0, ranks);
   const auto& units = layout.units();
   const int64_t b = model.precision == Precision::bf16 ? 2 : 4;
@@ -84,7 +84,7 @@ MemoryPlan plan_memory(const ModelConfig& c, const ShardSettings& shard, const M
     if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
   }
   plan.activations = activation_bytes(c, s, model.gradient_checkpointing, b);
-  const int64_t chunk = loss_chunk(c.V, max_tokens);
+  const int64_t chunk = loss_chunk(device, c.V, max_tokens);
   plan.head = max_tokens * (3 * b * c.C + 4) + chunk * c.V * (b == 2 ? 6 : 4);
   return plan;
 }

@@ -24,8 +24,8 @@ struct MemoryPlan {
 };
 
 /// ranks: of a shard group.  max_tokens: of a micro-batch on one rank.
-MemoryPlan plan_memory(const ModelConfig& config, const ShardSettings& shard, const ModelSettings& model, int ranks,
-                       int64_t max_tokens);
+MemoryPlan plan_memory(DeviceKind device, const ModelConfig& config, const ShardSettings& shard,
+                       const ModelSettings& model, int ranks, int64_t max_tokens);
 
 /// What the kernels will be told of.  `longest`: tokens of a document.  Arguments otherwise as above.
 LargestShapes largest_shapes(const ModelConfig& config, const ModelSettings& model, int ranks, int64_t max_tokens,

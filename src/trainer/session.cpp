@@ -75,7 +75,7 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
 void Session::plan_memory_and_reserve() {
   const int ranks = groups_->group->size();
   const int64_t longest = job_.data.sequence_len, max_tokens = job_.train.micro_batch_size * longest;
-  memory_plan_ = plan_memory(config_, job_.shard, job_.model, ranks, max_tokens);
+  memory_plan_ = plan_memory(device_->kind(), config_, job_.shard, job_.model, ranks, max_tokens);
   plan_device(memory_plan_, *device_, *kernels_, largest_shapes(config_, job_.model, ranks, max_tokens, longest));
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
   device_->reserve(memory_plan_.total() + most_gap * (64 + 16 * config_.L), memory_plan_.describe());

@@ -100,7 +100,7 @@ void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, 
   const int64_t used = memory("VmHWM") - before;
   check_slices(model);
 
-  const int64_t shards = plan_memory(config, shard, settings, cluster.size(), 16).shards;
+  const int64_t shards = plan_memory(DeviceKind::cpu, config, shard, settings, cluster.size(), 16).shards;
   const int64_t bound = shards + largest_tensor(model.layout()) + kSlack;
   fmt::print("{}peak while loading {} MiB; shards {} MiB, largest tensor {} MiB\n", cluster.prefix(), used / kMiB,
              shards / kMiB, largest_tensor(model.layout()) / kMiB);

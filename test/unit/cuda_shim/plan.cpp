@@ -53,7 +53,7 @@ Planned plan_and_allocate(Kernels& kernels, CudaDevice& device, Offload offload)
   MessageCommunicator world(std::make_unique<LoneTransport>(Peer{}));
   Profiler profiler(device);
   ShardGroups groups(world, shard, 1, device);
-  Planned planned{plan_memory(config, shard, settings, 1, 24), 0};
+  Planned planned{plan_memory(DeviceKind::cuda, config, shard, settings, 1, 24), 0};
   plan_device(planned.plan, device, kernels, largest_shapes(config, settings, 1, 24, 12));
   const ShardedModel model(device, kernels, profiler, groups, config, shard, settings, 24, 1, 12);
   planned.allocated = device.bytes_in_use();

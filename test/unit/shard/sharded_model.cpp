@@ -205,7 +205,7 @@ TEST_CASE("A rank allocates what the memory plan says, and the loss", "[shard]")
               setting.shard.strategy = strategy;
               setting.shard.offload = offload;
               const ModelConfig config = odd_model(tied, Family::qwen3);
-              const auto plan = plan_memory(config, setting.shard, setting.model, ranks, 24);
+              const auto plan = plan_memory(DeviceKind::cpu, config, setting.shard, setting.model, ranks, 24);
               const auto loss_sum = static_cast<int64_t>(sizeof(double));
               for (const int64_t bytes : train(config, setting, ranks).allocated)
                 CHECK(bytes == plan.total() + loss_sum);
