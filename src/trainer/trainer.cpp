@@ -295,10 +295,11 @@ void Trainer::collect_save(const std::vector<Report>& reports) {
   const auto outcome = saving_.collect(saves);
   if (!outcome) return;
   last_saved_ = outcome->step;
-  if (!metrics_) return;
-  metrics_->save(outcome->step, outcome->save_seconds, outcome->pause_seconds);
-  progress_->note(fmt::format("step {}: checkpoint saved in {:.1f} s, which held training up for {:.2f} s",
-                              outcome->step, outcome->save_seconds, outcome->pause_seconds));
+  if (metrics_) {
+    metrics_->save(outcome->step, outcome->save_seconds, outcome->pause_seconds);
+    progress_->note(fmt::format("step {}: checkpoint saved in {:.1f} s, which held training up for {:.2f} s",
+                                outcome->step, outcome->save_seconds, outcome->pause_seconds));
+  }
   if (job_.checkpoint.export_when == Export::every && outcome->step < plan_.total_steps()) export_model(outcome->step);
 }
 
