@@ -11,15 +11,17 @@ namespace tessera::bench {
 namespace {
 
 /// Documents that fill T tokens: log-normal lengths, as those of chats and instructions are, most of them short and a
-/// few many times longer.
+/// few many times longer.  The longest first, as a GPU's batches have them.
 std::vector<int32_t> packed_documents(int64_t T, double median) {
   constexpr double spread = 1;  // of the logarithm
   std::mt19937_64 generator(1);
   std::lognormal_distribution<double> length(std::log(median), spread);
+  std::vector<int64_t> lengths;
+  for (int64_t left = T; left > 0; left -= lengths.back())
+    lengths.push_back(std::clamp(static_cast<int64_t>(length(generator)), int64_t{1}, left));
+  std::sort(lengths.rbegin(), lengths.rend());
   std::vector<int32_t> cu_seqlens = {0};
-  while (cu_seqlens.back() < T)
-    cu_seqlens.push_back(narrow<int32_t>(
-        std::min(T, cu_seqlens.back() + std::max<int64_t>(1, static_cast<int64_t>(length(generator))))));
+  for (const int64_t tokens : lengths) cu_seqlens.push_back(narrow<int32_t>(cu_seqlens.back() + tokens));
   return cu_seqlens;
 }
 

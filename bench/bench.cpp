@@ -23,7 +23,8 @@ Bench::Bench(Device& device, const Sizes& sizes, std::function<void(const Measur
       begin_(device.make_timestamp()),
       end_(device.make_timestamp()),
       random_(device, *kernels_) {
-  kernels_->reserve({s_.T, s_.C, s_.H, s_.G, s_.D, s_.F, s_.shard});
+  for (const DType dtype : {DType::bf16, DType::f32})
+    kernels_->reserve({s_.T, s_.C, s_.H, s_.G, s_.D, s_.F, /*longest=*/s_.T, s_.shard, dtype});
 }
 
 Measurement Bench::measure(const std::string& name, const std::string& shape, DType dtype, double flops,
