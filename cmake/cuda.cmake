@@ -51,3 +51,12 @@ function(tessera_cuda_library)
   set_target_properties(tessera_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} BUILD_RPATH /usr/local/cuda/lib64)
   add_dependencies(tessera_cuda train)
 endfunction()
+
+# For a program other than `train` that opens libtessera_cuda.so: it lies beside that and brings what that uses of the
+# rooms, so whole the room of collectives, of which the program itself may use nothing.
+function(tessera_serves_cuda_library program)
+  target_sources(${program} PRIVATE $<TARGET_OBJECTS:tessera_cluster>)
+  target_link_libraries(${program} PRIVATE tessera_cluster)
+  set_target_properties(${program} PROPERTIES ENABLE_EXPORTS ON RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  add_dependencies(${program} tessera_cuda)
+endfunction()

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness import OWN_CASES, Case, program, workspace
+from harness import OWN_CASES, Case, program, require, workspace
 
 train, arguments = program()
 STUB = Path(arguments[0]) / "libcuda.so" if arguments else None
@@ -32,6 +32,20 @@ def stand_in(folder, library, prefix, version):
                     source], check=True)
 
 
+def with_libraries(folder):
+    return {"LD_LIBRARY_PATH": f"{folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"}
+
+
+def require_whole(libraries):
+    """The other programs beside the library load it whole too."""
+    for name, arguments, status in (("test_cuda", [], 77), ("bench_kernels", ["--device", "cuda"], 3)):
+        if (LIBRARY.parent / name).exists() and LIBRARY.exists():
+            done = subprocess.run([LIBRARY.parent / name, *arguments], env={**os.environ, **with_libraries(libraries)},
+                                  capture_output=True, text=True)
+            output = done.stdout + done.stderr
+            require(done.returncode == status and "no NVIDIA driver" in output, f"{name} is told that there is no GPU", output)
+
+
 with workspace() as place:
     if os.path.exists("/dev/nvidiactl"):
         print("there is a GPU here: what is said without one is not tested")
@@ -43,10 +57,10 @@ with workspace() as place:
 
                 # The library is loaded whole, every symbol of it found, before it is asked for GPUs.
                 def told(claim, words):
-                    path = f"{libraries}:{os.environ.get('LD_LIBRARY_PATH', '')}"
-                    train.require_told_once(claim, place / "run", JOB, words, {"LD_LIBRARY_PATH": path})
+                    train.require_told_once(claim, place / "run", JOB, words, with_libraries(libraries))
 
                 told("a driver without a GPU", ["no GPU on", "driver", "no GPU part"])
+                require_whole(libraries)
                 if LIBRARY.exists() and shutil.which("cc") and shutil.which("nm"):
                     folder = Path(libraries)
                     stand_in(folder, "libcudnn.so.9", "cudnn", "unsigned long cudnnGetVersion(void) { return 90800; }\n")
