@@ -3,7 +3,7 @@
 #   scripts/bundle.sh TRAIN ARCHIVE.tar.zst        `make bundle` builds first and writes build/tessera-….tar.zst
 # Inside: train, mpirun (bin/), Open MPI's plugins and help texts, every shared library beside glibc (lib/),
 # the notices of what is packed (licenses/), examples.  Where it was built, the GPU part too: libtessera_cuda.so (lib/), its
-# tests and benchmark (libexec/).  CUDA's libraries, 1.5 GB, come along with BUNDLE_CUDA=1 alone; else the hosts have them.
+# tests and benchmark (libexec/).  CUDA's libraries, 1.3 GB, come along with BUNDLE_CUDA=1 alone; else the hosts have them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# = 2 ] || { sed -n '2,6s/^# *//p' "$0" >&2; exit 2; }

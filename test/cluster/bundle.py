@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from harness import OWN_CASES, ROOT, Case, curve, fail, require, require_reference, skip, workspace, write_job
 from hosts import OWN_RUN, Hosts, Run, own_namespaces
@@ -108,6 +109,19 @@ def trains(bare, case, job_folder, mpirun, ranks, claim):
     return output
 
 
+def require_gpu_part(bare, home, train):
+    """It is there where it was built, with what gpu-check runs, and says on a host without a GPU what is missing."""
+    made = [(Path(train).parent / "libtessera_cuda.so").exists()]
+    packed = [(home / "tessera" / name).exists() for name in
+              ("lib/libtessera_cuda.so", "libexec/test_cuda", "libexec/bench_kernels", "scripts/gpu-check",
+               "scripts/gpu_check/main.py", "test/e2e/harness.py", "test/data/reference/llama/expected.json")]
+    require(packed == made * len(packed), "the GPU part is in it where it was built, with gpu-check", (packed, made))
+    done = subprocess.run(bare.command("alpha", "cd tessera && ./train ~/one/job.ini device.type=cuda job.output_dir=../gpu"),
+                          capture_output=True, text=True, timeout=TIMEOUT)
+    require(done.returncode == 3 and "no NVIDIA driver" in done.stderr, "asked for GPUs, it says what is missing",
+            done.stdout + done.stderr)
+
+
 def main():
     own_namespaces()
     if os.getuid() != 0 or "0 4294967295" not in " ".join(open("/proc/self/uid_map").read().split()):
@@ -128,6 +142,7 @@ def main():
         require((home / "tessera/licenses/PACKAGES").read_text().count("\n") > 20, "the notices of what it holds are in it")
 
         trains(bare, case, "one", "cd tessera && exec bin/mpirun", 2, "two ranks on a bare host")
+        require_gpu_part(bare, home, sys.argv[1])
         (home / "elsewhere").mkdir()
         (home / "tessera").rename(home / "elsewhere/moved here")
         where = "cd 'elsewhere/moved here' && exec bin/mpirun"
