@@ -96,11 +96,22 @@ class Reader {
     return object_[key].get<int64_t>();
   }
   int64_t integer(const char* key, int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
+  int64_t whole(const char* key, int64_t otherwise) const {
+    if (!has(key)) return otherwise;
+    if (!object_[key].is_number_integer() || object_[key].get<int64_t>() < 0)
+      throw DataError("{}: {} is {}, expected a whole number, at least 0", where_, key, object_[key].dump());
+    return object_[key].get<int64_t>();
+  }
 
   double number(const char* key, double otherwise) const {
     if (!has(key)) return otherwise;
     if (!object_[key].is_number()) throw DataError("{}: {} is {}, expected a number", where_, key, object_[key].dump());
     return object_[key].get<double>();
+  }
+  double positive(const char* key, double otherwise) const {
+    const double value = number(key, otherwise);
+    if (!(value > 0)) throw DataError("{}: {} is {}, expected a number above 0", where_, key, object_[key].dump());
+    return value;
   }
   bool boolean(const char* key, bool otherwise) const {
     if (!has(key)) return otherwise;
@@ -149,7 +160,9 @@ void refuse_unknown_keys(const Json& json, const std::string& where) {
 /// Both spellings: rope_parameters of transformers 5, or rope_theta with rope_scaling before it.
 RopeSettings read_rope(const Reader& r, int64_t max_positions) {
   RopeSettings rope;
-  rope.theta = r.number("rope_theta", 10000);
+  rope.theta = r.positive("rope_theta", 10000);
+  if (r.has("rope_parameters") && r.has("rope_scaling"))
+    throw DataError("{}: rope_parameters and rope_scaling are two spellings of one thing; leave one out", r.where());
   const char* key = r.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   if (!r.has(key)) return rope;
   if (!r.at(key).is_object()) throw DataError("{}: {} is not an object", r.where(), key);
@@ -157,7 +170,7 @@ RopeSettings read_rope(const Reader& r, int64_t max_positions) {
   for (const auto& [name, value] : r.at(key).items())
     if (!rope_keys.contains(name) && !neutral(value)) throw DataError("{}: {} is not supported", p.where(), name);
 
-  rope.theta = p.number("rope_theta", rope.theta);
+  rope.theta = p.positive("rope_theta", rope.theta);
   if (p.number("partial_rotary_factor", 1) != 1)
     throw DataError("{}: partial_rotary_factor is not supported", p.where());
   const std::string type = p.text("rope_type", p.text("type", "default"));
@@ -210,7 +223,7 @@ std::vector<int64_t> read_windows(const Reader& r, const ModelConfig& c) {
     return windows;
   }
   if (!in_use) return windows;
-  const int64_t first = qwen ? (r.has("max_window_layers") ? r.at("max_window_layers").get<int64_t>() : 28) : 0;
+  const int64_t first = qwen ? r.whole("max_window_layers", 28) : 0;
   for (int64_t i = first; i < c.L; ++i) windows[static_cast<size_t>(i)] = r.integer("sliding_window");
   return windows;
 }
@@ -227,6 +240,19 @@ void read_biases(const Reader& r, ModelConfig& c) {
     r.require_neutral("mlp_bias", "only llama models have biases there");
 }
 
+/// Far beyond any model, and products of them still fit into 64 bits.
+void require_sane_sizes(const Reader& r, const ModelConfig& c) {
+  constexpr int64_t largest = 1 << 22, most_layers = 1 << 12;
+  for (const auto& [key, size] : {std::pair{"hidden_size", c.C},
+                                  {"intermediate_size", c.F},
+                                  {"vocab_size", c.V},
+                                  {"num_attention_heads", c.H},
+                                  {"head_dim", c.D},
+                                  {"head_dim", c.H * c.D}})
+    if (size > largest) throw DataError("{}: {} is too large, {} at most", r.where(), key, largest);
+  if (c.L > most_layers) throw DataError("{}: num_hidden_layers is {}, {} at most", r.where(), c.L, most_layers);
+}
+
 void read_sizes(const Reader& r, ModelConfig& c) {
   c.C = r.integer("hidden_size");
   c.F = r.integer("intermediate_size");
@@ -241,6 +267,7 @@ void read_sizes(const Reader& r, ModelConfig& c) {
   c.D = r.integer("head_dim", c.family == Family::qwen3 ? 128 : c.C / c.H);
   if (c.D % 2 != 0) throw DataError("{}: head_dim {} is odd, rotary positions need pairs", r.where(), c.D);
   c.max_position_embeddings = r.integer("max_position_embeddings", 2048);
+  require_sane_sizes(r, c);
 }
 
 }  // namespace

@@ -33,6 +33,21 @@ void check_names(const ShardLayout& layout, const SafetensorsReader& reader, con
   }
 }
 
+[[noreturn]] void throw_not_tied(const std::string& where) {
+  throw DataError(
+      "{}: lm_head.weight is another matrix than model.embed_tokens.weight, and config.json ties the two; set "
+      "tie_word_embeddings = false to train both, or leave lm_head.weight out of the files",
+      where);
+}
+
+/// Some files of tied models hold the one matrix under both names.  Of the embedding: `count` elements from `offset`.
+void check_tied_copy(const SafetensorsReader& reader, const std::string& where, int64_t offset, int64_t count,
+                     const float* embedding) {
+  std::vector<float> head(static_cast<size_t>(count));
+  reader.read("lm_head.weight", offset, count, head.data());
+  if (!std::equal(head.begin(), head.end(), embedding)) throw_not_tied(where);
+}
+
 /// splitmix64 (Steele et al. 2014).
 uint64_t mix(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
@@ -76,10 +91,15 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
 void load_pretrained(ShardedModel& model, const std::filesystem::path& directory) {
   const SafetensorsReader reader(directory);
   check_names(model.layout(), reader, directory.string(), model.config().tied);
+  const bool two_names = model.config().tied && reader.contains("lm_head.weight");
+  if (two_names && reader.shape("lm_head.weight") != reader.shape("model.embed_tokens.weight"))
+    throw_not_tied(directory.string());
   std::vector<float> memory;
   for (const TensorSlice& slice : tensor_slices(model))
     load_in_pieces(model, slice.master, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
       reader.read(slice.name, slice.offset + begin, n, out);
+      if (two_names && slice.name == "model.embed_tokens.weight")
+        check_tied_copy(reader, directory.string(), slice.offset + begin, n, out);
     });
   model.cast_weights();
 }

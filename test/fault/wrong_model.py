@@ -65,6 +65,8 @@ faults = {
     "a rotary type that is not there": (change_config(rope_scaling={"rope_type": "longrope", "factor": 2}), "longrope"),
     "a config without a size": (change_config(hidden_size=None), "hidden_size"),
     "a config that is no JSON": (lambda model: (model / "config.json").write_text("{"), "config.json"),
+    "a tied config for two matrices": (change_config(tie_word_embeddings=True), "lm_head.weight"),
+    "a base of rotary angles that is none": (change_config(rope_theta=0), "rope_theta"),
     "a truncated safetensors file": (truncate, "model.safetensors"),
     "a garbled safetensors header": (garble, "model.safetensors"),
     "a missing tensor": (change_header(without_norm), "model.norm.weight"),

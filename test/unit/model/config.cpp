@@ -84,6 +84,16 @@ TEST_CASE("A config that asks for something else is refused with the name of the
   CHECK_THAT(error_of(R"("architectures": ["LlamaForSequenceClassification"])"), Contains("ForCausalLM"));
   CHECK_THAT(error_of(R"("partial_rotary_factor": 0.5)"), Contains("partial_rotary_factor"));
   CHECK_THAT(error_of(R"("sliding_window": 16)"), Contains("sliding_window"));
+  CHECK_THAT(error_of(R"("num_hidden_layers": 100000000)"), Contains("num_hidden_layers is 100000000, 4096 at most"));
+  CHECK_THAT(error_of(R"("vocab_size": 4611686018427387904)"), Contains("vocab_size is too large"));
+  CHECK_THAT(error_of(R"("head_dim": 4611686018427387904)"), Contains("head_dim is too large"));
+  CHECK_THAT(error_of(R"("rope_theta": 0)"), Contains("rope_theta is 0, expected a number above 0"));
+  CHECK_THAT(error_of(R"("rope_parameters": {"rope_theta": -5.0})"), Contains("rope_theta is -5.0"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"type": "linear", "factor": 4.0}, "rope_parameters": {"rope_theta": 5.0})"),
+             Contains("two spellings"));
+  const std::string windowed = R"("model_type": "qwen2", "use_sliding_window": true, "sliding_window": 4, )";
+  CHECK_THAT(error_of(windowed + R"("max_window_layers": "x")"), Contains("max_window_layers is \"x\""));
+  CHECK_THAT(error_of(windowed + R"("max_window_layers": -1)"), Contains("max_window_layers is -1"));
 }
 
 TEST_CASE("Keys that change nothing, and unknown keys without a value, are accepted", "[model]") {
