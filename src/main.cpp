@@ -20,6 +20,7 @@
 #include "generate/generate.h"
 #include "job/job.h"
 #include "text/tokenize_lines.h"
+#include "trainer/compute_device.h"
 #include "trainer/evaluation.h"
 #include "trainer/job_choices.h"
 #include "trainer/trainer.h"
@@ -99,11 +100,15 @@ void evaluate(const Job& job, Cluster& cluster) {
         if (empty)
           throw JobError("there is nothing to evaluate on: give [data] val_set_size or an [eval_dataset.NAME]");
         const auto checkpoint = chosen_checkpoint(job);
-        if (session.is_first()) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
+        const bool random = !checkpoint && job.model.init == Init::random;
+        if (session.is_first())
+          log::info("weights: {}", random       ? "random, as model.init says"
+                                   : checkpoint ? checkpoint->string()
+                                                : job.model.base.string());
         if (checkpoint)
           load_checkpoint(session.model(), CheckpointReader(*checkpoint));
         else
-          load_pretrained(session.model(), job.model.base);
+          load_initial_weights(session.model(), job, compute_threads(job, cluster));
         session.model().synchronize();
       },
       Patience::unlimited);
@@ -160,7 +165,7 @@ int fail(Cluster& cluster, int code, const std::string& message) {
 
 int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster) {
   log::set_up(cluster.prefix(), cluster.rank() == 0);
-  signals::install();
+  if (command.verb == "run") signals::install();  // the other verbs have no state to save: a signal ends them at once
   try {
     return static_cast<int>(run_verb(command, read, cluster));
   } catch (const FailedElsewhere& e) {
