@@ -88,6 +88,7 @@ class Reader {
   Reader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
   bool has(const char* key) const { return object_.contains(key) && !object_[key].is_null(); }
+  bool is_null(const char* key) const { return object_.contains(key) && object_[key].is_null(); }
 
   int64_t integer(const char* key) const {
     if (!has(key)) throw DataError("{}: {} is missing", where_, key);
@@ -204,27 +205,35 @@ RopeSettings read_rope(const Reader& r, int64_t max_positions) {
   return rope;
 }
 
+/// The window of all layers that have one; 0: none has.
+int64_t read_window(const Reader& r, Family family) {
+  const bool qwen = family == Family::qwen2 || family == Family::qwen3;
+  if (family == Family::llama) r.require_neutral("sliding_window", "a llama model has full attention");
+  if (family == Family::llama || (qwen && !r.boolean("use_sliding_window", false))) return 0;
+  return r.is_null("sliding_window") ? 0 : r.integer("sliding_window", 4096);
+}
+
 /// The window of each layer, as transformers derives layer_types.
 std::vector<int64_t> read_windows(const Reader& r, const ModelConfig& c) {
   std::vector<int64_t> windows(static_cast<size_t>(c.L), 0);
-  const bool qwen = c.family == Family::qwen2 || c.family == Family::qwen3;
-  const bool in_use = r.has("sliding_window") && (!qwen || r.boolean("use_sliding_window", false));
-  if (c.family == Family::llama) r.require_neutral("sliding_window", "a llama model has full attention");
+  const int64_t window = read_window(r, c.family);
   if (r.has("layer_types")) {
     const Json& types = r.at("layer_types");
     if (!types.is_array() || types.size() != windows.size())
       throw DataError("{}: layer_types needs {} entries", r.where(), c.L);
     for (size_t i = 0; i < windows.size(); ++i) {
-      if (types[i] == "sliding_attention")
-        windows[i] = r.integer("sliding_window");
-      else if (types[i] != "full_attention")
+      if (types[i] == "full_attention") continue;
+      if (types[i] != "sliding_attention")
         throw DataError("{}: layer type {} is not supported", r.where(), types[i].dump());
+      if (window == 0)
+        throw DataError("{}: layer_types has sliding_attention, and the other keys give no sliding window", r.where());
+      windows[i] = window;
     }
     return windows;
   }
-  if (!in_use) return windows;
+  const bool qwen = c.family == Family::qwen2 || c.family == Family::qwen3;
   const int64_t first = qwen ? r.whole("max_window_layers", 28) : 0;
-  for (int64_t i = first; i < c.L; ++i) windows[static_cast<size_t>(i)] = r.integer("sliding_window");
+  for (int64_t i = first; i < c.L; ++i) windows[static_cast<size_t>(i)] = window;
   return windows;
 }
 

@@ -113,6 +113,19 @@ TEST_CASE("A Qwen3 config has q and k norms and its own head width", "[model]") 
   CHECK((c.qk_norm && c.D == 32));
 }
 
+TEST_CASE("A window that a config does not mention is that of transformers, one that is null is none", "[model]") {
+  CHECK(parsed(R"("model_type": "mistral")").window == std::vector<int64_t>{4096, 4096, 4096});
+  CHECK(parsed(R"("model_type": "mistral", "sliding_window": null)").window == std::vector<int64_t>{0, 0, 0});
+  CHECK(parsed(R"("model_type": "qwen3", "use_sliding_window": true, "max_window_layers": 0)").window ==
+        std::vector<int64_t>{4096, 4096, 4096});
+}
+
+TEST_CASE("Layers cannot be of a window that is switched off", "[model]") {
+  CHECK_THAT(error_of(R"("model_type": "qwen2", "sliding_window": 16, "layer_types": ["full_attention",
+                          "sliding_attention", "full_attention"])"),
+             Contains("no sliding window"));
+}
+
 TEST_CASE("A Mistral config has a window on every layer", "[model]") {
   CHECK(parsed(R"("model_type": "mistral", "sliding_window": 16)").window == std::vector<int64_t>{16, 16, 16});
 }
