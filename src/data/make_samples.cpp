@@ -11,7 +11,11 @@ namespace {
 
 Sample make_sample(const Record& record, const Place& place, const SampleFormat& format,
                    simdjson::dom::parser& parser) {
-  if (record.kind == Record::Kind::document) return format.from_document(record.text, place);
+  if (record.kind == Record::Kind::document) {
+    if (!simdjson::validate_utf8(record.text))
+      throw DataError("{}: the text is not UTF-8; convert it, as with iconv -t utf-8", place);
+    return format.from_document(record.text, place);
+  }
   simdjson::dom::element element;
   const auto error = parser.parse(record.text).get(element);
   if (error != simdjson::SUCCESS)

@@ -63,6 +63,44 @@ class Characters {
   int64_t line_ = 1;
 };
 
+/// Whether a place in a JSON text is inside brackets or a string.
+class Nesting {
+ public:
+  void take(char c) {
+    if (escaped_) {
+      escaped_ = false;
+    } else if (in_string_) {
+      escaped_ = c == '\\';
+      in_string_ = c != '"';
+    } else {
+      in_string_ = c == '"';
+      depth_ += (c == '{' || c == '[') - (c == '}' || c == ']');
+    }
+  }
+  bool at_top() const { return depth_ <= 0 && !in_string_; }
+
+ private:
+  int64_t depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+};
+
+bool first_line_is_whole(const Path& path) {
+  Characters characters(path);
+  characters.skip_space();
+  std::string line;
+  characters.take_line(line);
+  Nesting nesting;
+  for (const char c : line) nesting.take(c);
+  return nesting.at_top();
+}
+
+[[noreturn]] void does_not_end(const Path& path, const Record& record, const char* what) {
+  throw DataError(
+      "{}:{}: the {} that begins here does not end: the file is cut short, or a bracket or quotation mark is missing",
+      path.string(), record.line, what);
+}
+
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
 
 bool has_ending(const Path& path, std::string_view ending) {
@@ -119,26 +157,14 @@ class RecordStream::JsonArray : public Source {
  private:
   /// Appends to the text up to the comma or bracket that ends the element, and returns that.
   char take_element(Record& record) {
-    std::string& text = record.text;
-    int64_t depth = 0;
-    bool in_string = false;
+    Nesting nesting;
     while (!characters_.at_end()) {
       const char c = characters_.take();
-      if (in_string) {
-        in_string = c != '"';
-        text += c;
-        if (c == '\\' && !characters_.at_end()) text += characters_.take();
-        continue;
-      }
-      if (depth == 0 && (c == ',' || c == ']')) return c;
-      in_string = c == '"';
-      depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-      text += c;
+      if (nesting.at_top() && (c == ',' || c == ']')) return c;
+      nesting.take(c);
+      record.text += c;
     }
-    throw DataError(
-        "{}:{}: the array's element that begins here does not end: the file is cut short, or a bracket or "
-        "quotation mark is missing",
-        path_.string(), record.line);
+    does_not_end(path_, record, "array's element");
   }
 
   bool end_array(const Record& record) {
@@ -153,6 +179,33 @@ class RecordStream::JsonArray : public Source {
   Characters characters_;
   bool first_ = true;
   bool ended_ = false;
+};
+
+/// Cuts values that take several lines at the bracket that closes them.
+class RecordStream::JsonValues : public Source {
+ public:
+  JsonValues(Path path, Characters characters) : path_(std::move(path)), characters_(std::move(characters)) {}
+
+  bool next(Record& record) override {
+    characters_.skip_space();
+    if (characters_.at_end()) return false;
+    record.kind = Record::Kind::json;
+    record.line = characters_.line();
+    record.text.clear();
+    Nesting nesting;
+    while (!characters_.at_end()) {
+      const char c = characters_.take();
+      nesting.take(c);
+      record.text += c;
+      if (nesting.at_top() && (c == '}' || c == ']' || c == '\n')) return true;
+    }
+    if (!nesting.at_top()) does_not_end(path_, record, "value");
+    return true;
+  }
+
+ private:
+  Path path_;
+  Characters characters_;
 };
 
 class RecordStream::Document : public Source {
@@ -183,7 +236,8 @@ std::unique_ptr<RecordStream::Source> RecordStream::open(const Path& path) const
   if (!has_ending(path, ".json")) return std::make_unique<JsonLines>(std::move(characters));
   characters.skip_space();
   if (!characters.at_end() && characters.peek() == '[') return std::make_unique<JsonArray>(path, std::move(characters));
-  return std::make_unique<JsonLines>(std::move(characters));
+  if (first_line_is_whole(path)) return std::make_unique<JsonLines>(std::move(characters));
+  return std::make_unique<JsonValues>(path, std::move(characters));
 }
 
 bool RecordStream::next(Record& record) {

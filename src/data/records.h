@@ -30,7 +30,7 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
 
 /// The records of several files, one after the other.
 ///   .jsonl   a JSON value a line; blank lines are passed over
-///   .json    an array of JSON values, or JSON lines under that name
+///   .json    an array of JSON values; or one value after another, each on a line of its own or on several
 ///   .txt     the whole file is one document, to be used with overlong = split
 /// Reads as it goes: a record is in memory, a file need not be (but for .txt).  Whether a record is sound JSON is for
 /// whoever parses it to find.
@@ -44,6 +44,7 @@ class RecordStream {
   class Source;
   class JsonLines;
   class JsonArray;
+  class JsonValues;
   class Document;
   std::unique_ptr<Source> open(const Path& path) const;
 

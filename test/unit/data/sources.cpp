@@ -62,6 +62,20 @@ TEST_CASE("A .json file may hold JSON lines", "[sources]") {
   REQUIRE(prepared_samples(job_with(folder, {dataset("d", folder.write("a.json", first + "\n" + second))})) == both);
 }
 
+TEST_CASE("A .json file may hold values over several lines, one alone too", "[sources]") {
+  const TemporaryFolder folder;
+  const std::string spread = "{\n  \"note\": \"a } in\\\" text\",\n  \"input_ids\": [\n    1,\n    2\n  ]\n}\n";
+  REQUIRE(prepared_samples(job_with(folder, {dataset("one", folder.write("one.json", spread))})) ==
+          std::vector{both[0]});
+  REQUIRE(prepared_samples(job_with(folder, {dataset("two", folder.write("two.json", spread + second))})) == both);
+}
+
+TEST_CASE("A value over several lines that does not end is an error with the line where it begins", "[sources]") {
+  const TemporaryFolder folder;
+  REQUIRE_THAT(preparation_error(folder, folder.write("a.json", "\n{\n\"input_ids\": [1, 2]\n")),
+               Catch::Contains("a.json:2: the value that begins here does not end"));
+}
+
 TEST_CASE("Brackets, commas and quotation marks inside texts do not end an array's element", "[sources]") {
   const TemporaryFolder folder;
   const std::string note = R"("note": "] , \" } \\", )";

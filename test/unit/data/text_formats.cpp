@@ -53,6 +53,11 @@ TEST_CASE("A text file is one document", "[completion]") {
   REQUIRE(Case(DatasetType::completion, "One\n\nTwo\n", "a.txt").text() == "[<s>One\n\nTwo\n</s>]");
 }
 
+TEST_CASE("A text file that is not UTF-8 is an error", "[completion]") {
+  REQUIRE_THAT(Case(DatasetType::completion, "caf\xe9", "a.txt").error(),
+               Catch::Contains("a.txt:1: the text is not UTF-8"));
+}
+
 TEST_CASE("EOS is not put twice", "[completion]") {
   REQUIRE(Case(DatasetType::completion, R"({"text": "Once</s>"})").text() == "[<s>Once</s>]");
 }
