@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -46,6 +47,14 @@ void sync(int fd, const std::filesystem::path& path) {
   if (::fsync(fd) != 0 && errno != EINVAL) throw DataError("{}: fsync failed: {}", path.string(), std::strerror(errno));
 }
 
+void require_writable(const std::filesystem::path& directory, const std::filesystem::path& wanted,
+                      std::string_view setting) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(directory, error)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && ::access(directory.c_str(), W_OK | X_OK) != 0) error.assign(errno, std::generic_category());
+  if (error) throw JobError("{}: {} cannot be written to: {}", setting, wanted.string(), error.message());
+}
+
 }  // namespace
 
 std::string read_text(const std::filesystem::path& path) {
@@ -68,6 +77,20 @@ void write_text_durably(const std::filesystem::path& path, std::string_view text
   if (std::rename(temporary.c_str(), path.c_str()) != 0)
     throw DataError("{}: cannot be renamed to {}: {}", temporary.string(), path.string(), std::strerror(errno));
   sync_folder(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+void make_directory(const std::filesystem::path& directory, std::string_view setting) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw JobError("{}: {} cannot be written to: {}", setting, directory.string(), error.message());
+  require_writable(directory, directory, setting);
+}
+
+void require_place(const std::filesystem::path& path, std::string_view setting) {
+  std::filesystem::path there = std::filesystem::absolute(path);
+  std::error_code not_there;  // or below a file: then that one is found and refused
+  while (!std::filesystem::exists(there, not_there) && there.has_relative_path()) there = there.parent_path();
+  require_writable(there, path, setting);
 }
 
 void sync_file(const std::filesystem::path& path) { sync(Descriptor(path, O_RDONLY, "to be synced").get(), path); }

@@ -306,7 +306,7 @@ PreparedFile prepare(const Job& job, const Tokenizer* tokenizer, int64_t vocab_s
   const Path path = folder / ("prepared-" + key + ".h5");
   if (auto made_earlier = reuse(path, key, job)) return *made_earlier;
 
-  std::filesystem::create_directories(folder);
+  make_directory(folder, "[data] prepared_path");
   const FileLock held = lock(folder / ("prepared-" + key + ".lock"));
   if (auto made_meanwhile = reuse(path, key, job)) return *made_meanwhile;
   const std::string summary = Preparation(job, tokenizer, vocab_size, path).run(datasets, key);

@@ -45,6 +45,25 @@ TEST_CASE("files that cannot be read or written are errors that name the path") 
   CHECK_THROWS_AS(sync_folder(folder / "missing"), DataError);
 }
 
+TEST_CASE("a directory that cannot be made is a mistake of the setting that names it") {
+  const test::TemporaryFolder folder;
+  make_directory(folder / "a/b", "[job] output_dir");
+  CHECK(fs::is_directory(folder / "a/b"));
+  write_text_durably(folder / "file", "in the way");
+  for (const auto& below : {folder / "file", folder / "file/below"})
+    CHECK_THROWS_WITH(make_directory(below, "[job] output_dir"),
+                      Contains("[job] output_dir: ") && Contains(below.string()) && Contains("ot a directory"));
+}
+
+TEST_CASE("a place is where something can be made, and nothing is made there by asking") {
+  const test::TemporaryFolder folder;
+  CHECK_NOTHROW(require_place(folder / "a/b", "[checkpoint] export_dir"));
+  CHECK_FALSE(fs::exists(folder / "a"));
+  write_text_durably(folder / "file", "in the way");
+  for (const auto& below : {folder / "file", folder / "file/below/it"})
+    CHECK_THROWS_AS(require_place(below, "[checkpoint] export_dir"), JobError);
+}
+
 TEST_CASE("a held lock is refused to others, with their message, until it is let go") {
   const test::TemporaryFolder folder;
   std::optional<FileLock> lock(std::in_place, folder / "lock", FileLock::Wait::no);
