@@ -162,6 +162,10 @@ std::optional<Mistral> read_mistral(std::string_view outline) {
 }  // namespace
 
 ChatTemplate ChatTemplate::recognise(std::string_view jinja) {
+  if (jinja.empty())
+    throw JobError(
+        "the tokenizer has no chat template of its own; name one of chatml, llama3, llama2 and mistral with "
+        "chat_template, if it fits the model");
   const std::string outline = jinja_outline(jinja);
   if (const auto chatml = read_chatml(outline)) {
     ChatTemplate result = by_name("chatml");

@@ -163,6 +163,10 @@ TEST_CASE("text outside of tags is a template's text") {
   CHECK(render(chat, kSystemFirst) == render(ChatTemplate::by_name("chatml"), kSystemFirst));
 }
 
+TEST_CASE("Of a tokenizer without a template that is what is said") {
+  CHECK_THROWS_WITH(ChatTemplate::recognise(""), Catch::Contains("has no chat template of its own"));
+}
+
 TEST_CASE("Llama 3's template is llama3") {
   CHECK(render(ChatTemplate::recognise(kLlama3), kSystemFirst) ==
         render(ChatTemplate::by_name("llama3"), kSystemFirst));
