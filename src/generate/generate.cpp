@@ -11,7 +11,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/safetensors.h"
 #include "cluster/agree.h"
 #include "generate/inference_model.h"
 #include "generate/sampler.h"
@@ -20,6 +19,7 @@
 #include "trainer/compute_device.h"
 #include "trainer/job_choices.h"
 #include "trainer/session.h"
+#include "trainer/weights.h"
 
 namespace tessera {
 namespace {
@@ -76,18 +76,21 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   return ids;
 }
 
-void load_weights(const Job& job, InferenceModel& model, bool tell) {
+void load_weights(const Job& job, const ModelConfig& config, InferenceModel& model, bool tell) {
   const auto checkpoint = chosen_checkpoint(job);
   if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
   if (!checkpoint) {
-    const SafetensorsReader reader(job.model.base);
+    if (job.model.init == Init::random)
+      throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
+    const PretrainedWeights weights(job.model.base, config);
     model.load(
-        [&](const std::string& name, int64_t offset, int64_t n, float* out) { reader.read(name, offset, n, out); });
+        [&](const std::string& name, int64_t offset, int64_t n, float* out) { weights.read(name, offset, n, out); });
     return;
   }
   const CheckpointReader reader(*checkpoint);
   std::map<std::string, std::vector<int64_t>> shapes;
-  for (const auto& tensor : reader.tensors()) shapes[tensor.name] = tensor.shape;
+  for (const UnitSpec& unit : model_units(config))
+    for (const TensorSpec& tensor : unit.tensors) shapes[tensor.name] = tensor.shape;
   model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
     reader.read({{name, shapes[name], offset, n, out, nullptr, nullptr}});
   });
@@ -98,7 +101,7 @@ class Generator {
   Generator(const Job& job, Device& device)
       : job_(job),
         config_(load_model_config(job.model.base)),
-        tokenizer_(Tokenizer::load(job.model.tokenizer)),
+        tokenizer_(tokenizer_for_model(job, config_.V)),
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),
         device_(device),
@@ -115,7 +118,7 @@ class Generator {
     InferenceModel model(device_, *kernels_, config_,
                          job_.model.precision == Precision::bf16 ? DType::bf16 : DType::f32,
                          static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
-    load_weights(job_, model, rank == 0);
+    load_weights(job_, config_, model, rank == 0);
     std::vector<std::string> answers(prompts.size());
     for (size_t i = static_cast<size_t>(rank); i < prompts.size(); i += static_cast<size_t>(ranks))
       answers[i] = continue_from(model, ids[i], static_cast<int64_t>(i));

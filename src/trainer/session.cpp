@@ -11,16 +11,20 @@
 
 namespace tessera {
 
-std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size) {
-  const auto tokenized = [](const std::vector<DatasetSettings>& sets) {
-    return std::all_of(sets.begin(), sets.end(), [](const auto& set) { return set.type == DatasetType::tokenized; });
-  };
-  if (tokenized(job.datasets) && tokenized(job.eval_datasets)) return std::nullopt;
+Tokenizer tokenizer_for_model(const Job& job, int64_t vocab_size) {
   Tokenizer tokenizer = Tokenizer::load(job.model.tokenizer);
   if (tokenizer.vocab_size() > vocab_size)
     throw DataError("{}: the tokenizer has {} tokens, the model in {} only {}; use the model's own tokenizer",
                     job.model.tokenizer.string(), tokenizer.vocab_size(), job.model.base.string(), vocab_size);
   return tokenizer;
+}
+
+std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size) {
+  const auto tokenized = [](const std::vector<DatasetSettings>& sets) {
+    return std::all_of(sets.begin(), sets.end(), [](const auto& set) { return set.type == DatasetType::tokenized; });
+  };
+  if (tokenized(job.datasets) && tokenized(job.eval_datasets)) return std::nullopt;
+  return tokenizer_for_model(job, vocab_size);
 }
 
 PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_size) {

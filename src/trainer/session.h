@@ -47,8 +47,10 @@ class Session {
   std::unique_ptr<ShardedModel> model_;
 };
 
-/// The tokenizer that a job's data sets need; nothing where all are tokenised already.  Throws DataError where it has
-/// ids that the model has not.
+/// model.tokenizer.  Throws DataError where it has ids that the model has not.
+Tokenizer tokenizer_for_model(const Job& job, int64_t vocab_size);
+
+/// The tokenizer that a job's data sets need; nothing where all are tokenised already.
 std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size);
 
 /// Makes or finds the prepared file: one rank a host works, the others wait.

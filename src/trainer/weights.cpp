@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "checkpoint/safetensors.h"
 #include "device/parallel.h"
 
 namespace tessera {
@@ -15,10 +14,12 @@ namespace {
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-void check_names(const ShardLayout& layout, const SafetensorsReader& reader, const std::string& where, bool tied) {
+constexpr auto embedding_name = "model.embed_tokens.weight", head_name = "lm_head.weight";
+
+void check_names(const ModelConfig& config, const SafetensorsReader& reader, const std::string& where) {
   std::set<std::string> known;
-  for (const UnitShard& unit : layout.units())
-    for (const TensorSpec& tensor : unit.spec.tensors) {
+  for (const UnitSpec& unit : model_units(config))
+    for (const TensorSpec& tensor : unit.tensors) {
       known.insert(tensor.name);
       if (!reader.contains(tensor.name)) throw DataError("{}: tensor {} is missing", where, tensor.name);
       if (reader.shape(tensor.name) != tensor.shape)
@@ -27,7 +28,7 @@ void check_names(const ShardLayout& layout, const SafetensorsReader& reader, con
     }
   for (const std::string& name : reader.names()) {
     const bool derived = name.ends_with("rotary_emb.inv_freq");  // old files store what config.json implies
-    const bool tied_copy = tied && name == "lm_head.weight";
+    const bool tied_copy = config.tied && name == head_name;
     if (!known.contains(name) && !derived && !tied_copy)
       throw DataError("{}: tensor {} has no place in the model that config.json describes", where, name);
   }
@@ -38,14 +39,6 @@ void check_names(const ShardLayout& layout, const SafetensorsReader& reader, con
       "{}: lm_head.weight is another matrix than model.embed_tokens.weight, and config.json ties the two; set "
       "tie_word_embeddings = false to train both, or leave lm_head.weight out of the files",
       where);
-}
-
-/// Some files of tied models hold the one matrix under both names.  Of the embedding: `count` elements from `offset`.
-void check_tied_copy(const SafetensorsReader& reader, const std::string& where, int64_t offset, int64_t count,
-                     const float* embedding) {
-  std::vector<float> head(static_cast<size_t>(count));
-  reader.read("lm_head.weight", offset, count, head.data());
-  if (!std::equal(head.begin(), head.end(), embedding)) throw_not_tied(where);
 }
 
 /// splitmix64 (Steele et al. 2014).
@@ -88,18 +81,26 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
   return slices;
 }
 
+PretrainedWeights::PretrainedWeights(const std::filesystem::path& directory, const ModelConfig& config)
+    : where_(directory.string()), reader_(directory), has_two_names_(config.tied && reader_.contains(head_name)) {
+  check_names(config, reader_, where_);
+  if (has_two_names_ && reader_.shape(head_name) != reader_.shape(embedding_name)) throw_not_tied(where_);
+}
+
+void PretrainedWeights::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
+  reader_.read(name, offset, count, out);
+  if (!has_two_names_ || name != embedding_name) return;
+  std::vector<float> head(static_cast<size_t>(count));
+  reader_.read(head_name, offset, count, head.data());
+  if (!std::equal(head.begin(), head.end(), out)) throw_not_tied(where_);
+}
+
 void load_pretrained(ShardedModel& model, const std::filesystem::path& directory) {
-  const SafetensorsReader reader(directory);
-  check_names(model.layout(), reader, directory.string(), model.config().tied);
-  const bool two_names = model.config().tied && reader.contains("lm_head.weight");
-  if (two_names && reader.shape("lm_head.weight") != reader.shape("model.embed_tokens.weight"))
-    throw_not_tied(directory.string());
+  const PretrainedWeights weights(directory, model.config());
   std::vector<float> memory;
   for (const TensorSlice& slice : tensor_slices(model))
     load_in_pieces(model, slice.master, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
-      reader.read(slice.name, slice.offset + begin, n, out);
-      if (two_names && slice.name == "model.embed_tokens.weight")
-        check_tied_copy(reader, directory.string(), slice.offset + begin, n, out);
+      weights.read(slice.name, slice.offset + begin, n, out);
     });
   model.cast_weights();
 }
@@ -122,6 +123,13 @@ void initialise_random(ShardedModel& model, int64_t seed, int threads) {
     });
   }
   model.cast_weights();
+}
+
+void load_initial_weights(ShardedModel& model, const Job& job, int threads) {
+  if (job.model.init == Init::random)
+    initialise_random(model, job.job.seed, threads);
+  else
+    load_pretrained(model, job.model.base);
 }
 
 void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint) {

@@ -3,7 +3,7 @@ import json
 import shutil
 import struct
 
-from harness import OWN_CASES, Case, program, require, workspace
+from harness import OWN_CASES, ROOT, Case, program, require, workspace
 
 train, _ = program()
 case = Case(OWN_CASES / "llama")
@@ -86,3 +86,14 @@ with workspace() as place:
         output = train.finish(train.start(ranks, [job]), 4, what)
         told = [line for line in output.splitlines() if "error: " in line]
         require(len(told) == 1 and named in told[0], f"{what}, {ranks} ranks: one message names {named}", output)
+
+    tokenizer = ROOT / "test/data/tokenizer/byte-level"  # of more tokens than the case's model
+    for what, size, named in (("a tokenizer of more tokens", 131, str(tokenizer)),
+                              ("weights of another shape", 2000, "model.embed_tokens.weight")):
+        folder = place / f"generate-{size}"
+        shutil.copytree(case.folder / "model", folder / "model")
+        change_config(vocab_size=size)(folder / "model")
+        job = train.job(folder, {**case.settings(), "model.base": folder / "model", "model.tokenizer": tokenizer})
+        output = train.alone("generate", job, "generate.prompt=x", expect=4)
+        told = [line for line in output.splitlines() if "error: " in line]
+        require(len(told) == 1 and named in told[0], f"train generate, {what}: one message names {named}", output)
