@@ -180,6 +180,10 @@ Job parse_job(const Path& file, const std::vector<std::string>& overrides);
 /// The job with every default filled in, as text that parse_job reads to the same Job.
 std::string resolved_text(const Job& job);
 
+/// What a resumed job trains with otherwise than the one whose resolved text this is: "[train] learning_rate: 2e-05,
+/// now 1e-05".  Only settings that the curve depends on: where it is written and how it is computed does not count.
+std::vector<std::string> changed_settings(const std::string& resolved_before, const Job& now);
+
 /// All sections and keys with default, range and meaning: for --help and docs/job.md.
 std::string describe_keys();           // plain text
 std::string describe_keys_markdown();  // the table of docs/job.md

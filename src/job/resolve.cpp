@@ -1,3 +1,7 @@
+#include <fmt/format.h>
+
+#include <map>
+
 #include "job/fields.h"
 #include "job/ini.h"
 
@@ -21,6 +25,24 @@ void write_section(const Section& section, const std::string& name, const Target
   }
 }
 
+using Values = std::map<std::string, std::string>;  // "[section] key" → value
+
+bool shapes_the_curve(const std::string& section, const std::string& key) {
+  if (section == "job") return key == "seed";
+  if (section == "model") return key != "gradient_checkpointing";
+  if (section == "data") return key != "prepared_path" && key != "workers";
+  return section == "train" || section.starts_with("dataset.");
+}
+
+Values values_of_curve(const std::string& resolved) {
+  Values values;
+  for (const ini::Section& section : ini::parse(resolved, "the resolved job"))
+    for (const ini::Entry& entry : section.entries)
+      if (shapes_the_curve(section.name, entry.key))
+        values[fmt::format("[{}] {}", section.name, entry.key)] = entry.value;
+  return values;
+}
+
 }  // namespace
 
 std::string resolved_text(const Job& job) {
@@ -35,6 +57,21 @@ std::string resolved_text(const Job& job) {
       write_section(section, section.name + "." + dataset.name, {copy, &dataset}, text);
   }
   return text;
+}
+
+std::vector<std::string> changed_settings(const std::string& resolved_before, const Job& now) {
+  const Values before = values_of_curve(resolved_before), after = values_of_curve(resolved_text(now));
+  std::vector<std::string> changes;
+  for (const auto& [name, value] : before) {
+    const auto found = after.find(name);
+    if (found == after.end())
+      changes.push_back(fmt::format("{}: {}, now none", name, ini::quoted(value)));
+    else if (found->second != value)
+      changes.push_back(fmt::format("{}: {}, now {}", name, ini::quoted(value), ini::quoted(found->second)));
+  }
+  for (const auto& [name, value] : after)
+    if (!before.contains(name)) changes.push_back(fmt::format("{}: now {}", name, ini::quoted(value)));
+  return changes;
 }
 
 }  // namespace tessera

@@ -1,12 +1,8 @@
 #include "trainer/trainer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "base/error.h"
@@ -28,11 +24,12 @@ std::optional<FileLock> claim_output_dir(const Job& job, Cluster& cluster) {
   agree(cluster.world(), "claiming output_dir", [&] {
     if (cluster.rank() != 0) return;
     const Path& directory = job.job.output_dir;
-    std::error_code error;
-    std::filesystem::create_directories(directory, error);
-    if (error || ::access(directory.c_str(), W_OK | X_OK) != 0)
-      throw JobError("[job] output_dir: {} cannot be written to: {}", directory.string(),
-                     error ? error.message() : std::strerror(errno));
+    make_directory(directory, "[job] output_dir");
+    if (job.checkpoint.export_when != Export::never)
+      require_place(job.checkpoint.export_dir, "[checkpoint] export_dir");
+    if (!job.log.trace.empty()) make_directory(job.log.trace.parent_path(), "[log] trace");
+    if (std::filesystem::is_directory(job.log.trace))
+      throw JobError("[log] trace: {} is a directory; expected the path of a file", job.log.trace.string());
     lock.emplace(directory / ".lock", FileLock::Wait::no,
                  fmt::format("[job] output_dir: another job is running on {}; wait for it or choose another output_dir",
                              directory.string()));
@@ -78,8 +75,9 @@ ExitCode Trainer::run() {
       finish_saving();
       write_trace();
       if (progress_)
-        progress_->note(
-            fmt::format("stopped by {} after step {}; run the same command to go on", signals::stop_reason(), k));
+        progress_->note(fmt::format("stopped by {} after step {}; run the same command{} to go on",
+                                    signals::stop_reason(), k,
+                                    job_.checkpoint.resume == "auto" ? "" : " with checkpoint.resume=auto"));
       return ExitCode::asked_to_stop;
     }
   }
@@ -107,10 +105,10 @@ void Trainer::load_weights() {
           resumed_step_ = last_saved_ = checkpoint.info().step;
           samples_seen_ = checkpoint.info().samples_seen;
           tokens_seen_ = checkpoint.info().tokens_seen;
-        } else if (job_.model.init == Init::random) {
-          initialise_random(model, job_.job.seed, compute_threads(job_, cluster_));
+          resumed_directory_ = *directory;
+          warn_of_changes(checkpoint.info());
         } else {
-          load_pretrained(model, job_.model.base);
+          load_initial_weights(model, job_, compute_threads(job_, cluster_));
         }
         model.synchronize();
       },
@@ -122,6 +120,16 @@ void Trainer::load_weights() {
   session_.world().all_gather_host(&mine, peaks.data(), sizeof mine, "all_gather(GEMM peak)");
   gemm_peak_ = std::accumulate(peaks.begin(), peaks.end(), 0.0);
   if (directory && session_.is_first()) log::info("resuming from {}", directory->string());
+}
+
+/// A run may go on with other settings; that its curve then has two parts is worth a word.
+void Trainer::warn_of_changes(const CheckpointInfo& before) const {
+  if (!session_.is_first()) return;
+  std::vector<std::string> changes = changed_settings(before.job, job_);
+  if (before.model_config != session_.config().json) changes.emplace_back("config.json");
+  if (!changes.empty())
+    log::warn("other settings than those that the checkpoint of step {} was made with: {}", before.step,
+              fmt::join(changes, "; "));
 }
 
 void Trainer::announce() {
@@ -315,7 +323,8 @@ void Trainer::export_model(int64_t step) {
       session_.world(), "exporting the model",
       [&] {
         if (!session_.is_first()) return;
-        export_checkpoint(CheckpointReader(step_directory(job_.job.output_dir, step)), export_settings(job_));
+        const Path own = step_directory(job_.job.output_dir, step);
+        export_checkpoint(CheckpointReader(step == resumed_step_ ? resumed_directory_ : own), export_settings(job_));
         log::info("exported step {} to {}", step, job_.checkpoint.export_dir.string());
       },
       Patience::unlimited);

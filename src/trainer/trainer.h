@@ -42,6 +42,7 @@ class Trainer {
   };
 
   void load_weights();
+  void warn_of_changes(const CheckpointInfo& before) const;
   void announce();
 
   void step(int64_t k);
@@ -72,6 +73,7 @@ class Trainer {
   Saving saving_;
   double gemm_peak_ = 0;  // FLOP/s of all ranks
   int64_t resumed_step_ = 0;
+  Path resumed_directory_;  // of the checkpoint that it was resumed from
   bool stop_ = false;
   int64_t last_evaluated_ = -1;
   int64_t last_saved_ = 0;

@@ -46,12 +46,28 @@ def other_ranks(train, place, case):
         require_reference(case, second, f"{before} ranks, then {after} from step 7 on: the same curve", first=7)
 
 
+def nothing_left(train, place, case):
+    """The checkpoint of another job that has all the steps already is exported; what the job changes is told."""
+    settings = {**case.settings(), "checkpoint.export": "final"}
+    whole = train.run(place / "finished", settings, 2)
+    steps = case.job["max_steps"]
+    job = train.job(place / "exports-it", {**settings, "train.weight_decay": 0.25,
+                                           "checkpoint.resume": whole / f"checkpoints/step-{steps:06d}"})
+    output = train.finish(train.start(2, [job]), 0, "a job whose checkpoint has all its steps")
+    require((place / "exports-it/final/model.safetensors").read_bytes() == (whole / "final/model.safetensors").read_bytes(),
+            "the checkpoint that it was resumed from is exported")
+    told = [line for line in output.splitlines() if "warning: " in line]
+    require(len(told) == 1 and "[train] weight_decay" in told[0] and told[0].count("now") == 1,
+            "the setting that is another one is told", output)
+
+
 def main():
     train, _ = program()
     case = Case(OWN_CASES / "qwen2")
     with workspace() as place:
         bit_for_bit(train, place, case)
         other_ranks(train, place, case)
+        nothing_left(train, place, case)
 
 
 main()

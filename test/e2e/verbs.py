@@ -1,5 +1,8 @@
 """verbs.py TRAIN: the verbs that do not train answer for a reference case; the resolved job is a job."""
-from harness import OWN_CASES, Case, curve, program, require, workspace
+import signal
+import subprocess
+
+from harness import OWN_CASES, ROOT, Case, curve, metrics, program, require, workspace
 
 train, _ = program()
 case = Case(OWN_CASES / "llama")
@@ -23,3 +26,19 @@ with workspace() as place:
     train.alone("export", job, f"checkpoint.export_dir={exported}")
     require((exported / "config.json").exists() and (exported / "model.safetensors").exists(),
             "train export writes a Hugging Face directory from the checkpoint")
+
+    untrained = {**case.settings(), "model.init": "random", "eval_dataset.first.path": case.folder / "train.jsonl",
+                 "eval_dataset.first.type": "tokenized"}
+    run = train.run(place / "random", {**untrained, "train.max_steps": 1, "train.warmup_steps": 0})
+    first = next(row["eval_loss"] for row in metrics(run) if "eval_loss" in row)
+    alone = train.alone("evaluate", train.job(place / "random-alone", untrained))
+    require(f"evaluation loss {first:.6f}" in alone, "train evaluate takes random weights where model.init asks for them", alone)
+    told = train.alone("generate", train.job(place / "random-alone", {
+        **untrained, "model.tokenizer": ROOT / "test/data/tokenizer/byte-level"}), "generate.prompt=x", expect=2)
+    require("[model] init" in told, "train generate has nothing to say with random weights", told)
+
+    waiting = subprocess.Popen([train.train, "tokenize", ROOT / "test/data/tokenizer/byte-level"], stdin=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, text=True)
+    waiting.stdin.write('"a text"\n' * 100000)  # it has begun to read when a pipe has taken this
+    waiting.send_signal(signal.SIGTERM)
+    require(waiting.wait(timeout=60) == -signal.SIGTERM, "a signal ends a verb that has no state to save")

@@ -1,4 +1,4 @@
-"""output_dir.py TRAIN: two jobs on one output_dir, and an output_dir that cannot be written to."""
+"""output_dir.py TRAIN: two jobs on one output_dir, and places that cannot be written to."""
 import os
 import signal
 
@@ -30,3 +30,12 @@ with workspace() as place:
     output = train.finish(train.start(2, [job]), 2, "an output_dir that cannot be made")
     told = [line for line in output.splitlines() if "error: " in line]
     require(len(told) == 1 and "output_dir" in told[0], "one message names output_dir", output)
+
+    for key in ("data.prepared_path", "log.trace", "checkpoint.export_dir"):
+        settings = {**case.settings(), "checkpoint.export": "final", key: blocked / "below" / "it"}
+        job = train.job(place / key, settings)
+        output = train.finish(train.start(2, [job]), 2, f"a {key} that cannot be made")
+        told = [line for line in output.splitlines() if "error: " in line]
+        section, name = key.split(".")
+        require(len(told) == 1 and f"[{section}] {name}" in told[0], f"one message names {key}", output)
+        require(not (place / key / "checkpoints").exists(), "it says so before it trains", output)

@@ -102,3 +102,13 @@ TEST_CASE("the resolved job of a moved file has the same absolute paths", "[job]
   CHECK(moved.job.output_dir == job.job.output_dir);
   CHECK(moved.datasets[0].path == job.datasets[0].path);
 }
+
+TEST_CASE("what a job trains with otherwise than another is named, and only that", "[job]") {
+  const JobFile file(required + "[train]\nlearning_rate = 1e-5\nmax_steps = 10\n");
+  const std::string before = resolved_text(file.parse());
+  CHECK(
+      changed_settings(before, file.parse({"log.profile=true", "job.output_dir=elsewhere", "data.workers=1"})).empty());
+  CHECK(changed_settings(before, file.parse({"train.learning_rate=2e-5", "train.num_epochs=3"})) ==
+        std::vector<std::string>{"[train] learning_rate: 1e-05, now 2e-05", "[train] max_steps: 10, now none",
+                                 "[train] num_epochs: now 3"});
+}
