@@ -30,7 +30,8 @@ class Lock {
   std::lock_guard<std::recursive_mutex> lock_;
 };
 
-/// The innermost entry of HDF5's error stack: the nearest thing to a reason.
+/// The innermost entry of HDF5's error stack: the nearest thing to a reason.  Of a failed read or write it is a list
+/// over several lines, with what the system said between quotation marks.
 std::string reason() {
   std::string text = "no reason given by HDF5";
   const auto take_first = [](unsigned n, const H5E_error2_t* entry, void* out) -> herr_t {
@@ -38,7 +39,11 @@ std::string reason() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, &text);
-  return text;
+  constexpr std::string_view system = "error message = '";
+  const size_t at = text.find(system);
+  if (at == std::string::npos) return text;
+  const size_t begin = at + system.size();
+  return text.substr(begin, text.find('\'', begin) - begin);
 }
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& object, const char* what) {
