@@ -2,6 +2,7 @@
 #include <array>
 #include <optional>
 
+#include "base/log.h"
 #include "data/chat_mask.h"
 #include "data/format.h"
 
@@ -68,7 +69,13 @@ class ChatFormat : public SampleFormat {
         roles_to_train_(roles_to_train(dataset)),
         train_on_inputs_(data.train_on_inputs),
         template_(choose_template(dataset, tokenizer)),
-        tokenizer_(tokenizer) {}
+        tokenizer_(tokenizer) {
+    if (!tokenizer.token_to_id(template_.end_of_turn()))
+      log::warn(
+          "[{}]: the chat template ends a turn with {}, which is no token of this tokenizer: it is written in several, "
+          "and a model that was not trained so has to learn it; is it the template of this model?",
+          dataset.name, template_.end_of_turn());
+  }
 
   Sample from_json(simdjson::dom::element record, const Place& place) const override {
     const Conversation conversation = read_conversation(Fields(record, place));

@@ -53,3 +53,16 @@ with workspace() as place:
     told = [line for line in output.splitlines() if "warning: " in line]
     require(any("2 samples without a token that carries loss" in line for line in told), "they are counted in a warning", output)
     require(steps(folder)[0]["samples"] == 4, "they are kept", output)
+
+    folder = place / "chat"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**json.loads((case.folder / "model/config.json").read_text()), "vocab_size": 1000}))
+    (folder / "data.jsonl").write_text(lines({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}))
+    for template, end in (("chatml", "<|im_end|>"), ("llama2", "</s>")):
+        job = train.job(folder / template, {**case.settings(), "model.base": folder, "dataset.reference.path": folder / "data.jsonl",
+                                            "model.tokenizer": TOKENIZER.parent / "sentencepiece", "data.overlong": "split",
+                                            "dataset.reference.type": "chat_template", "dataset.reference.chat_template": template})
+        output = train.alone("preprocess", job)
+        told = [line for line in output.splitlines() if "warning: " in line]
+        require(told == [] if template == "llama2" else len(told) == 1 and end in told[0],
+                f"{template}: a word where its end of a turn is no token of the tokenizer", output)
