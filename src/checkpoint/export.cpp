@@ -141,7 +141,7 @@ void remove_files(const fs::path& directory, Predicate is_unwanted) {
   for (const fs::path& path : unwanted) fs::remove(path);
 }
 
-void remove_leftovers_of_a_crash(const fs::path& directory) {
+void remove_temporary_weights(const fs::path& directory) {
   remove_files(directory, [](const std::string& name) {
     return name.ends_with(temporary_ending) && is_weights_name(name.substr(0, name.rfind('.')));
   });
@@ -152,21 +152,11 @@ void remove_other_weights(const fs::path& directory, const std::set<std::string>
   remove_files(directory, [&](const std::string& name) { return is_weights_name(name) && !ours.contains(name); });
 }
 
-void require_own_directory(const ExportSettings& settings) {
-  for (const fs::path& source : {settings.base, settings.tokenizer})
-    if (!source.empty() && fs::exists(source) && fs::exists(settings.directory) &&
-        fs::equivalent(source, settings.directory))
-      throw JobError(
-          "checkpoint.export_dir: {} is the directory of the base model, which the export would replace: name another",
-          settings.directory.string());
-}
-
 void write_files(const CheckpointReader& checkpoint, const ExportSettings& settings) {
   const fs::path& directory = settings.directory;
   const auto files = split(tensors_in_order(checkpoint), settings.dtype, settings.max_shard_bytes);
   const std::string config = config_text(checkpoint.info().model_config, settings.dtype);
 
-  remove_leftovers_of_a_crash(directory);
   std::set<std::string> names;
   for (size_t i = 0; i < files.size(); ++i) {
     names.insert(weights_name(i, files.size()));
@@ -187,11 +177,28 @@ void write_files(const CheckpointReader& checkpoint, const ExportSettings& setti
 
 }  // namespace
 
+void require_export_directory(const ExportSettings& settings) {
+  require_place(settings.directory, "[checkpoint] export_dir");
+  for (const fs::path& source : {settings.base, settings.tokenizer})
+    if (!source.empty() && fs::exists(source) && fs::exists(settings.directory) &&
+        fs::equivalent(source, settings.directory))
+      throw JobError(
+          "[checkpoint] export_dir: {} is the directory that the model or its tokenizer is read from, and the export "
+          "would replace it; give another one",
+          settings.directory.string());
+}
+
 void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings& settings) {
-  require_own_directory(settings);
+  require_export_directory(settings);
   try {
     fs::create_directories(settings.directory);
-    write_files(checkpoint, settings);
+    remove_temporary_weights(settings.directory);  // of an export that a crash ended
+    try {
+      write_files(checkpoint, settings);
+    } catch (...) {
+      remove_temporary_weights(settings.directory);  // they would keep the disk full
+      throw;
+    }
   } catch (const fs::filesystem_error& error) {
     throw DataError(
         "the export to {} failed: {}\n  The checkpoint is untouched: make room there and run `train export`",

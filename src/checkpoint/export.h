@@ -15,6 +15,9 @@ struct ExportSettings {
   int64_t max_shard_bytes = 5'000'000'000;
 };
 
+/// Throws JobError where the export could not be written, or would replace what the model is read from.
+void require_export_directory(const ExportSettings& settings);
+
 /// A checkpoint as a Hugging Face directory: config.json (with the export's dtype), model.safetensors or
 /// model-0000k-of-0000n.safetensors with its index, tokenizer and generation files.  Streams a few MiB at a time.
 /// Weights are written under temporary names, then renamed; config.json comes last, and while old and new files mix

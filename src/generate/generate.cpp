@@ -38,6 +38,11 @@ std::vector<std::string> read_prompts(const GenerateSettings& settings) {
   return prompts;
 }
 
+void require_trained_weights(const Job& job) {
+  if (job.model.init == Init::random && !chosen_checkpoint(job))
+    throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
+}
+
 /// The template of the first data set that names one, else the tokenizer's; nothing where neither is known.
 std::optional<ChatTemplate> find_template(const Job& job, const Tokenizer& tokenizer) {
   if (job.generate.chat.has_value() && !*job.generate.chat) return std::nullopt;
@@ -80,8 +85,6 @@ void load_weights(const Job& job, const ModelConfig& config, InferenceModel& mod
   const auto checkpoint = chosen_checkpoint(job);
   if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
   if (!checkpoint) {
-    if (job.model.init == Init::random)
-      throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
     const PretrainedWeights weights(job.model.base, config);
     model.load(
         [&](const std::string& name, int64_t offset, int64_t n, float* out) { weights.read(name, offset, n, out); });
@@ -174,6 +177,7 @@ void generate(const Job& job, Cluster& cluster) {
       cluster.world(), "generating",
       [&] {
         prompts = read_prompts(job.generate);
+        require_trained_weights(job);
         answers = Generator(job, *device).answer(prompts, cluster.rank(), cluster.size());
       },
       Patience::unlimited);

@@ -16,9 +16,6 @@ void check_together(const Job& job, const Locate& locate) {
       if (value > 0)
         throw JobError("{}: there is nothing to evaluate on; give [data] val_set_size or an [eval_dataset.NAME]",
                        locate("eval", key));
-  if (job.checkpoint.export_dir == job.model.base || job.checkpoint.export_dir == job.model.tokenizer)
-    throw JobError("{}: {} is the directory that the job reads its model or tokenizer from; give another one",
-                   locate("checkpoint", "export_dir"), job.checkpoint.export_dir.string());
 }
 
 }  // namespace tessera

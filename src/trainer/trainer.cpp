@@ -25,8 +25,7 @@ std::optional<FileLock> claim_output_dir(const Job& job, Cluster& cluster) {
     if (cluster.rank() != 0) return;
     const Path& directory = job.job.output_dir;
     make_directory(directory, "[job] output_dir");
-    if (job.checkpoint.export_when != Export::never)
-      require_place(job.checkpoint.export_dir, "[checkpoint] export_dir");
+    if (job.checkpoint.export_when != Export::never) require_export_directory(export_settings(job));
     if (!job.log.trace.empty()) make_directory(job.log.trace.parent_path(), "[log] trace");
     if (std::filesystem::is_directory(job.log.trace))
       throw JobError("[log] trace: {} is a directory; expected the path of a file", job.log.trace.string());

@@ -39,3 +39,9 @@ with workspace() as place:
         section, name = key.split(".")
         require(len(told) == 1 and f"[{section}] {name}" in told[0], f"one message names {key}", output)
         require(not (place / key / "checkpoints").exists(), "it says so before it trains", output)
+
+    job = train.job(place / "over-base", {**case.settings(), "checkpoint.export": "final",
+                                          "checkpoint.export_dir": case.folder / "model"})
+    output = train.finish(train.start(2, [job]), 2, "an export over the model that the job starts from")
+    told = [line for line in output.splitlines() if "error: " in line]
+    require(len(told) == 1 and "[checkpoint] export_dir" in told[0], "one message names export_dir", output)

@@ -179,6 +179,7 @@ TEST_CASE("an export that fails for a full disk leaves the export before it as i
   }
   CHECK(exported.holds_the_model());
   CHECK(exported.files().contains("config.json"));
+  for (const std::string& name : exported.files()) CHECK_FALSE(fs::path(name).extension() == ".tmp");
 }
 
 TEST_CASE("an export never goes into the base model's directory") {

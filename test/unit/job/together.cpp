@@ -103,10 +103,3 @@ TEST_CASE("evaluations need something to evaluate on", "[job]") {
   CHECK(error_of("[data]\nval_set_size = 0.1\n[eval]\neval_steps = 10\n") == "no error");
   CHECK(error_of("[eval]\neval_steps = 10\n[eval_dataset.held]\npath = a\ntype = alpaca\n") == "no error");
 }
-
-TEST_CASE("an export over the model that the job starts from is refused", "[job]") {
-  const JobFile file(required + "[checkpoint]\nexport_dir = model\n");
-  REQUIRE_THROWS_WITH(file.parse(),
-                      file.path().string() + ":6: [checkpoint] export_dir: " + (file.folder() / "model").string() +
-                          " is the directory that the job reads its model or tokenizer from; give another one");
-}
