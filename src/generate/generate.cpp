@@ -80,8 +80,6 @@ void load_weights(const Job& job, const ModelConfig& config, InferenceModel& mod
   const auto checkpoint = chosen_checkpoint(job);
   if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
   if (!checkpoint) {
-    if (job.model.init == Init::random)
-      throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
     const PretrainedWeights weights(job.model.base, config);
     model.load(
         [&](const std::string& name, int64_t offset, int64_t n, float* out) { weights.read(name, offset, n, out); });
@@ -173,6 +171,8 @@ void generate(const Job& job, Cluster& cluster) {
   agree(
       cluster.world(), "generating",
       [&] {
+        if (job.model.init == Init::random && !chosen_checkpoint(job))
+          throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
         prompts = read_prompts(job.generate);
         answers = Generator(job, *device).answer(prompts, cluster.rank(), cluster.size());
       },
