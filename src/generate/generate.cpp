@@ -176,6 +176,8 @@ void generate(const Job& job, Cluster& cluster) {
   agree(
       cluster.world(), "generating",
       [&] {
+        if (job.model.init == Init::random && !chosen_checkpoint(job))
+          throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
         prompts = read_prompts(job.generate);
         require_trained_weights(job);
         answers = Generator(job, *device).answer(prompts, cluster.rank(), cluster.size());
