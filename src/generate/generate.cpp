@@ -38,11 +38,6 @@ std::vector<std::string> read_prompts(const GenerateSettings& settings) {
   return prompts;
 }
 
-void require_trained_weights(const Job& job) {
-  if (job.model.init == Init::random && !chosen_checkpoint(job))
-    throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
-}
-
 /// The template of the first data set that names one, else the tokenizer's; nothing where neither is known.
 std::optional<ChatTemplate> find_template(const Job& job, const Tokenizer& tokenizer) {
   if (job.generate.chat.has_value() && !*job.generate.chat) return std::nullopt;
@@ -179,7 +174,6 @@ void generate(const Job& job, Cluster& cluster) {
         if (job.model.init == Init::random && !chosen_checkpoint(job))
           throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
         prompts = read_prompts(job.generate);
-        require_trained_weights(job);
         answers = Generator(job, *device).answer(prompts, cluster.rank(), cluster.size());
       },
       Patience::unlimited);
