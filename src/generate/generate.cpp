@@ -70,9 +70,12 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   const auto json = nlohmann::json::parse(read_text(path), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw DataError("{}: not a JSON object", path.string());
   const auto eos = json.value("eos_token_id", nlohmann::json());
-  if (eos.is_number_integer()) ids.insert(eos.get<int32_t>());
-  if (eos.is_array())
-    for (const auto& id : eos) ids.insert(id.get<int32_t>());
+  if (eos.is_null()) return ids;
+  for (const auto& id : eos.is_array() ? eos : nlohmann::json::array({eos})) {
+    if (!id.is_number_integer())
+      throw DataError("{}: eos_token_id is {}, expected a token's number or a list of them", path.string(), eos.dump());
+    ids.insert(id.get<int32_t>());
+  }
   return ids;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/files.h"
 
 namespace tessera {
 namespace {
@@ -62,7 +63,7 @@ double wall_time() {
 }  // namespace
 
 TensorBoardFile::TensorBoardFile(const std::filesystem::path& directory) {
-  std::filesystem::create_directories(directory);
+  make_directory(directory, "[log] tensorboard");
   path_ = directory / fmt::format("events.out.tfevents.{}.tessera.{}", static_cast<int64_t>(wall_time()), ::getpid());
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) throw DataError("{}: cannot be opened for writing", path_.string());

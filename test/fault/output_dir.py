@@ -45,3 +45,10 @@ with workspace() as place:
     output = train.finish(train.start(2, [job]), 2, "an export over the model that the job starts from")
     told = [line for line in output.splitlines() if "error: " in line]
     require(len(told) == 1 and "[checkpoint] export_dir" in told[0], "one message names export_dir", output)
+
+    (place / "tensorboard").mkdir()
+    (place / "tensorboard/tensorboard").write_text("in the way")
+    job = train.job(place / "tensorboard", {**case.settings(), "log.tensorboard": "true"})
+    output = train.finish(train.start(2, [job]), 2, "a file where the event files go")
+    told = [line for line in output.splitlines() if "error: " in line]
+    require(len(told) == 1 and "[log] tensorboard" in told[0], "one message names the key", output)

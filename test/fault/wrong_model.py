@@ -88,11 +88,13 @@ with workspace() as place:
         require(len(told) == 1 and named in told[0], f"{what}, {ranks} ranks: one message names {named}", output)
 
     tokenizer = ROOT / "test/data/tokenizer/byte-level"  # of more tokens than the case's model
-    for what, size, named in (("a tokenizer of more tokens", 131, str(tokenizer)),
-                              ("weights of another shape", 2000, "model.embed_tokens.weight")):
-        folder = place / f"generate-{size}"
+    for what, size, ends, named in (("a tokenizer of more tokens", 131, 2, str(tokenizer)),
+                                    ("weights of another shape", 2000, [2], "model.embed_tokens.weight"),
+                                    ("an end that is no token", 2000, ["</s>"], "generation_config.json")):
+        folder = place / f"generate-{what.replace(' ', '-')}"
         shutil.copytree(case.folder / "model", folder / "model")
         change_config(vocab_size=size)(folder / "model")
+        (folder / "model/generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
         job = train.job(folder, {**case.settings(), "model.base": folder / "model", "model.tokenizer": tokenizer})
         output = train.alone("generate", job, "generate.prompt=x", expect=4)
         told = [line for line in output.splitlines() if "error: " in line]
