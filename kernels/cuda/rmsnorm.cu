@@ -230,11 +230,11 @@ void rmsnorm_backward(cudaStream_t stream, ConstView x, ConstView w, const float
   with_compute_type(x.dtype, [&](auto type) {
     using T = decltype(type);
     with_piece<T>(w.cols, {x, w, dy, dx, partials}, [&](auto piece) {
-      constexpr int N = decltype(piece)::value;
+      constexpr int N = decltype(piece)::value, kept_of_wide_rows = N == 1 ? 4 : 16 / N;
       if (w.cols <= N * backward_threads)
         partials.rows = launch_backward<T, N, 1>(stream, x, w, inv_rms, dy, dx, mode, partials);
       else
-        partials.rows = launch_backward < T, N, N == 1 ? 4 : 16 / N > (stream, x, w, inv_rms, dy, dx, mode, partials);
+        partials.rows = launch_backward<T, N, kept_of_wide_rows>(stream, x, w, inv_rms, dy, dx, mode, partials);
     });
   });
   add_column_sums(stream, partials, dw.as<float>());

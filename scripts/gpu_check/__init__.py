@@ -1,12 +1,12 @@
 """What scripts/gpu-check is made of.  Python's standard library alone; peer.py, which other Pythons run, wants PyTorch.
 
-main.py        the stages, their time limits, the exit status
-context.py     what a stage is given, and what it leaves: a Result
-programs.py    where train, the tests and mpirun lie, in a bundle or in a build tree
-machine.py     GPU, driver, CUDA's libraries, Pythons with PyTorch
-processes.py   programs with a time limit
-checks.py      the stages that test
-kernels.py     the stage that times the kernels
-training.py    the stage that trains beside PyTorch: shapes.py, documents.py, peer.py, targets.py
-report.py      gpu-check.json and gpu-check.md
+main.py          the stages, their time limits, the exit status
+context.py       what a stage is given, and what it leaves: a Result
+programs.py      where train, the tests and mpirun lie, in a bundle or in a build tree
+machine.py       GPU, driver, CUDA's libraries, Pythons with PyTorch
+processes.py     programs with a time limit
+checks.py        the stages that test
+kernel_times.py  the stage that times the kernels
+training.py      the stage that trains beside PyTorch: shapes.py, documents.py, peer.py, targets.py
+report.py        gpu-check.json and gpu-check.md
 """

@@ -64,9 +64,10 @@ class Shape:
         C, F, L = self.of("hidden_size"), self.of("intermediate_size"), self.of("num_hidden_layers")
         H, G, D = self.of("num_attention_heads"), self.of("num_key_value_heads"), self.head_dim
         tokens = self.micro_batch * self.sequence_len
-        # docs/sharding.md: master, moments, gradient and bf16 weights; what gradient_checkpointing = none keeps.
+        # docs/sharding.md: master, moments, gradient and bf16 weights; what gradient_checkpointing = none keeps; 512 MiB
+        # of logits and their gradient.
         a_layer = 18 * self.layer_weights + 2 * tokens * (2 * H * D + 2 * G * D + 4 * C + 3 * F)
-        ends = 18 * (self.weights - L * self.layer_weights) + tokens * 6 * C + 3 * 2**26
+        ends = 18 * (self.weights - L * self.layer_weights) + tokens * 6 * C + 6 * 2**27
         layers = int((MEMORY_SHARE * memory_bytes - ends) // a_layer)
         if layers >= L:
             return self

@@ -13,7 +13,7 @@ struct Supervised {
   const int32_t* targets = nullptr;  ///< [S], ids
 };
 
-/// Tokens whose logits exist at once, for a vocabulary of V and at most max_T tokens.
+/// Tokens whose logits exist at once, for a vocabulary of V and at most max_T tokens: what a device's products want.
 int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T);
 
 /// Final norm, head and loss over the vocabulary, in chunks of tokens: logits for the whole batch never exist.
