@@ -1,10 +1,10 @@
-#include "kernels/cuda/attention_description.h"
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <random>
 #include <set>
+
+#include "kernels/cuda/attention_description.h"
 
 // How a batch's documents are shared out over calls of cuDNN, and what that takes of a GPU's memory.
 namespace tessera::test {
