@@ -6,5 +6,5 @@ if ! command -v clang-format >/dev/null; then
   echo "format: no clang-format here, not checked"
   exit 0
 fi
-git ls-files -- '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror
+git ls-files --cached --others --exclude-standard -- '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror
 echo "format: clean"

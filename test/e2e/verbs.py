@@ -26,8 +26,8 @@ with workspace() as place:
     train.alone("export", job, f"checkpoint.export_dir={exported}")
     require((exported / "config.json").exists() and (exported / "model.safetensors").exists(),
             "train export writes a Hugging Face directory from the checkpoint")
-    train.alone("preprocess", job, f"model.base={exported}", f"checkpoint.export_dir={exported}")
-    require(True, "a verb that exports nothing takes an exported model as its base")
+    again = train.alone("preprocess", job, f"model.base={exported}", f"checkpoint.export_dir={exported}")
+    require("samples" in again, "a verb that exports nothing takes an exported model as its base", again)
 
     untrained = {**case.settings(), "model.init": "random", "eval_dataset.first.path": case.folder / "train.jsonl",
                  "eval_dataset.first.type": "tokenized"}
