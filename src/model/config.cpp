@@ -252,13 +252,15 @@ void read_biases(const Reader& r, ModelConfig& c) {
 /// Far beyond any model, and products of them still fit into 64 bits.
 void require_sane_sizes(const Reader& r, const ModelConfig& c) {
   constexpr int64_t largest = 1 << 22, most_layers = 1 << 12;
-  for (const auto& [key, size] : {std::pair{"hidden_size", c.C},
-                                  {"intermediate_size", c.F},
-                                  {"vocab_size", c.V},
-                                  {"num_attention_heads", c.H},
-                                  {"head_dim", c.D},
-                                  {"head_dim", c.H * c.D}})
+  const auto require = [&](const char* key, int64_t size) {
     if (size > largest) throw DataError("{}: {} is too large, {} at most", r.where(), key, largest);
+  };
+  require("hidden_size", c.C);
+  require("intermediate_size", c.F);
+  require("vocab_size", c.V);
+  require("num_attention_heads", c.H);
+  require("head_dim", c.D);
+  require("num_attention_heads times head_dim", c.H * c.D);
   if (c.L > most_layers) throw DataError("{}: num_hidden_layers is {}, {} at most", r.where(), c.L, most_layers);
 }
 
