@@ -70,14 +70,17 @@ class Profiler {
   };
   std::unique_ptr<Timestamp> take_timestamp();
   void set_origin(Stream& stream);
+  /// Close to what is recorded next, as the clocks of GPUs tell long times less finely. By the device's own clock: a
+  /// second look at the host's would shift what comes later by as long as this thread happens to stand still.
+  void move_origin(std::unique_ptr<Timestamp> to);
 
   Device& device_;
   std::array<double, static_cast<size_t>(Phase::count)> seconds_{};
   std::array<size_t, static_cast<size_t>(Phase::count)> last_{};  // where in open_ a phase began last
   std::vector<Open> open_;
   std::vector<std::unique_ptr<Timestamp>> spare_;
-  std::unique_ptr<Timestamp> origin_;  // recorded where the streams stood still at host time origin_seconds_
-  double origin_seconds_ = 0;
+  std::unique_ptr<Timestamp> origin_;  // what stretches are told from; null until the first collect
+  double origin_seconds_ = 0;          // by the host's clock
   bool kept_wanted_ = false;
   std::vector<Stretch> kept_;
 };

@@ -9,23 +9,27 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Work on a stream, long beside what measuring takes, that tells how long it took itself.
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+/// Work on a stream, long beside what measuring takes, that tells when it was done itself.
 class TimedWork {
  public:
   explicit TimedWork(Stream& stream) {
     stream.enqueue([this] {
-      const auto begin = Clock::now();
-      auto end = begin;
-      while (end - begin < std::chrono::milliseconds(1)) end = Clock::now();
-      seconds_ = std::chrono::duration<double>(end - begin).count();
+      begin_ = end_ = Clock::now();
+      while (end_ - begin_ < std::chrono::milliseconds(1)) end_ = Clock::now();
     });
   }
   TimedWork(const TimedWork&) = delete;
   TimedWork& operator=(const TimedWork&) = delete;
-  double seconds() const { return seconds_; }
+  double seconds() const { return seconds_between(begin_, end_); }
+  Clock::time_point begin() const { return begin_; }
+  Clock::time_point end() const { return end_; }
 
  private:
-  double seconds_ = 0;
+  Clock::time_point begin_, end_;
 };
 
 }  // namespace
@@ -52,7 +56,7 @@ TEST_CASE("a profiler adds up what each phase takes", "[device]") {
     forward += before.seconds() + product.seconds();
     gemm += product.seconds();
     gather += gathering.seconds();
-    const double since = std::chrono::duration<double>(Clock::now() - begin).count();
+    const double since = seconds_between(begin, Clock::now());
     CHECK(profiler.seconds(Phase::gemm) >= gemm);
     CHECK(profiler.seconds(Phase::forward) >= forward);
     CHECK(profiler.seconds(Phase::forward) > profiler.seconds(Phase::gemm));
@@ -85,4 +89,30 @@ TEST_CASE("a profiler keeps stretches with their streams and names where asked t
   CHECK(stretches[0].begin <= stretches[1].begin);
   CHECK(stretches[1].begin + stretches[1].seconds <= stretches[0].begin + stretches[0].seconds + 1e-9);
   CHECK(profiler.take_stretches().empty());
+}
+
+TEST_CASE("stretches of different collections are as far apart as they were", "[device]") {
+  const auto device = make_cpu_device(1);
+  const auto stream = device->make_stream("compute");
+  Profiler profiler(*device);
+  profiler.keep_stretches();
+  profiler.collect(*stream);
+  std::vector<std::unique_ptr<TimedWork>> works;
+  for (int i = 0; i < 20; ++i) {
+    profiler.begin(*stream, Phase::forward);
+    works.push_back(std::make_unique<TimedWork>(*stream));
+    profiler.end(*stream, Phase::forward);
+    stream->synchronize();
+    profiler.collect(*stream);
+  }
+  const auto stretches = profiler.take_stretches();
+  REQUIRE(stretches.size() == works.size());
+  for (size_t i = 1; i < works.size(); ++i) {
+    // The work lies within its stretch, so that less lies between two stretches than between their works.
+    const double rounding = 1e-15 * stretches[i].begin * static_cast<double>(works.size());
+    const double gap = stretches[i].begin - (stretches[0].begin + stretches[0].seconds);
+    CHECK(gap <= seconds_between(works[0]->end(), works[i]->begin()) + rounding);
+    const double whole = stretches[i].begin + stretches[i].seconds - stretches[0].begin;
+    CHECK(whole >= seconds_between(works[0]->begin(), works[i]->end()) - rounding);
+  }
 }
