@@ -17,6 +17,7 @@
 #include "cluster/cluster.h"
 #include "data/inspect.h"
 #include "device/gpu_library.h"
+#include "device/waiting_threads.h"
 #include "generate/generate.h"
 #include "job/job.h"
 #include "text/tokenize_lines.h"
@@ -217,6 +218,7 @@ Command parse_command(int argc, char** argv, CLI::App& app) {
 }  // namespace tessera
 
 int main(int argc, char** argv) {
+  tessera::let_waiting_threads_sleep(argv);
   CLI::App app("Tessera");
   tessera::Command command;
   try {

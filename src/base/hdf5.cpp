@@ -345,6 +345,11 @@ std::vector<int64_t> File::read_ints(const std::string& object, const std::strin
   return read_integers<int64_t>({path_, object}, file_.get(), name);
 }
 
+bool File::has_attribute(const std::string& object, const std::string& name) const {
+  const Lock lock;
+  return H5Aexists_by_name(file_.get(), object.c_str(), name.c_str(), H5P_DEFAULT) > 0;
+}
+
 std::string File::read_string(const std::string& object, const std::string& name) const {
   const Lock lock;
   const Where where{path_, object};

@@ -78,6 +78,7 @@ class File {
   void create_group(const std::string& group);                     ///< with the groups above it
 
   // Attributes of the object ("/" is the root).  write_* creates, read_* throws where it is missing or of another type.
+  bool has_attribute(const std::string& object, const std::string& name) const;
   void write_attribute(const std::string& object, const std::string& name, int64_t value);
   void write_attribute(const std::string& object, const std::string& name, uint64_t value);
   void write_attribute(const std::string& object, const std::string& name, std::string_view value);

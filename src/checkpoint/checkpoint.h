@@ -21,6 +21,7 @@ struct CheckpointInfo {
   int world_size = 1;
   std::string job;           ///< resolved text
   std::string model_config;  ///< config.json's text
+  std::string data;          ///< PreparedSet::key() of the samples; empty in files from before it was written
 };
 
 /// What the manifest says of one shard file.

@@ -58,7 +58,8 @@ CheckpointInfo info_of(const hdf5::File& file) {
           .tokens_seen = file.read_int("/", "tokens_seen"),
           .world_size = static_cast<int>(file.read_int("/", "world_size")),
           .job = file.read_string("/", "job"),
-          .model_config = file.read_string("/", "model_config")};
+          .model_config = file.read_string("/", "model_config"),
+          .data = file.has_attribute("/", "data") ? file.read_string("/", "data") : std::string()};
 }
 
 void require_root(const hdf5::File& file, const Manifest& manifest, int64_t rank) {

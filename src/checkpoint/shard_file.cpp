@@ -39,6 +39,7 @@ void write_root(hdf5::File& file, const CheckpointInfo& info, int rank) {
   file.write_attribute("/", "rank", int64_t{rank});
   file.write_attribute("/", "job", info.job);
   file.write_attribute("/", "model_config", info.model_config);
+  file.write_attribute("/", "data", info.data);
   file.create_group("/tensors");
 }
 

@@ -24,6 +24,7 @@ struct PreparedSet::State {
   std::string group;
   hdf5::File file;
   Split split;
+  std::string key;
   int64_t vocab_size = 0;
   int64_t stored = 0;                   // tokens of the file, all splits
   std::vector<int32_t> tokens, labels;  // all of them, or none
@@ -56,6 +57,7 @@ struct PreparedSet::State {
 
   void load(int64_t kept_tokens) {
     check_header();
+    key = file.read_string("/", "key");
     vocab_size = file.read_int("/", "vocab_size");
     stored = file.size("/tokens");
     if (file.size("/labels") != stored) damaged("it holds another number of labels than of tokens");
@@ -92,8 +94,8 @@ struct PreparedSet::State {
 PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens) {
   if (!std::filesystem::exists(file)) throw DataError("{}: there is no such prepared file", file.string());
   State::reading([&] {
-    state_ =
-        std::make_unique<State>(State{file, "/splits/" + split + "/", hdf5::File::open_read(file), {}, 0, 0, {}, {}});
+    state_ = std::make_unique<State>(
+        State{file, "/splits/" + split + "/", hdf5::File::open_read(file), {}, {}, 0, 0, {}, {}});
     state_->load(kept_tokens);
   });
 }
@@ -107,6 +109,8 @@ const std::vector<int32_t>& PreparedSet::lengths() const { return state_->split.
 const std::vector<int32_t>& PreparedSet::supervised() const { return state_->split.supervised; }
 
 int64_t PreparedSet::total_tokens() const { return std::accumulate(lengths().begin(), lengths().end(), int64_t{0}); }
+
+const std::string& PreparedSet::key() const { return state_->key; }
 
 void PreparedSet::read(int64_t i, std::vector<int32_t>& ids, std::vector<int32_t>& labels) const {
   const State& s = *state_;

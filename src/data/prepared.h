@@ -28,6 +28,8 @@ class PreparedSet {
   const std::vector<int32_t>& lengths() const;     ///< tokens of each sample
   const std::vector<int32_t>& supervised() const;  ///< targets of each sample that carry loss (labels != -100 at 1…)
   int64_t total_tokens() const;
+  /// The hash of everything that shaped the file (prepare_key).
+  const std::string& key() const;
 
   /// Appends sample i to the batch as one document.
   void append(int64_t i, Batch& batch) const;

@@ -135,7 +135,11 @@ class Generator {
       const int32_t token = sampler.choose(logits, config_.V);
       if (stops_.contains(token)) break;
       answer.push_back(token);
-      if (i + 1 < job_.generate.max_new_tokens) logits = model.next(token);
+      if (i + 1 == job_.generate.max_new_tokens) break;
+      if (model.length() == config_.max_position_embeddings)
+        log::warn("answer {} goes on beyond the {} positions that the model knows (max_position_embeddings)",
+                  number + 1, config_.max_position_embeddings);
+      logits = model.next(token);
     }
     return decode_after(prompt, answer);
   }

@@ -62,12 +62,15 @@ double wall_time() {
 
 }  // namespace
 
-TensorBoardFile::TensorBoardFile(const std::filesystem::path& directory) {
+TensorBoardFile::TensorBoardFile(const std::filesystem::path& directory, int64_t first_step) {
   make_directory(directory, "[log] tensorboard");
-  path_ = directory / fmt::format("events.out.tfevents.{}.tessera.{}", static_cast<int64_t>(wall_time()), ::getpid());
+  // TensorBoard reads the files in the order of their names: finer than seconds, for short runs.
+  path_ = directory / fmt::format("events.out.tfevents.{:.6f}.tessera.{}", wall_time(), ::getpid());
   file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_) throw DataError("{}: cannot be opened for writing", path_.string());
   record(field(1, wall_time()) + field(3, std::string("brain.Event:2")));
+  const std::string session_start = field(1, uint64_t{1});  // SessionLog.status = START
+  record(field(1, wall_time()) + field(2, static_cast<uint64_t>(first_step)) + field(7, session_start));
 }
 
 void TensorBoardFile::record(const std::string& data) {

@@ -57,9 +57,10 @@ Trainer::~Trainer() = default;
 
 ExitCode Trainer::run() {
   load_weights();
+  const int64_t first_step = resumed_step_ == 0 ? 0 : resumed_step_ + 1;  // step 0: the first evaluation
   if (session_.is_first()) {
     metrics_.emplace(job_.job.output_dir / "metrics.jsonl", resumed_step_);
-    if (job_.log.tensorboard) tensorboard_.emplace(job_.job.output_dir / "tensorboard");
+    if (job_.log.tensorboard) tensorboard_.emplace(job_.job.output_dir / "tensorboard", first_step);
     progress_.emplace(resumed_step_ + 1, plan_.total_steps(), job_.log.logging_steps);
   }
   announce();
@@ -126,6 +127,8 @@ void Trainer::warn_of_changes(const CheckpointInfo& before) const {
   if (!session_.is_first()) return;
   std::vector<std::string> changes = changed_settings(before.job, job_);
   if (before.model_config != session_.config().json) changes.emplace_back("config.json");
+  if (!before.data.empty() && before.data != training_set_.key())
+    changes.emplace_back("the samples (contents of data files, tokenizer, or settings that shape them)");
   if (!changes.empty())
     log::warn("other settings than those that the checkpoint of step {} was made with: {}", before.step,
               fmt::join(changes, "; "));
@@ -140,6 +143,10 @@ void Trainer::announce() {
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
             job_.data.sequence_len);
   log::info("{}", session_.memory_plan().describe());
+  const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.config().max_position_embeddings;
+  if (longest > known)
+    log::warn("the longest sample has {} tokens; the model knows {} positions (max_position_embeddings in config.json)",
+              longest, known);
 }
 
 // ---- a step ----
@@ -292,6 +299,7 @@ void Trainer::save(int64_t step) {
   info.tokens_seen = tokens_seen_;
   info.job = resolved_text(job_);
   info.model_config = session_.config().json;
+  info.data = training_set_.key();
   saving_.begin(info);
 }
 

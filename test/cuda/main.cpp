@@ -1,12 +1,11 @@
 // The tests of the kernels and the GPU's own, on the first GPU of this machine; status 77 where there is none.
-#define CATCH_CONFIG_RUNNER
-#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
 #include "base/error.h"
 #include "device/device.h"
+#include "support/run_tests.h"
 
 int main(int argc, char** argv) {
   try {
@@ -16,5 +15,5 @@ int main(int argc, char** argv) {
     std::cout << "not tested: " << error.what() << '\n';
     return std::filesystem::exists("/dev/nvidiactl") ? EXIT_FAILURE : nothing_to_test;  // a GPU that cannot be used
   }
-  return Catch::Session().run(argc, argv);
+  return run_tests(argc, argv);
 }

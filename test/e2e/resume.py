@@ -61,6 +61,21 @@ def nothing_left(train, place, case):
             "the setting that is another one is told", output)
 
 
+def other_samples(train, place, case):
+    """Data files that say something else under the same name are told, files that say the same are not."""
+    data, folder = place / "data.jsonl", place / "other-samples"
+    lines = (case.folder / "train.jsonl").read_text().splitlines(keepends=True)
+    settings = {**case.settings(), "dataset.reference.path": data, "train.max_steps": 2}
+    data.write_text("".join(lines))
+    train.run(folder, settings, 1)
+    for steps, content, told in ((3, lines, False), (4, lines[:-1], True)):
+        data.write_text("".join(content))
+        job = train.job(folder, {**settings, "train.max_steps": steps})
+        output = train.finish(train.start(1, [job]), 0, "a job that goes on")
+        require(("the samples (contents of data files" in output) == told,
+                f"samples that are {'others' if told else 'the same'} are {'told' if told else 'not told'}", output)
+
+
 def main():
     train, _ = program()
     case = Case(OWN_CASES / "qwen2")
@@ -68,6 +83,7 @@ def main():
         bit_for_bit(train, place, case)
         other_ranks(train, place, case)
         nothing_left(train, place, case)
+        other_samples(train, place, case)
 
 
 main()

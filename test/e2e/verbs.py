@@ -1,6 +1,10 @@
 """verbs.py TRAIN: the verbs that do not train answer for a reference case; the resolved job is a job."""
+import json
+import os
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 from harness import OWN_CASES, ROOT, Case, curve, metrics, program, require, workspace
 
@@ -39,8 +43,26 @@ with workspace() as place:
         **untrained, "model.tokenizer": ROOT / "test/data/tokenizer/byte-level"}), "generate.prompt=x", expect=2)
     require("[model] init" in told, "train generate has nothing to say with random weights", told)
 
-    waiting = subprocess.Popen([train.train, "tokenize", ROOT / "test/data/tokenizer/byte-level"], stdin=subprocess.PIPE,
-                               stdout=subprocess.DEVNULL, text=True)
-    waiting.stdin.write('"a text"\n' * 100000)  # it has begun to read when a pipe has taken this
+    short = shutil.copytree(case.folder / "model", place / "short")
+    config = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8}))
+    told = train.finish(train.start(1, [train.job(place / "long", {**case.settings(), "model.base": short})]), 0, "long samples")
+    require("the model knows 8 positions" in told, "samples longer than what the model knows are told", told)
+
+    def reading(**variables):
+        """A process that reads texts, and has begun to: a pipe alone does not take this much."""
+        environment = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+        process = subprocess.Popen([train.train, "tokenize", ROOT / "test/data/tokenizer/byte-level"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, text=True, env={**environment, **variables})
+        process.stdin.write('"a text"\n' * 100000)
+        return process
+
+    for variables, sleep in (({}, True), ({"OMP_WAIT_POLICY": "active"}, False)):
+        with reading(**variables) as process:
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        require(process.returncode == 0 and (b"GOMP_SPINCOUNT=1000" in environment) == sleep,
+                f"OpenMP's waiting threads {'sleep soon' if sleep else 'do as the environment says'}", environment)
+
+    waiting = reading()
     waiting.send_signal(signal.SIGTERM)
     require(waiting.wait(timeout=60) == -signal.SIGTERM, "a signal ends a verb that has no state to save")

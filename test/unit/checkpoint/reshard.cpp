@@ -56,6 +56,7 @@ TEST_CASE("a checkpoint says what it was saved with") {
   CHECK(reader.info().world_size == 3);
   CHECK(reader.info().job == "[job]\nseed = 42\n");
   CHECK_THAT(reader.info().model_config, Contains("llama"));
+  CHECK(reader.info().data == "0123456789abcdef");
 }
 
 TEST_CASE("a checkpoint lists every tensor with its shape") {

@@ -92,7 +92,8 @@ inline CheckpointInfo info_of(int64_t step, int world_size) {
           .tokens_seen = 4000,
           .world_size = world_size,
           .job = "[job]\nseed = 42\n",
-          .model_config = R"({"model_type":"llama","torch_dtype":"float32","vocab_size":61})"};
+          .model_config = R"({"model_type":"llama","torch_dtype":"float32","vocab_size":61})",
+          .data = "0123456789abcdef"};
 }
 
 /// Writes every shard of a step, without the manifest.
