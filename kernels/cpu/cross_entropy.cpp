@@ -37,7 +37,7 @@ HWY_INLINE void write_gradient(const float* x, int64_t V, int32_t target, RowSum
   const float at_target = x[target];
   const Floats largest = all(row.largest), factor = all(scale / row.sum);
   for_each_vector(V, [&](int64_t i, auto span) {
-    store(hn::Mul(exp_of_negative(hn::Sub(load(x + i, span), largest)), factor), d + i, span);
+    store_result(hn::Mul(exp_of_negative(hn::Sub(load(x + i, span), largest)), factor), d + i, span);
   });
   d[target] = static_cast<T>((std::exp(at_target - row.largest) / row.sum - 1) * scale);
 }

@@ -3,11 +3,16 @@
 #include <fmt/format.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <string_view>
 
+#include "base/number.h"
+#include "device/parallel.h"
+#include "kernels/cpu/convert.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/pack_factor.h"
 
 namespace tessera {
 namespace {
@@ -21,8 +26,36 @@ memory::data_type type_of(DType dtype) {
   return dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
+/// The piece of b that is packed and multiplied at once stays in the caches from the one to the other.
+constexpr int64_t most_packed = 4 << 20;
+
+/// Columns of that piece, 0 where they are too long for it.
+int64_t packed_cols(int64_t K) { return most_packed / packed_bytes(K, packed_block_cols) * packed_block_cols; }
+
+/// Without it oneDNN packs b again for each few hundred rows of a, and multiplies odd numbers of rows more slowly.
+bool worth_packing(const Factor& a) {
+  constexpr int64_t least_rows = 128;  // what packing costs is gained back
+  return a.view.dtype == DType::bf16 && a.rows() >= least_rows;
+}
+
 memory::desc describe(int64_t rows, int64_t cols, int64_t stride, bool transposed, DType dtype) {
   return {{rows, cols}, type_of(dtype), transposed ? memory::dims{1, stride} : memory::dims{stride, 1}};
+}
+
+ProductShape shape_of(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+  return {.M = c.rows,
+          .N = c.cols,
+          .K = a.cols(),
+          .a_stride = a.view.row_stride,
+          .b_stride = b.view.row_stride,
+          .c_stride = c.row_stride,
+          .a_transposed = a.transposed,
+          .b_transposed = b.transposed,
+          .factors = a.view.dtype,
+          .result = c.dtype,
+          .with_bias = static_cast<bool>(bias),
+          .accumulate = mode == Write::accumulate,
+          .one_thread = false};
 }
 
 /// oneDNN plans for as many threads as OpenMP offers where a product is made.
@@ -43,7 +76,8 @@ class ThreadsWhilePlanning {
 
 Product::Product(const dnnl::engine& engine, const ProductShape& s)
     : a_(describe(s.M, s.K, s.a_stride, s.a_transposed, s.factors)),
-      b_(describe(s.K, s.N, s.b_stride, s.b_transposed, s.factors)),
+      b_(s.b_packed ? memory::desc({s.K, s.N}, type_of(s.factors), memory::format_tag::BA16a64b2a)
+                    : describe(s.K, s.N, s.b_stride, s.b_transposed, s.factors)),
       c_(describe(s.M, s.N, s.c_stride, false, s.result)) {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -140,9 +174,56 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
   }
   const std::lock_guard lock(run_mutex_);
   if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, mode);
-  const auto compiled =
-      product({c.rows, c.cols, a.cols(), a.view.row_stride, b.view.row_stride, c.row_stride, a.transposed, b.transposed,
-               a.view.dtype, c.dtype, static_cast<bool>(bias), mode == Write::accumulate, false});
+  if (!worth_packing(a)) return multiply_plain(a, b, bias, c, mode);
+  constexpr int64_t most_cols =
+      1024;  // of those that are cut: with fewer rows at once, sums are passed over more often
+  const bool cut = packed_cols(b.rows()) == 0;
+  const int64_t at_once = cut ? most_cols : packed_cols(b.rows());
+  for (int64_t first = 0; first < c.cols; first += at_once) {
+    const int64_t cols = std::min(at_once, c.cols - first);
+    const auto multiply_piece = cut ? &CpuGemm::multiply_summed : &CpuGemm::multiply_packed;
+    (this->*multiply_piece)(a, b.cols_from(first, cols), bias ? bias.cols_from(first, cols) : bias,
+                            c.cols_from(first, cols), mode);
+  }
+}
+
+/// b has more rows than can be packed at once: the sum of products of some of them.
+void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+  const bool in_place = c.dtype == DType::f32;
+  if (!in_place && sums_.bytes() < c.size() * 4) {
+    sums_.reset();
+    sums_ = Buffer(device_, c.size() * 4, "the sums of a matrix product");
+  }
+  const View sums = in_place ? c : View(sums_.data(), DType::f32, c.rows, c.cols);
+  const int64_t at_once = most_packed / packed_bytes(packed_row_granule, c.cols) * packed_row_granule;
+  for (int64_t first = 0; first < b.rows(); first += at_once) {
+    const int64_t rows = std::min(at_once, b.rows() - first);
+    multiply_packed(a.cols_from(first, rows), b.rows_from(first, rows), first == 0 ? bias : ConstView(), sums,
+                    first == 0 && !in_place ? Write::overwrite
+                    : first == 0            ? mode
+                                            : Write::accumulate);
+  }
+  if (in_place) return;
+  parallel_for(cpu_threads(device_), c.rows, 64, [&](int64_t begin, int64_t end) {
+    const auto write = mode == Write::accumulate ? convert_add : convert;
+    write(sums.rows_from(begin, end - begin), c.rows_from(begin, end - begin));
+  });
+}
+
+void CpuGemm::multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+  ProductShape shape = shape_of(a, b, bias, c, mode);
+  shape.b_packed = true;
+  shape.b_transposed = false;
+  shape.b_stride = 0;
+  const auto compiled = product(shape);
+  if (!compiled->exists()) return multiply_plain(a, b, bias, c, mode);
+  if (!packed_.data()) packed_ = Buffer(device_, most_packed, "the packed factor of matrix products");
+  pack_factor(cpu_threads(device_), b.view, b.transposed, packed_.data());
+  run(compiled, a.view.data, packed_.data(), bias.data, c.data);
+}
+
+void CpuGemm::multiply_plain(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+  const auto compiled = product(shape_of(a, b, bias, c, mode));
   if (!compiled->exists()) return multiply_converted(a, b, bias, c, mode);
   run(compiled, a.view.data, b.view.data, bias.data, c.data);
 }

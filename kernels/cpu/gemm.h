@@ -20,6 +20,12 @@ struct Factor {
 
   int64_t rows() const { return transposed ? view.cols : view.rows; }
   int64_t cols() const { return transposed ? view.rows : view.cols; }
+  Factor rows_from(int64_t first, int64_t count) const {
+    return {transposed ? view.cols_from(first, count) : view.rows_from(first, count), transposed};
+  }
+  Factor cols_from(int64_t first, int64_t count) const {
+    return {transposed ? view.rows_from(first, count) : view.cols_from(first, count), transposed};
+  }
 };
 inline Factor transpose(ConstView view) { return {view, true}; }
 
@@ -30,7 +36,8 @@ struct ProductShape {
   bool a_transposed, b_transposed;
   DType factors, result;
   bool with_bias, accumulate;
-  bool one_thread;  // to be run inside a parallel region
+  bool one_thread;        // to be run inside a parallel region
+  bool b_packed = false;  // b lies as pack_factor.h says, and its stride is 0
 
   // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 inside a defaulted comparison for a pointer
   auto operator<=>(const ProductShape&) const = default;
@@ -84,6 +91,9 @@ class CpuGemm {
   const dnnl::engine& engine() const { return engine_; }
 
  private:
+  void multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  void multiply_summed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  void multiply_plain(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   void multiply_converted(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   void run(std::shared_ptr<const Product> product, const void* a, const void* b, const void* bias, void* c);
 
@@ -99,7 +109,9 @@ class CpuGemm {
 
   std::mutex run_mutex_;  // guards the scratch memory and the stream while a product runs
   Buffer scratch_;
-  Buffer converted_;
+  Buffer packed_;     // a piece of b
+  Buffer sums_;       // of the products of pieces, fp32
+  Buffer converted_;  // pieces of a, b and c
 };
 
 }  // namespace tessera

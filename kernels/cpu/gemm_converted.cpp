@@ -25,9 +25,7 @@ void for_pieces(int64_t n, int64_t size, const F& f) {
 
 /// to = rows × cols of the factor as a dense matrix of `type`, transposed if the factor is.
 void convert_piece(int threads, const Factor& from, Range rows, Range cols, DType type, void* to) {
-  const Range view_rows = from.transposed ? cols : rows, view_cols = from.transposed ? rows : cols;
-  const ConstView piece =
-      from.view.rows_from(view_rows.begin, view_rows.count).cols_from(view_cols.begin, view_cols.count);
+  const ConstView piece = from.rows_from(rows.begin, rows.count).cols_from(cols.begin, cols.count).view;
   const View dense(to, type, piece.rows, piece.cols);
   parallel_for(threads, piece.rows, 64, [&](int64_t begin, int64_t end) {
     convert(piece.rows_from(begin, end - begin), dense.rows_from(begin, end - begin));

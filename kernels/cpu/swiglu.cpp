@@ -18,7 +18,7 @@ struct Sigmoid {
 };
 HWY_INLINE Sigmoid sigmoid(Floats x) {
   const Floats e = exp_of_negative(hn::Neg(hn::Abs(x)));
-  const Floats larger = hn::Div(all(1), hn::Add(all(1), e));
+  const Floats larger = reciprocal(hn::Add(all(1), e));
   const Floats smaller = hn::Mul(e, larger);
   const auto negative = hn::Lt(x, all(0));
   return {hn::IfThenElse(negative, smaller, larger), hn::IfThenElse(negative, larger, smaller)};
@@ -35,7 +35,7 @@ void swiglu_forward_rows(ConstView gate_up, View y_view, int64_t begin, int64_t 
       T* y = y_view.as<T>() + t * y_view.row_stride;
       for_each_vector(F, [&](int64_t i, auto span) {
         const Floats g = load(gate + i, span);
-        store(hn::Mul(hn::Mul(g, sigmoid(g).value), load(gate + F + i, span)), y + i, span);
+        store_result(hn::Mul(hn::Mul(g, sigmoid(g).value), load(gate + F + i, span)), y + i, span);
       });
     }
   });
@@ -54,8 +54,8 @@ void swiglu_backward_rows(ConstView gate_up, ConstView dy_view, View dgate_up, i
         const Floats g = load(gate + i, span), up = load(gate + F + i, span);
         const Sigmoid s = sigmoid(g);
         const Floats dys = hn::Mul(load(dy + i, span), s.value);
-        store(hn::Mul(hn::Mul(dys, up), hn::MulAdd(g, s.rest, all(1))), dgate + i, span);
-        store(hn::Mul(dys, g), dgate + F + i, span);
+        store_result(hn::Mul(hn::Mul(dys, up), hn::MulAdd(g, s.rest, all(1))), dgate + i, span);
+        store_result(hn::Mul(dys, g), dgate + F + i, span);
       });
     }
   });

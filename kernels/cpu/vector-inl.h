@@ -40,16 +40,26 @@ HWY_INLINE Floats load(const bf16* from, Whole) {
 }
 
 HWY_INLINE void store(Floats value, float* to, Whole) { hn::StoreU(value, FloatTag(), to); }
-/// Rounds as bf16's constructor does: to nearest, ties to even; NaN stays NaN.
-HWY_INLINE void store(Floats value, bf16* to, Whole) {
+
+/// The bits of a number rounded to its upper half: to nearest, ties to even.
+HWY_INLINE hn::Vec<BitsTag> round_bits(Floats value) {
   const auto bits = hn::BitCast(BitsTag(), value);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(BitsTag(), 1));
-  const auto rounded = hn::Add(hn::Add(bits, hn::Set(BitsTag(), 0x7fff)), odd);
-  const auto quiet = hn::BitCast(FloatTag(), hn::Or(bits, hn::Set(BitsTag(), 0x400000)));
-  const auto chosen = hn::IfThenElse(hn::IsNaN(value), quiet, hn::BitCast(FloatTag(), rounded));
-  const auto upper = hn::TruncateTo(HalfBitsTag(), hn::ShiftRight<16>(hn::BitCast(BitsTag(), chosen)));
-  hn::StoreU(upper, HalfBitsTag(), reinterpret_cast<uint16_t*>(to));
+  return hn::Add(hn::Add(bits, hn::Set(BitsTag(), 0x7fff)), odd);
 }
+HWY_INLINE void store_bits(hn::Vec<BitsTag> bits, bf16* to) {
+  hn::StoreU(hn::TruncateTo(HalfBitsTag(), hn::ShiftRight<16>(bits)), HalfBitsTag(), reinterpret_cast<uint16_t*>(to));
+}
+
+/// Rounds as bf16's constructor does; NaN stays NaN, whatever its bits.
+HWY_INLINE void store(Floats value, bf16* to, Whole) {
+  const auto quiet = hn::Or(hn::BitCast(BitsTag(), value), hn::Set(BitsTag(), 0x400000));
+  store_bits(hn::IfThenElse(hn::RebindMask(BitsTag(), hn::IsNaN(value)), quiet, round_bits(value)), to);
+}
+/// As store(), for results of arithmetic on bf16: a NaN among them has zeros in its lower half, as those have that
+/// arithmetic makes or passes on from bf16, so that rounding leaves it one.
+HWY_INLINE void store_result(Floats value, float* to, Whole whole) { store(value, to, whole); }
+HWY_INLINE void store_result(Floats value, bf16* to, Whole) { store_bits(round_bits(value), to); }
 
 /// The lanes beyond the part are 0.
 template <typename T>
@@ -63,6 +73,10 @@ HWY_INLINE void store(Floats value, T* to, Part part) {
   T row[hn::MaxLanes(FloatTag())];
   store(value, row, Whole());
   std::memcpy(to, row, static_cast<size_t>(part.lanes) * sizeof(T));
+}
+template <typename T>
+HWY_INLINE void store_result(Floats value, T* to, Part part) {
+  store(value, to, part);
 }
 
 /// `value` with `rest` in the lanes beyond the part.
@@ -120,6 +134,33 @@ HWY_INLINE Floats exp_of_negative(Floats x) {
   const Floats q = hn::MulAdd(rr, hn::MulAdd(rr, all(0.00139262504f), upper), lower);
   const Floats value = hn::Mul(hn::Add(hn::MulAdd(rr, q, r), all(1)), power);
   return hn::IfThenZeroElse(hn::Lt(x, all(-87.3f)), value);
+}
+
+constexpr float log2_e = 1.44269504f;
+
+/// 2^x for x <= 0, to a unit in the last place; 0 below -126, where fp32 has no normal number left; NaN stays NaN.
+/// x = n + r with |r| <= 1/2:  2^x = 2^n 2^r,  2^r = 1 + r q(r), q interpolated at the Chebyshev nodes.
+/// Cheaper than e^x where x is a product anyway, whose factor then takes log2_e in.  e^x = 2^(x·log2_e) loses what
+/// rounding x·log2_e does: a part in ten million for |x| of 1, and |x| times that.
+HWY_INLINE Floats exp2_of_negative(Floats x) {
+  // Adding 1.5 * 2^23 rounds to an integer; the 127 more puts n + 127, the exponent of 2^n, into the lowest bits.
+  const Floats magic = all(0x1.8p23f + 127);
+  const Floats biased = hn::Add(x, magic);
+  const Floats r = hn::Sub(x, hn::Sub(biased, magic));
+  const Floats power = hn::BitCast(FloatTag(), hn::ShiftLeft<23>(hn::BitCast(BitsTag(), biased)));
+  Floats q = hn::MulAdd(r, all(0.000154531634f), all(0.00133908633f));
+  q = hn::MulAdd(r, q, all(0.009618083f));
+  q = hn::MulAdd(r, q, all(0.0555035695f));
+  q = hn::MulAdd(r, q, all(0.240226507f));
+  q = hn::MulAdd(r, q, all(0.693147182f));
+  const Floats value = hn::Mul(hn::MulAdd(r, q, all(1)), power);
+  return hn::IfThenZeroElse(hn::Lt(x, all(-126)), value);
+}
+
+/// 1/x to two units in the last place, in a fraction of a division's time.
+HWY_INLINE Floats reciprocal(Floats x) {
+  const Floats near = hn::ApproximateReciprocal(x);
+  return hn::Mul(near, hn::NegMulAdd(x, near, all(2)));  // Newton's step
 }
 
 }  // namespace tessera::HWY_NAMESPACE

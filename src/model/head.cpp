@@ -7,10 +7,9 @@
 namespace tessera {
 
 int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T) {
-  // Of one chunk.  A CPU's products want a few hundred rows.  A GPU's want a thousand: each chunk reads the head's
-  // matrix twice and its gradient once, which it writes too, and with fewer rows those bytes take longer than the
-  // arithmetic.
-  const int64_t logits_bytes = device == DeviceKind::cpu ? 64 << 20 : 512 << 20;
+  // Of one chunk.  Each reads the head's matrix twice and its gradient once, which it writes too: a CPU wants some 500
+  // rows, so that those bytes hide behind the arithmetic, and a GPU a thousand.
+  const int64_t logits_bytes = device == DeviceKind::cpu ? 128 << 20 : 512 << 20;
   return std::clamp<int64_t>(logits_bytes / (4 * V) / 64 * 64, 64, std::max<int64_t>(64, round_up(max_T, 64)));
 }
 
@@ -31,11 +30,17 @@ void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows,
                            inv_rms_.as<float>());
 }
 
+int64_t LossHead::rows_a_chunk(int64_t S) const {
+  const int64_t chunks = std::max<int64_t>(1, ceil_div(S, chunk_));
+  return round_up(ceil_div(S, chunks), 64);
+}
+
 void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised,
                        double* loss_sum) {
   gather_and_norm(stream, hidden, supervised.rows, supervised.S, w);
-  for (int64_t first = 0; first < supervised.S; first += chunk_) {
-    const int64_t n = std::min(chunk_, supervised.S - first);
+  const int64_t rows = rows_a_chunk(supervised.S);
+  for (int64_t first = 0; first < supervised.S; first += rows) {
+    const int64_t n = std::min(rows, supervised.S - first);
     kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, logits_.view(n), Write::overwrite);
     kernels_.cross_entropy(stream, logits_.view(n), supervised.targets + first, 0, {}, loss_sum);
   }
@@ -43,18 +48,18 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
 
 void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised,
                                 float scale, double* loss_sum, View d, const HeadWeights& dw, Write matrix) {
-  const int64_t S = supervised.S;
+  const int64_t S = supervised.S, rows = rows_a_chunk(S);
   gather_and_norm(stream, hidden, supervised.rows, S, w);
   int64_t first = 0;
   do {  // once at least: without a supervised token the gradients are zero
-    const int64_t n = std::min(chunk_, S - first);
+    const int64_t n = std::min(rows, S - first);
     const View normed = normed_.view().rows_from(first, n), logits = logits_.view(n);
     const View d_logits = d_logits_.data() != nullptr ? d_logits_.view(n) : logits;
     kernels_.linear_forward(stream, normed, w.head, {}, logits, Write::overwrite);
     kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
     kernels_.linear_backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear_backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
-    first += chunk_;
+    first += rows;
   } while (first < S);
   kernels_.rmsnorm_backward(stream, gathered_.view(S), w.norm, inv_rms_.as<float>(), d_normed_.view(S),
                             d_normed_.view(S), Write::overwrite, dw.norm);

@@ -35,6 +35,9 @@ class LossHead {
   int64_t chunk() const { return chunk_; }
 
  private:
+  /// S tokens in as few chunks as there can be, of about one size: a small last one would be multiplied less
+  /// efficiently.
+  int64_t rows_a_chunk(int64_t S) const;
   void gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w);
 
   Kernels& kernels_;

@@ -132,6 +132,35 @@ TEMPLATE_TEST_CASE("linear_backward_weight writes or adds dy transposed times x 
   });
 }
 
+TEST_CASE("linear_forward takes more weights than are packed at once", "[kernels][gemm]") {
+  Rig rig = cpu_rig(2);
+  const Size s{128, 4001, 601}, first_rows{2, s.I, s.O};  // 512 outputs at once
+  const Operands in(rig, DType::bf16, s);
+  const Matrix bias = Matrix::random(rig, DType::bf16, 1, s.O, 4);
+  Matrix y(rig, DType::f32, s.T, s.O, 2);
+  rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, y, Write::overwrite);
+  Values expected = expected_forward(in, first_rows), actual = y.values();
+  const Values b = bias.values();
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] += b[i % b.size()];
+  actual.resize(expected.size());
+  REQUIRE_THAT(actual, near(expected, tolerance(DType::f32)));
+  REQUIRE(y.intact());
+}
+
+TEST_CASE("linear_backward_input sums over more outputs than are packed at once", "[kernels][gemm]") {
+  Rig rig = cpu_rig(2);
+  const Size s{128, 3, 33001};
+  const auto mode = GENERATE(Write::overwrite, Write::accumulate);
+  const auto result = GENERATE(DType::bf16, DType::f32);
+  const Operands in(rig, DType::bf16, s);
+  Matrix dx = Matrix::random(rig, result, s.T, s.I, 5, 4);
+  Values expected = product(s.T, s.O, s.I, element(in.dy.values(), s.O), element(in.w.values(), s.I));
+  if (mode == Write::accumulate) expected = expected + dx.values();
+  rig.kernels->linear_backward_input(*rig.stream, in.dy, in.w, dx, mode);
+  REQUIRE_THAT(dx.values(), near(expected, tolerance(result)));
+  REQUIRE(dx.intact());
+}
+
 TEST_CASE("products of no tokens add nothing, and are zero", "[kernels][gemm]") {
   on_every_device([&](Rig& rig) {
     const Operands in(rig, DType::bf16, {0, 8, 4});
