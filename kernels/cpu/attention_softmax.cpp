@@ -54,6 +54,7 @@ void online_softmax_row(const Seen& seen, int64_t keys, int64_t D, float scale, 
       [&](int64_t i, auto span) { return load(scores + i, span); });
   const float max = std::max(row_max, hn::GetLane(hn::MaxOfLanes(FloatTag(), maxima)) * scale);
   const float shrink = std::exp(row_max - max);  // 0 at the first block
+  // _2: as exponents of 2
   const Floats scale_2 = all(scale * log2_e), max_2 = all(max * log2_e);
   const float sum = sum_of(n, [&](int64_t i, auto span) {
     const Floats probability = exp2_of_negative(hn::MulSub(load(scores + i, span), scale_2, max_2));
@@ -94,10 +95,10 @@ void softmax_backward_row(const Seen& seen, int64_t queries, float scale, float*
   if (seen.begin == seen.end) return;
   seen.hide_the_rest(scores);
   const FloatTag df;
-  const Floats scale_2 = all(scale * log2_e), e_2 = all(log2_e);
+  const Floats scale_2 = all(scale * log2_e);  // _2: as exponents of 2
   for (int64_t i = seen.vector_begin; i < seen.vector_end; i += lanes()) {
-    const Floats max_2 = hn::Mul(hn::LoadU(df, log_sum_exp + i), e_2);
-    const Floats probability = exp2_of_negative(hn::MulSub(hn::LoadU(df, scores + i), scale_2, max_2));
+    const Floats log_sum_exp_2 = hn::Mul(hn::LoadU(df, log_sum_exp + i), all(log2_e));
+    const Floats probability = exp2_of_negative(hn::MulSub(hn::LoadU(df, scores + i), scale_2, log_sum_exp_2));
     const Floats difference = hn::Sub(hn::LoadU(df, d_probabilities + i), hn::LoadU(df, delta + i));
     store_result(probability, probabilities + i, Whole());
     store_result(hn::Mul(hn::Mul(probability, difference), all(scale)), d_scores + i, Whole());

@@ -32,6 +32,10 @@ constexpr int64_t most_packed = 4 << 20;
 /// Columns of that piece, 0 where they are too long for it.
 int64_t packed_cols(int64_t K) { return most_packed / packed_bytes(K, packed_block_cols) * packed_block_cols; }
 
+/// Columns of that piece where all rows of a column are too many for it: with more, it would have few rows, and the
+/// sums of its products would be passed over more often.
+constexpr int64_t summed_cols = 1024;
+
 /// Without it oneDNN packs b again for each few hundred rows of a, and multiplies odd numbers of rows more slowly.
 bool worth_packing(const Factor& a) {
   constexpr int64_t least_rows = 128;  // what packing costs is gained back
@@ -175,19 +179,20 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
   const std::lock_guard lock(run_mutex_);
   if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, mode);
   if (!worth_packing(a)) return multiply_plain(a, b, bias, c, mode);
-  constexpr int64_t most_cols =
-      1024;  // of those that are cut: with fewer rows at once, sums are passed over more often
-  const bool cut = packed_cols(b.rows()) == 0;
-  const int64_t at_once = cut ? most_cols : packed_cols(b.rows());
+  const bool summed = packed_cols(b.rows()) == 0;
+  const int64_t at_once = summed ? summed_cols : packed_cols(b.rows());
   for (int64_t first = 0; first < c.cols; first += at_once) {
     const int64_t cols = std::min(at_once, c.cols - first);
-    const auto multiply_piece = cut ? &CpuGemm::multiply_summed : &CpuGemm::multiply_packed;
-    (this->*multiply_piece)(a, b.cols_from(first, cols), bias ? bias.cols_from(first, cols) : bias,
-                            c.cols_from(first, cols), mode);
+    const Factor piece = b.cols_from(first, cols);
+    const ConstView bias_piece = bias ? bias.cols_from(first, cols) : bias;
+    if (summed) {
+      multiply_summed(a, piece, bias_piece, c.cols_from(first, cols), mode);
+    } else {
+      multiply_packed(a, piece, bias_piece, c.cols_from(first, cols), mode);
+    }
   }
 }
 
-/// b has more rows than can be packed at once: the sum of products of some of them.
 void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
   const bool in_place = c.dtype == DType::f32;
   if (!in_place && sums_.bytes() < c.size() * 4) {
@@ -195,13 +200,12 @@ void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, 
     sums_ = Buffer(device_, c.size() * 4, "the sums of a matrix product");
   }
   const View sums = in_place ? c : View(sums_.data(), DType::f32, c.rows, c.cols);
+  const Write first_mode = in_place ? mode : Write::overwrite;
   const int64_t at_once = most_packed / packed_bytes(packed_row_granule, c.cols) * packed_row_granule;
   for (int64_t first = 0; first < b.rows(); first += at_once) {
     const int64_t rows = std::min(at_once, b.rows() - first);
     multiply_packed(a.cols_from(first, rows), b.rows_from(first, rows), first == 0 ? bias : ConstView(), sums,
-                    first == 0 && !in_place ? Write::overwrite
-                    : first == 0            ? mode
-                                            : Write::accumulate);
+                    first == 0 ? first_mode : Write::accumulate);
   }
   if (in_place) return;
   parallel_for(cpu_threads(device_), c.rows, 64, [&](int64_t begin, int64_t end) {

@@ -91,9 +91,14 @@ class CpuGemm {
   const dnnl::engine& engine() const { return engine_; }
 
  private:
+  // The ways to multiply, all with run_mutex_ held.
+  /// b fits into packed_.
   void multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  /// b has more rows than fit into packed_: the sum of the products of some of them.
   void multiply_summed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  /// b as it lies.
   void multiply_plain(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  /// gemm_converted.cpp
   void multiply_converted(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   void run(std::shared_ptr<const Product> product, const void* a, const void* b, const void* bias, void* c);
 

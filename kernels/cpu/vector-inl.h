@@ -56,6 +56,7 @@ HWY_INLINE void store(Floats value, bf16* to, Whole) {
   const auto quiet = hn::Or(hn::BitCast(BitsTag(), value), hn::Set(BitsTag(), 0x400000));
   store_bits(hn::IfThenElse(hn::RebindMask(BitsTag(), hn::IsNaN(value)), quiet, round_bits(value)), to);
 }
+
 /// As store(), for results of arithmetic on bf16: a NaN among them has zeros in its lower half, as those have that
 /// arithmetic makes or passes on from bf16, so that rounding leaves it one.
 HWY_INLINE void store_result(Floats value, float* to, Whole whole) { store(value, to, whole); }
@@ -118,42 +119,42 @@ HWY_INLINE float sum_of(int64_t n, const Value& value) {
   return hn::GetLane(hn::SumOfLanes(FloatTag(), sums));
 }
 
+/// Added to x, it rounds x to an integer n = (x + to_exponent) - to_exponent, since the sum has no bits for fractions;
+/// the 127 puts n + 127, the exponent of 2^n, into the sum's lowest bits.
+constexpr float to_exponent = 0x1.8p23f + 127;
+HWY_INLINE Floats power_of_two(Floats sum) {
+  return hn::BitCast(FloatTag(), hn::ShiftLeft<23>(hn::BitCast(BitsTag(), sum)));
+}
+constexpr float log2_e = 1.44269504f;
+
 /// e^x for x <= 0, to two units in the last place; 0 below -87.3, where fp32 has no normal number left; NaN stays NaN.
 /// x = n ln 2 + r with |r| <= ln 2 / 2:  e^x = 2^n e^r,  e^r = 1 + r + r² q(r), q interpolated at the Chebyshev nodes.
 HWY_INLINE Floats exp_of_negative(Floats x) {
-  // Adding 1.5 * 2^23 rounds to an integer; the 127 more puts n + 127, the exponent of 2^n, into the lowest bits.
-  const Floats magic = all(0x1.8p23f + 127);
-  const Floats biased = hn::MulAdd(x, all(1.44269504f), magic);
-  const Floats n = hn::Sub(biased, magic);
-  const Floats power = hn::BitCast(FloatTag(), hn::ShiftLeft<23>(hn::BitCast(BitsTag(), biased)));
+  const Floats sum = hn::MulAdd(x, all(log2_e), all(to_exponent));
+  const Floats n = hn::Sub(sum, all(to_exponent));
   const Floats r =
       hn::NegMulAdd(n, all(1.42860677e-06f), hn::NegMulAdd(n, all(0.693145751953125f), x));  // ln 2 in two parts
   const Floats rr = hn::Mul(r, r);
   const Floats lower = hn::MulAdd(r, all(0.166665763f), all(0.5f));
   const Floats upper = hn::MulAdd(r, all(0.00836323295f), all(0.0416665524f));
   const Floats q = hn::MulAdd(rr, hn::MulAdd(rr, all(0.00139262504f), upper), lower);
-  const Floats value = hn::Mul(hn::Add(hn::MulAdd(rr, q, r), all(1)), power);
+  const Floats value = hn::Mul(hn::Add(hn::MulAdd(rr, q, r), all(1)), power_of_two(sum));
   return hn::IfThenZeroElse(hn::Lt(x, all(-87.3f)), value);
 }
-
-constexpr float log2_e = 1.44269504f;
 
 /// 2^x for x <= 0, to a unit in the last place; 0 below -126, where fp32 has no normal number left; NaN stays NaN.
 /// x = n + r with |r| <= 1/2:  2^x = 2^n 2^r,  2^r = 1 + r q(r), q interpolated at the Chebyshev nodes.
 /// Cheaper than e^x where x is a product anyway, whose factor then takes log2_e in.  e^x = 2^(x·log2_e) loses what
 /// rounding x·log2_e does: a part in ten million for |x| of 1, and |x| times that.
 HWY_INLINE Floats exp2_of_negative(Floats x) {
-  // Adding 1.5 * 2^23 rounds to an integer; the 127 more puts n + 127, the exponent of 2^n, into the lowest bits.
-  const Floats magic = all(0x1.8p23f + 127);
-  const Floats biased = hn::Add(x, magic);
-  const Floats r = hn::Sub(x, hn::Sub(biased, magic));
-  const Floats power = hn::BitCast(FloatTag(), hn::ShiftLeft<23>(hn::BitCast(BitsTag(), biased)));
+  const Floats sum = hn::Add(x, all(to_exponent));
+  const Floats r = hn::Sub(x, hn::Sub(sum, all(to_exponent)));
   Floats q = hn::MulAdd(r, all(0.000154531634f), all(0.00133908633f));
   q = hn::MulAdd(r, q, all(0.009618083f));
   q = hn::MulAdd(r, q, all(0.0555035695f));
   q = hn::MulAdd(r, q, all(0.240226507f));
   q = hn::MulAdd(r, q, all(0.693147182f));
-  const Floats value = hn::Mul(hn::MulAdd(r, q, all(1)), power);
+  const Floats value = hn::Mul(hn::MulAdd(r, q, all(1)), power_of_two(sum));
   return hn::IfThenZeroElse(hn::Lt(x, all(-126)), value);
 }
 

@@ -45,6 +45,12 @@ Values expected_forward(const Operands& in, Size s) {
   return product(s.T, s.I, s.O, element(in.x.values(), s.I), transposed(in.w.values(), s.I));
 }
 
+/// y [rows, bias's columns] with the bias in every row.
+Values with_bias(Values y, const Values& bias) {
+  for (size_t i = 0; i < y.size(); ++i) y[i] += bias[i % bias.size()];
+  return y;
+}
+
 template <typename Claim>
 void for_every_size(const Claim& claim) {
   on_every_device([&](Rig& rig) {
@@ -73,10 +79,7 @@ TEMPLATE_TEST_CASE("linear_forward adds the bias to every row", "[kernels][gemm]
     const Matrix bias = Matrix::random(rig, dtype, 1, s.O, 4);
     Matrix y(rig, dtype, s.T, s.O);
     rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, y, Write::overwrite);
-    Values expected = expected_forward(in, s);
-    const Values b = bias.values();
-    for (size_t i = 0; i < expected.size(); ++i) expected[i] += b[i % b.size()];
-    REQUIRE_THAT(y.values(), near(expected, tolerance(dtype)));
+    REQUIRE_THAT(y.values(), near(with_bias(expected_forward(in, s), bias.values()), tolerance(dtype)));
   });
 }
 
@@ -139,9 +142,8 @@ TEST_CASE("linear_forward takes more weights than are packed at once", "[kernels
   const Matrix bias = Matrix::random(rig, DType::bf16, 1, s.O, 4);
   Matrix y(rig, DType::f32, s.T, s.O, 2);
   rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, y, Write::overwrite);
-  Values expected = expected_forward(in, first_rows), actual = y.values();
-  const Values b = bias.values();
-  for (size_t i = 0; i < expected.size(); ++i) expected[i] += b[i % b.size()];
+  const Values expected = with_bias(expected_forward(in, first_rows), bias.values());
+  Values actual = y.values();
   actual.resize(expected.size());
   REQUIRE_THAT(actual, near(expected, tolerance(DType::f32)));
   REQUIRE(y.intact());
