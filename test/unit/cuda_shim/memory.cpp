@@ -37,8 +37,8 @@ TEST_CASE("copies and zeros have arrived when the call returns", "[cuda_shim]") 
 
 TEST_CASE("a transfer that would wait for the stream, from pageable memory, is seen", "[cuda_shim]") {
   CudaDevice device(0);
-  const auto stream = device.make_stream("test");
   const Buffer there(device, 12, "there"), here(device, 12, "here", Memory::host);
+  const auto stream = device.make_stream("test");  // its end waits for the transfer, which reads until then
   const std::vector<float> pageable(3);
   CHECK_NOTHROW(stream->transfer(here.data(), there.data(), 12));
   CHECK_THROWS_WITH(stream->transfer(pageable.data(), there.data(), 12), Catch::Contains("invalid argument"));
