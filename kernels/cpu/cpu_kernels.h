@@ -3,9 +3,9 @@
 
 #include "kernels/kernels.h"
 
-/// The CPU's kernels: matrix products by oneDNN (gemm.cpp), everything else in Highway, dispatched at run time to what
-/// the processor has.  A kernel of the list is a member here whose body enqueues the work; the vector code of a subject
-/// is in the file of its name.
+/// The CPU's kernels: matrix products by oneDNN or in tiles of our own (gemm.h), everything else in Highway, dispatched
+/// at run time to what the processor has.  A kernel of the list is a member here whose body enqueues the work; the
+/// vector code of a subject is in the file of its name.
 namespace tessera {
 
 class CpuAttention;
@@ -14,6 +14,8 @@ class CpuGemm;
 class CpuKernels final : public Kernels {
  public:
   explicit CpuKernels(Device& device);
+  /// `gemm` multiplies; for tests of one that the processor would not choose.
+  CpuKernels(Device& device, std::unique_ptr<CpuGemm> gemm);
   ~CpuKernels() override;
 
   // gemm.cpp

@@ -10,6 +10,7 @@
 
 #include "base/number.h"
 #include "device/parallel.h"
+#include "kernels/cpu/bf16_tiles.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/pack_factor.h"
@@ -29,12 +30,15 @@ memory::data_type type_of(DType dtype) {
 /// The piece of b that is packed and multiplied at once stays in the caches from the one to the other.
 constexpr int64_t most_packed = 4 << 20;
 
-/// Columns of that piece, 0 where they are too long for it.
-int64_t packed_cols(int64_t K) { return most_packed / packed_bytes(K, packed_block_cols) * packed_block_cols; }
+/// Blocks of b as oneDNN takes them.
+constexpr int64_t onednn_block_cols = 64;
 
 /// Columns of that piece where all rows of a column are too many for it: with more, it would have few rows, and the
 /// sums of its products would be passed over more often.
 constexpr int64_t summed_cols = 1024;
+
+/// Rows of a that are multiplied by the whole piece of b stay in the second-level cache meanwhile.
+constexpr int64_t most_rows_bytes = 384 << 10, most_rows = 192;
 
 /// Without it oneDNN packs b again for each few hundred rows of a, and multiplies odd numbers of rows more slowly.
 bool worth_packing(const Factor& a) {
@@ -135,10 +139,15 @@ void BoundProduct::run(const dnnl::stream& stream, const void* a, const void* b,
                           "a matrix product failed");
 }
 
-CpuGemm::CpuGemm(Device& device) : device_(device), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
+bool CpuGemm::has_tiles() { return dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16; }
+
+CpuGemm::CpuGemm(Device& device, bool with_tiles)
+    : device_(device), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), with_tiles_(with_tiles) {
   dnnl::set_primitive_cache_capacity(0);  // products_ is the one cache, so that what it drops is freed
   fast_bf16_ = product({64, 64, 64, 64, 64, 64, false, false, DType::bf16, DType::f32, false, false, true})->exists();
 }
+
+int64_t CpuGemm::block_cols() const { return with_tiles_ ? tile_cols : onednn_block_cols; }
 
 std::shared_ptr<const Product> CpuGemm::product(const ProductShape& shape) {
   const std::lock_guard lock(products_mutex_);
@@ -179,8 +188,9 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
   const std::lock_guard lock(run_mutex_);
   if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, mode);
   if (!worth_packing(a)) return multiply_plain(a, b, bias, c, mode);
-  const bool summed = packed_cols(b.rows()) == 0;
-  const int64_t at_once = summed ? summed_cols : packed_cols(b.rows());
+  const int64_t packed_cols = most_packed / packed_bytes(b.rows(), block_cols(), block_cols()) * block_cols();
+  const bool summed = packed_cols == 0;
+  const int64_t at_once = summed ? summed_cols : packed_cols;
   for (int64_t first = 0; first < c.cols; first += at_once) {
     const int64_t cols = std::min(at_once, c.cols - first);
     const Factor piece = b.cols_from(first, cols);
@@ -201,7 +211,7 @@ void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, 
   }
   const View sums = in_place ? c : View(sums_.data(), DType::f32, c.rows, c.cols);
   const Write first_mode = in_place ? mode : Write::overwrite;
-  const int64_t at_once = most_packed / packed_bytes(packed_row_granule, c.cols) * packed_row_granule;
+  const int64_t at_once = most_packed / packed_bytes(packed_row_granule, c.cols, block_cols()) * packed_row_granule;
   for (int64_t first = 0; first < b.rows(); first += at_once) {
     const int64_t rows = std::min(at_once, b.rows() - first);
     multiply_packed(a.cols_from(first, rows), b.rows_from(first, rows), first == 0 ? bias : ConstView(), sums,
@@ -215,15 +225,42 @@ void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, 
 }
 
 void CpuGemm::multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
-  ProductShape shape = shape_of(a, b, bias, c, mode);
-  shape.b_packed = true;
-  shape.b_transposed = false;
-  shape.b_stride = 0;
-  const auto compiled = product(shape);
-  if (!compiled->exists()) return multiply_plain(a, b, bias, c, mode);
+  std::shared_ptr<const Product> compiled;
+  if (!with_tiles_) {
+    ProductShape shape = shape_of(a, b, bias, c, mode);
+    shape.b_packed = true;
+    shape.b_transposed = false;
+    shape.b_stride = 0;
+    compiled = product(shape);
+    if (!compiled->exists()) return multiply_plain(a, b, bias, c, mode);
+  }
   if (!packed_.data()) packed_ = Buffer(device_, most_packed, "the packed factor of matrix products");
-  pack_factor(cpu_threads(device_), b.view, b.transposed, packed_.data());
+  pack_factor(cpu_threads(device_), b.view, b.transposed, block_cols(), packed_.data());
+  if (with_tiles_) return multiply_by_tiles(a, bias, c, mode);
   run(compiled, a.view.data, packed_.data(), bias.data, c.data);
+}
+
+void CpuGemm::multiply_by_tiles(const Factor& a, ConstView bias, View c, Write mode) {
+  const int64_t M = c.rows, K = a.cols();
+  const int threads = cpu_threads(device_);
+  const int64_t in_cache = std::clamp(most_rows_bytes / (K * size_of(DType::bf16)), tile_rows, most_rows);
+  const int64_t at_once = std::min(in_cache / tile_rows * tile_rows, round_up(ceil_div(M, threads), tile_rows));
+  const bool as_it_lies = !a.transposed && K % 2 == 0;
+  const int64_t rows_bytes = as_it_lies ? 0 : packed_bytes(K, at_once, tile_rows);
+  if (packed_rows_.bytes() < rows_bytes * threads) {
+    packed_rows_.reset();
+    packed_rows_ = Buffer(device_, rows_bytes * threads, "the packed rows of matrix products");
+  }
+  parallel_for(threads, ceil_div(M, at_once), 1, [&](int64_t begin, int64_t end) {
+    char* packed = packed_rows_.as<char>() + omp_get_thread_num() * rows_bytes;
+    for (int64_t first = begin * at_once; first < std::min(end * at_once, M); first += at_once) {
+      const int64_t count = std::min(at_once, M - first);
+      const Factor rows = a.rows_from(first, count);
+      if (!as_it_lies) pack_factor(1, rows.view, !rows.transposed, tile_rows, packed);
+      const PairedRows pairs = as_it_lies ? paired_rows(rows.view) : paired_rows(packed, K);
+      multiply_tiles(pairs, K, packed_.data(), bias.data, c.rows_from(first, count), mode);
+    }
+  });
 }
 
 void CpuGemm::multiply_plain(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {

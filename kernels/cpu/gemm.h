@@ -73,11 +73,15 @@ class BoundProduct {
   std::vector<dnnl_exec_arg_t> arguments_;
 };
 
-/// Matrix products by oneDNN, at once on the calling thread and the threads it may use.  Compiled products are kept,
-/// the longest unused dropped first: the token counts of batches vary without end.
+/// Matrix products, at once on the calling thread and the threads it may use: by oneDNN, and the larger ones of bf16 by
+/// tiles (bf16_tiles.h).  oneDNN's compiled products are kept, the longest unused dropped first: the token counts of
+/// batches vary without end.
 class CpuGemm {
  public:
-  explicit CpuGemm(Device& device);
+  /// Whether this processor is one for which tiles are made: one with AMX multiplies faster by oneDNN.
+  static bool has_tiles();
+
+  explicit CpuGemm(Device& device, bool with_tiles = has_tiles());
 
   /// c = (or +=) a · b + bias; a, b and bias of one compute type, c of that or fp32; bias may be empty, and is where a
   /// has no columns.
@@ -92,19 +96,24 @@ class CpuGemm {
 
  private:
   // The ways to multiply, all with run_mutex_ held.
-  /// b fits into packed_.
+  /// b fits into packed_, and is packed.
   void multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   /// b has more rows than fit into packed_: the sum of the products of some of them.
   void multiply_summed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  /// The second factor is in packed_.
+  void multiply_by_tiles(const Factor& a, ConstView bias, View c, Write mode);
   /// b as it lies.
   void multiply_plain(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   /// gemm_converted.cpp
   void multiply_converted(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   void run(std::shared_ptr<const Product> product, const void* a, const void* b, const void* bias, void* c);
+  /// Of packed_.
+  int64_t block_cols() const;
 
   Device& device_;
   dnnl::engine engine_;
   dnnl::stream stream_;
+  const bool with_tiles_;
   bool fast_bf16_ = false;
 
   using Use = std::pair<ProductShape, std::shared_ptr<const Product>>;
@@ -114,9 +123,10 @@ class CpuGemm {
 
   std::mutex run_mutex_;  // guards the scratch memory and the stream while a product runs
   Buffer scratch_;
-  Buffer packed_;     // a piece of b
-  Buffer sums_;       // of the products of pieces, fp32
-  Buffer converted_;  // pieces of a, b and c
+  Buffer packed_;       // a piece of b
+  Buffer packed_rows_;  // some rows of a for each thread
+  Buffer sums_;         // of the products of pieces, fp32
+  Buffer converted_;    // pieces of a, b and c
 };
 
 }  // namespace tessera

@@ -1,0 +1,137 @@
+#include "kernels/cpu/bf16_tiles.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/number.h"
+#include "kernels/cpu/pack_factor.h"
+
+// Highway has no name for this instruction in the version that Debian 12 has, so these functions are compiled for the
+// one processor that can run them.
+#define TESSERA_TILE __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+#define TESSERA_TILE_INLINE TESSERA_TILE __attribute__((always_inline)) inline
+
+namespace tessera {
+namespace {
+
+constexpr int vectors = tile_cols / 16;
+constexpr int64_t pair_bytes = 4;
+constexpr int64_t block_pair_bytes = tile_cols * pair_bytes;  // of a pair of rows in a block of b
+
+/// Of a tile's result: where it goes, with how many columns.
+struct TileResult {
+  char* to;
+  int64_t row_stride;  // bytes
+  DType dtype;
+  Write mode;
+  std::array<__mmask16, vectors> columns;
+  const char* bias;  // of the tile's columns, or null
+};
+
+TESSERA_TILE_INLINE __m512 load_bf16(const char* from, __mmask16 columns) {
+  const __m512i bits = _mm512_maskz_cvtepu16_epi32(columns, _mm256_maskz_loadu_epi16(columns, from));
+  return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(columns, bits, 16));
+}
+
+TESSERA_TILE_INLINE __m512 first_sums(const TileResult& result, const char* row, int vector) {
+  const __mmask16 columns = result.columns[static_cast<size_t>(vector)];
+  const __m512 bias = result.bias == nullptr ? _mm512_setzero_ps() : load_bf16(result.bias + vector * 32, columns);
+  if (result.dtype != DType::f32 || result.mode == Write::overwrite) return bias;
+  return _mm512_add_ps(bias, _mm512_maskz_loadu_ps(columns, row + vector * 64));
+}
+
+TESSERA_TILE_INLINE void write_sums(const TileResult& result, char* row, int vector, __m512 sums) {
+  const __mmask16 columns = result.columns[static_cast<size_t>(vector)];
+  if (result.dtype == DType::f32) return _mm512_mask_storeu_ps(row + vector * 64, columns, sums);
+  char* to = row + vector * 32;
+  if (result.mode == Write::accumulate) sums = _mm512_add_ps(sums, load_bf16(to, columns));
+  _mm256_mask_storeu_epi16(to, columns, (__m256i)_mm512_cvtneps_pbh(sums));
+}
+
+/// One tile.  `a` begins with its rows, `b` is its block of the second factor.
+template <int rows>
+TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* b, const TileResult& result) {
+  __m512 sums[rows][vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sums[r][v] = first_sums(result, result.to + r * result.row_stride, v);
+
+  // Three addresses reach eight rows, and leave enough registers for addresses.
+  const auto* data = static_cast<const char*>(a.data);
+  const int64_t stride = a.row_stride, pair_stride = a.pair_stride;
+  const char* thirds[] = {data, data + 3 * stride, data + 6 * stride};
+  constexpr int64_t ahead = 5 * block_pair_bytes;  // as far as the second-level cache is late, where b lies
+#pragma GCC unroll 2
+  for (int64_t p = 0; p < pairs; ++p) {
+    __m512bh block[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      block[v] = (__m512bh)_mm512_loadu_si512(b + v * 64);
+      _mm_prefetch(b + ahead + v * 64, _MM_HINT_T0);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      int32_t pair;
+      std::memcpy(&pair, thirds[r / 3] + r % 3 * stride, sizeof pair);
+      const auto element = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], element, block[v]);
+    }
+    b += block_pair_bytes;
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) thirds[i] += pair_stride;
+  }
+
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) write_sums(result, result.to + r * result.row_stride, v, sums[r][v]);
+}
+
+using MultiplyTile = void (*)(const PairedRows&, int64_t, const char*, const TileResult&);
+constexpr std::array<MultiplyTile, tile_rows> multiply_tile_of_rows = {
+    multiply_tile<1>, multiply_tile<2>, multiply_tile<3>, multiply_tile<4>,
+    multiply_tile<5>, multiply_tile<6>, multiply_tile<7>, multiply_tile<8>};
+
+std::array<__mmask16, vectors> masks(int64_t cols) {
+  std::array<__mmask16, vectors> columns;
+  for (int64_t v = 0; v < vectors; ++v)
+    columns[static_cast<size_t>(v)] = static_cast<__mmask16>((1u << std::clamp<int64_t>(cols - v * 16, 0, 16)) - 1);
+  return columns;
+}
+
+}  // namespace
+
+PairedRows paired_rows(ConstView a) {
+  const int64_t row = a.row_stride * size_of(DType::bf16);
+  return {a.data, tile_rows * row, row, pair_bytes};
+}
+PairedRows paired_rows(const void* packed, int64_t K) {
+  return {packed, packed_bytes(K, tile_rows, tile_rows), pair_bytes, tile_rows * pair_bytes};
+}
+
+void multiply_tiles(const PairedRows& a, int64_t K, const void* packed_b, const void* bias, View c, Write mode) {
+  const int64_t pairs = ceil_div(K, 2), block_bytes = packed_bytes(K, tile_cols, tile_cols);
+  for (int64_t col = 0; col < c.cols; col += tile_cols) {
+    const char* b = static_cast<const char*>(packed_b) + col / tile_cols * block_bytes;
+    TileResult result{.to = nullptr,
+                      .row_stride = c.row_stride * size_of(c.dtype),
+                      .dtype = c.dtype,
+                      .mode = mode,
+                      .columns = masks(c.cols - col),
+                      .bias = bias == nullptr ? nullptr : static_cast<const char*>(bias) + col * 2};
+    PairedRows tile = a;
+    for (int64_t row = 0; row < c.rows; row += tile_rows) {
+      const int64_t rows = std::min(tile_rows, c.rows - row);
+      result.to = static_cast<char*>(c.data) + row * result.row_stride + col * size_of(c.dtype);
+      tile.data = static_cast<const char*>(a.data) + row / tile_rows * a.tile_stride;
+      multiply_tile_of_rows[static_cast<size_t>(rows - 1)](tile, pairs, b, result);
+    }
+  }
+}
+
+}  // namespace tessera
