@@ -77,12 +77,15 @@ void pack_rows(const Blocks& b, int64_t pairs, int64_t cols) {
 
 /// Columns one after another, so that pairs are there already: squares of 4 by 4 pairs are transposed.
 void pack_columns(const Blocks& b, int64_t pairs, int64_t cols) {
+  constexpr int64_t elements_ahead = 64;  // of more columns than the processor follows by itself
   const hn::FixedTag<uint32_t, 4> four;
   const hn::FixedTag<uint64_t, 2> two;
   for (int64_t p = 0; p < pairs; p += 4) {
     for (int64_t n = 0; n < cols; n += 4) {
       const auto column = [&](int64_t i) {
-        return hn::LoadU(four, reinterpret_cast<const uint32_t*>(b.from + (n + i) * b.col_stride + 2 * p));
+        const uint16_t* from = b.from + (n + i) * b.col_stride + 2 * p;
+        hwy::Prefetch(from + elements_ahead);
+        return hn::LoadU(four, reinterpret_cast<const uint32_t*>(from));
       };
       const auto write = [&](int64_t i, auto row) {
         hn::StoreU(hn::BitCast(four, row), four, b.to + (p + i) * b.block_cols + n);
