@@ -17,7 +17,7 @@
 namespace tessera {
 namespace {
 
-constexpr int vectors = tile_cols / 16;
+constexpr int64_t vectors = tile_cols / 16;
 constexpr int64_t pair_bytes = 4;
 constexpr int64_t block_pair_bytes = tile_cols * pair_bytes;  // of a pair of rows in a block of b
 
@@ -36,14 +36,14 @@ TESSERA_TILE_INLINE __m512 load_bf16(const char* from, __mmask16 columns) {
   return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(columns, bits, 16));
 }
 
-TESSERA_TILE_INLINE __m512 first_sums(const TileResult& result, const char* row, int vector) {
+TESSERA_TILE_INLINE __m512 first_sums(const TileResult& result, const char* row, int64_t vector) {
   const __mmask16 columns = result.columns[static_cast<size_t>(vector)];
   const __m512 bias = result.bias == nullptr ? _mm512_setzero_ps() : load_bf16(result.bias + vector * 32, columns);
   if (result.dtype != DType::f32 || result.mode == Write::overwrite) return bias;
   return _mm512_add_ps(bias, _mm512_maskz_loadu_ps(columns, row + vector * 64));
 }
 
-TESSERA_TILE_INLINE void write_sums(const TileResult& result, char* row, int vector, __m512 sums) {
+TESSERA_TILE_INLINE void write_sums(const TileResult& result, char* row, int64_t vector, __m512 sums) {
   const __mmask16 columns = result.columns[static_cast<size_t>(vector)];
   if (result.dtype == DType::f32) return _mm512_mask_storeu_ps(row + vector * 64, columns, sums);
   char* to = row + vector * 32;
@@ -56,9 +56,9 @@ template <int rows>
 TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* b, const TileResult& result) {
   __m512 sums[rows][vectors];
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r)
+  for (int64_t r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sums[r][v] = first_sums(result, result.to + r * result.row_stride, v);
+    for (int64_t v = 0; v < vectors; ++v) sums[r][v] = first_sums(result, result.to + r * result.row_stride, v);
 
   // Three addresses reach eight rows, and leave enough registers for addresses.
   const auto* data = static_cast<const char*>(a.data);
@@ -69,17 +69,17 @@ TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* 
   for (int64_t p = 0; p < pairs; ++p) {
     __m512bh block[vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) {
+    for (int64_t v = 0; v < vectors; ++v) {
       block[v] = (__m512bh)_mm512_loadu_si512(b + v * 64);
       _mm_prefetch(b + ahead + v * 64, _MM_HINT_T0);
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
+    for (int64_t r = 0; r < rows; ++r) {
       int32_t pair;
       std::memcpy(&pair, thirds[r / 3] + r % 3 * stride, sizeof pair);
       const auto element = (__m512bh)_mm512_set1_epi32(pair);
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], element, block[v]);
+      for (int64_t v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], element, block[v]);
     }
     b += block_pair_bytes;
 #pragma GCC unroll 3
@@ -87,9 +87,9 @@ TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* 
   }
 
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r)
+  for (int64_t r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) write_sums(result, result.to + r * result.row_stride, v, sums[r][v]);
+    for (int64_t v = 0; v < vectors; ++v) write_sums(result, result.to + r * result.row_stride, v, sums[r][v]);
 }
 
 using MultiplyTile = void (*)(const PairedRows&, int64_t, const char*, const TileResult&);
