@@ -78,7 +78,7 @@ class BoundProduct {
 /// batches vary without end.
 class CpuGemm {
  public:
-  /// Whether this processor is one for which tiles are made: one with AMX multiplies faster by oneDNN.
+  /// Whether this processor is one for which tiles are made; one with AMX is left to oneDNN.
   static bool has_tiles();
 
   explicit CpuGemm(Device& device, bool with_tiles = has_tiles());

@@ -10,7 +10,8 @@ std::vector<Rig> every_rig() {
   if (CpuGemm::has_tiles()) {  // otherwise the products of those above are oneDNN's already
     Rig rig = cpu_rig(2);
     rig.name += ", products by oneDNN";
-    rig.kernels = std::make_shared<CpuKernels>(*rig.device, std::make_unique<CpuGemm>(*rig.device, false));
+    rig.kernels =
+        std::make_shared<CpuKernels>(*rig.device, std::make_unique<CpuGemm>(*rig.device, /*with_tiles=*/false));
     rigs.push_back(rig);
   }
   return rigs;
