@@ -10,15 +10,17 @@ namespace tessera {
 namespace {
 
 /// Some 200 rows make a product efficient; a smaller block wastes less on what is masked at the diagonal.
-int64_t rows_of_a_block(int64_t heads) { return heads == 1 ? 128 : heads <= 4 ? 64 : heads <= 8 ? 32 : 16; }
+int64_t queries_of_a_block(int64_t heads) { return heads == 1 ? 128 : heads <= 4 ? 64 : heads <= 8 ? 32 : 16; }
 
 /// oneDNN has bf16 products of any size only for widths of whole vectors; other widths are multiplied in fp32.
 DType type_of_products(const CpuGemm& gemm, const Kernels::AttentionShape& shape, DType dtype) {
   return dtype == DType::bf16 && gemm.fast_bf16() && shape.D % 16 == 0 ? DType::bf16 : DType::f32;
 }
 
-void set_zero(const View& view) {
-  if (view.rows > 0) std::memset(view.data, 0, static_cast<size_t>(view.bytes()));
+/// Of a contiguous matrix, the rows from `first` on.
+void fill_zero_from(const View& matrix, int64_t first) {
+  const View rest = matrix.rows_from(first, matrix.rows - first);
+  if (rest.rows > 0) std::memset(rest.data, 0, static_cast<size_t>(rest.bytes()));
 }
 
 }  // namespace
@@ -39,56 +41,29 @@ CpuAttention::CpuAttention(Device& device, CpuGemm& gemm)
 
 CpuAttention::Work::Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype)
     : shape_(shape),
-      type_(type_of_products(attention.gemm_, shape, dtype)),
       heads_(div_exact(shape.H, shape.G)),
-      query_rows_(rows_of_a_block(heads_)),
+      products_(attention.device_, attention.gemm_, type_of_products(attention.gemm_, shape, dtype), memory.products),
+      // Few sizes of blocks, so few products to compile, and matrices that stay in the second-level cache.
+      blocking_{.queries = queries_of_a_block(heads_),
+                .row_granule = heads_ * std::min<int64_t>(queries_of_a_block(heads_), 32),
+                .chunk_keys = 256,
+                .key_granule = 64},
       device_(attention.device_),
-      memory_(memory),
-      gemm_(attention.gemm_),
-      stream_(attention.gemm_.engine()) {}
+      memory_(memory) {}
 
-void CpuAttention::Work::multiply(const Dense& a, const Dense& b, float* c, Write mode) {
-  const int64_t N = b.transposed ? b.rows : b.cols;
-  const ProductShape shape{.M = a.transposed ? a.cols : a.rows,
-                           .N = N,
-                           .K = a.transposed ? a.rows : a.cols,
-                           .a_stride = a.cols,
-                           .b_stride = b.cols,
-                           .c_stride = N,
-                           .a_transposed = a.transposed,
-                           .b_transposed = b.transposed,
-                           .factors = type_,
-                           .result = DType::f32,
-                           .with_bias = false,
-                           .accumulate = mode == Write::accumulate,
-                           .one_thread = true};
-  auto found = std::find_if(products_.begin(), products_.end(), [&](const auto& p) { return p.first == shape; });
-  if (found == products_.end()) {
-    auto product = gemm_.product(shape);
-    if (!product->exists()) throw std::logic_error("oneDNN refuses a product of attention");
-    if (memory_.products.bytes() < product->scratch_bytes()) {
-      memory_.products.reset();
-      memory_.products = Buffer(device_, product->scratch_bytes(), "the scratch memory of attention's products");
-    }
-    products_.emplace_back(shape, BoundProduct(gemm_.engine(), std::move(product)));
-    found = products_.end() - 1;
-  }
-  found->second.run(stream_, a.data, b.data, nullptr, c, memory_.products.data());
-}
-
-void CpuAttention::Work::pack_keys(const AttentionTask& task, const ConstView& from, void* to) const {
-  const View packed(to, type_, padded_length(task.length), shape_.D);
+ConstView CpuAttention::Work::pack_keys(const AttentionTask& task, const ConstView& from, void* to) const {
+  const View packed(to, products_.type(), padded_length(task.length), shape_.D);
   convert(head_of(from, task.begin, task.length, task.key_head), packed.rows_from(0, task.length));
-  set_zero(packed.rows_from(task.length, packed.rows - task.length));
+  fill_zero_from(packed, task.length);
+  return packed;
 }
 
-void CpuAttention::Work::pack_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from,
-                                      void* to) const {
-  const View packed(to, type_, block.heads * block.padded_rows, shape_.D);
-  for_heads(task, block, [&](int64_t row, int64_t token, int64_t head) {
-    convert(head_of(from, token, block.rows, head), packed.rows_from(row, block.rows));
-    set_zero(packed.rows_from(row + block.rows, block.padded_rows - block.rows));
-  });
+ConstView CpuAttention::Work::pack_queries(const AttentionTask& task, const AttentionBlock& block,
+                                           const ConstView& from, void* to) const {
+  const View packed(to, products_.type(), block.rows, block.D);
+  convert(queries_of(task, block, from), View(to, packed.dtype, block.queries, block.heads * block.D));
+  fill_zero_from(packed, block.queries * block.heads);
+  return packed;
 }
 
 void CpuKernels::attention_forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,

@@ -3,8 +3,8 @@
 
 #include "kernels/cpu/gemm.h"
 
-/// Varlen causal attention on the CPU.  A document's queries are cut into blocks, with the query heads that share a
-/// key/value head stacked on each other, and its keys into chunks; oneDNN multiplies blocks with chunks (in bf16 where
+/// Varlen causal attention on the CPU.  A document's queries are cut into blocks, each query with the heads that share
+/// its key/value head, and its keys into chunks; attention_products.cpp multiplies blocks with chunks (in bf16 where
 /// the processor has it: AMX, AVX-512), and attention_softmax.cpp does what lies between two products.
 namespace tessera {
 

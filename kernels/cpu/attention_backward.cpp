@@ -14,13 +14,17 @@ class CpuAttention::BackwardWork : private Work {
   BackwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
                const AttentionBackward& tensors, int64_t longest)
       : Work(attention, memory, shape, tensors.q.dtype), tensors_(tensors) {
+    // Many queries, whose factors are prepared once, and few keys, with fewer rows beside the diagonal.
+    if (products_.with_tiles())
+      blocking_ = {
+          .queries = blocking_.queries, .row_granule = tile_cols, .chunk_keys = tile_cols, .key_granule = tile_cols};
     lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
 
   /// The gradients of the part's queries; those of the keys stay here.
   void run(const AttentionTask& task, int part, int parts) {
-    pack_keys(task, tensors_.k, k_);
-    pack_keys(task, tensors_.v, v_);
+    k_ = products_.prepare({pack_keys(task, tensors_.k, k_dense_)}, k_prepared_);
+    v_ = pack_keys(task, tensors_.v, v_dense_);
     std::memset(dk_, 0, static_cast<size_t>(padded_length(task.length) * shape_.D * 4));
     std::memset(dv_, 0, static_cast<size_t>(padded_length(task.length) * shape_.D * 4));
     for_queries(task, part, parts, [&](const AttentionBlock& block) { run_block(task, block); });
@@ -44,13 +48,19 @@ class CpuAttention::BackwardWork : private Work {
   }
 
   void cut(Pieces& pieces, int64_t longest) {
-    const int64_t element = size_of(type_), rows = most_rows(), keys = most_keys(longest), D = shape_.D;
-    pieces.take(k_, padded_length(longest) * D * element);
-    pieces.take(v_, padded_length(longest) * D * element);
-    pieces.take(dk_, padded_length(longest) * D * 4);
-    pieces.take(dv_, padded_length(longest) * D * 4);
-    pieces.take(q_, rows * D * element);
-    pieces.take(dout_, rows * D * element);
+    const int64_t element = size_of(products_.type()), rows = most_rows(), keys = most_keys(longest), D = shape_.D;
+    const int64_t length = padded_length(longest);
+    pieces.take(k_dense_, length * D * element);
+    pieces.take(v_dense_, length * D * element);
+    pieces.take(k_prepared_, products_.prepared_bytes(length, D));
+    pieces.take(dk_, length * D * 4);
+    pieces.take(dv_, length * D * 4);
+    pieces.take(q_dense_, rows * D * element);
+    pieces.take(dout_dense_, rows * D * element);
+    pieces.take(q_prepared_, products_.prepared_bytes(rows, D));
+    pieces.take(dout_prepared_, products_.prepared_bytes(rows, D));
+    pieces.take(q_transposed_prepared_, products_.prepared_bytes(D, rows));
+    pieces.take(dout_transposed_prepared_, products_.prepared_bytes(D, rows));
     pieces.take(dq_, rows * D * 4);
     pieces.take(scores_, rows * keys * 4);
     pieces.take(d_probabilities_, rows * keys * 4);
@@ -61,31 +71,57 @@ class CpuAttention::BackwardWork : private Work {
   }
 
   void run_block(const AttentionTask& task, const AttentionBlock& queries) {
-    pack_queries(task, queries, tensors_.q, q_);
-    pack_queries(task, queries, tensors_.dout, dout_);
+    prepare_queries(task, queries);
     gather_statistics(task, queries);
+    const View dq(dq_, DType::f32, queries.rows, queries.D);
     Write mode = Write::overwrite;
     for_chunks(queries, [&](const AttentionBlock& block) {
-      const Dense k = keys_of(block, k_), v = keys_of(block, v_);
-      const Dense q = queries_of(block, q_, block.D), dout = queries_of(block, dout_, block.D);
-      multiply(k, transpose(q), scores_, Write::overwrite);
-      multiply(v, transpose(dout), d_probabilities_, Write::overwrite);
-      softmax_backward(block, scores_, d_probabilities_, log_sum_exp_, delta_, probabilities_, d_scores_);
-      const Dense probabilities{probabilities_, block.keys, q.rows}, d_scores{d_scores_, block.keys, q.rows};
-      multiply(probabilities, dout, dv_ + block.first_key * block.D, Write::accumulate);
-      multiply(d_scores, q, dk_ + block.first_key * block.D, Write::accumulate);
-      multiply(transpose(d_scores), k, dq_, mode);
+      add_key_gradients(block);
+      const ConstView d_scores(d_scores_, block.type, block.keys, block.rows);
+      products_.multiply(transpose(d_scores), k_.rows_from(block.first_key, block.keys), dq, mode);
       mode = Write::accumulate;
     });
-    for_heads(task, queries, [&](int64_t row, int64_t token, int64_t head) {
-      convert(summed(dq_, row, row + queries.rows), head_of(tensors_.dq, token, queries.rows, head));
-    });
+    convert(View(dq_, dq.dtype, queries.queries, queries.heads * queries.D), queries_of(task, queries, tensors_.dq));
+  }
+
+  void prepare_queries(const AttentionTask& task, const AttentionBlock& block) {
+    const ConstView q = pack_queries(task, block, tensors_.q, q_dense_);
+    const ConstView dout = pack_queries(task, block, tensors_.dout, dout_dense_);
+    q_ = products_.prepare({q}, q_prepared_);
+    dout_ = products_.prepare({dout}, dout_prepared_);
+    q_transposed_ = products_.prepare(transpose(q), q_transposed_prepared_);
+    dout_transposed_ = products_.prepare(transpose(dout), dout_transposed_prepared_);
+  }
+
+  /// The block's part in them; leaves its d_scores.
+  void add_key_gradients(const AttentionBlock& block) {
+    const int64_t blind = blind_rows(block), count = block.rows - blind;
+    const auto seeing = [&](auto* matrix, DType type) {
+      return View(matrix, type, block.keys, block.rows).cols_from(blind, count);
+    };
+    const int64_t first = block.first_key, end = first + block.keys;
+    const Factor k = k_.matrix.rows_from(first, block.keys), v{v_.rows_from(first, block.keys)};
+    products_.multiply(k, q_transposed_.cols_from(blind, count), seeing(scores_, DType::f32), Write::overwrite);
+    products_.multiply(v, dout_transposed_.cols_from(blind, count), seeing(d_probabilities_, DType::f32),
+                       Write::overwrite);
+    softmax_backward(block, scores_, d_probabilities_, log_sum_exp_, delta_, probabilities_, d_scores_);
+    products_.multiply({seeing(probabilities_, block.type)}, dout_.rows_from(blind, count), summed(dv_, first, end),
+                       Write::accumulate);
+    products_.multiply({seeing(d_scores_, block.type)}, q_.rows_from(blind, count), summed(dk_, first, end),
+                       Write::accumulate);
+  }
+
+  /// Of the block's rows, in whole tiles, the first, which come before all of its keys.
+  int64_t blind_rows(const AttentionBlock& block) const {
+    if (!products_.with_tiles()) return 0;
+    const int64_t rows = (block.first_key - block.first_query) * block.heads;
+    return std::clamp<int64_t>(rows / tile_cols * tile_cols, 0, block.rows);
   }
 
   /// log_sum_exp and delta = Σ dout·out of the block's queries; anything finite where there is no query.
   void gather_statistics(const AttentionTask& task, const AttentionBlock& block) {
-    std::fill_n(log_sum_exp_, block.heads * block.padded_rows, 0.0f);
-    std::fill_n(delta_, block.heads * block.padded_rows, 0.0f);
+    std::fill_n(log_sum_exp_, block.rows, 0.0f);
+    std::fill_n(delta_, block.rows, 0.0f);
     for_rows(task, block, [&](int64_t row, int64_t token, int64_t head) {
       log_sum_exp_[row] = tensors_.log_sum_exp[token * shape_.H + head];
       delta_[row] = dot_row(head_of(tensors_.dout, token, 1, head).data, head_of(tensors_.out, token, 1, head).data,
@@ -94,7 +130,12 @@ class CpuAttention::BackwardWork : private Work {
   }
 
   const AttentionBackward tensors_;
-  void *k_, *v_, *q_, *dout_, *probabilities_, *d_scores_;
+  AttentionProducts::Second k_;  // of the task
+  ConstView v_;
+  AttentionProducts::Second q_, q_transposed_, dout_, dout_transposed_;  // of the block
+  void *k_dense_, *v_dense_, *q_dense_, *dout_dense_;
+  void *k_prepared_, *q_prepared_, *q_transposed_prepared_, *dout_prepared_, *dout_transposed_prepared_;
+  void *probabilities_, *d_scores_;
   float *dk_, *dv_, *dq_, *scores_, *d_probabilities_, *log_sum_exp_, *delta_;
 };
 

@@ -11,20 +11,29 @@ class CpuAttention::ForwardWork : private Work {
   ForwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
               const AttentionForward& tensors, int64_t longest)
       : Work(attention, memory, shape, tensors.q.dtype), tensors_(tensors) {
+    // Scores and probabilities of three tiles' rows stay in the first-level cache.
+    if (products_.with_tiles())
+      blocking_ = {.queries = std::max<int64_t>(3 * tile_rows / heads_, 1),
+                   .row_granule = 1,
+                   .chunk_keys = 256,
+                   .key_granule = tile_cols};
     lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
 
   void run(const AttentionTask& task, int part, int parts) {
-    pack_keys(task, tensors_.k, k_);
-    pack_keys(task, tensors_.v, v_);
+    k_ = products_.prepare(transpose(pack_keys(task, tensors_.k, k_dense_)), k_prepared_);
+    v_ = products_.prepare({pack_keys(task, tensors_.v, v_dense_)}, v_prepared_);
     for_queries(task, part, parts, [&](const AttentionBlock& block) { run_block(task, block); });
   }
 
  private:
   void cut(Pieces& pieces, int64_t longest) {
-    const int64_t element = size_of(type_), rows = most_rows(), keys = most_keys(longest), D = shape_.D;
-    pieces.take(k_, padded_length(longest) * D * element);
-    pieces.take(v_, padded_length(longest) * D * element);
+    const int64_t element = size_of(products_.type()), rows = most_rows(), keys = most_keys(longest), D = shape_.D;
+    const int64_t length = padded_length(longest);
+    pieces.take(k_dense_, length * D * element);
+    pieces.take(v_dense_, length * D * element);
+    pieces.take(k_prepared_, products_.prepared_bytes(D, length));
+    pieces.take(v_prepared_, products_.prepared_bytes(length, D));
     pieces.take(q_, rows * D * element);
     pieces.take(scores_, rows * keys * 4);
     pieces.take(probabilities_, rows * keys * element);
@@ -34,14 +43,17 @@ class CpuAttention::ForwardWork : private Work {
   }
 
   void run_block(const AttentionTask& task, const AttentionBlock& queries) {
-    pack_queries(task, queries, tensors_.q, q_);
-    std::fill_n(row_max_, queries.heads * queries.padded_rows, -std::numeric_limits<float>::infinity());
-    std::fill_n(row_sum_, queries.heads * queries.padded_rows, 0.0f);
+    const ConstView q = pack_queries(task, queries, tensors_.q, q_);
+    const View output(output_, DType::f32, queries.rows, queries.D);
+    std::fill_n(row_max_, queries.rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(row_sum_, queries.rows, 0.0f);
     Write mode = Write::overwrite;
     for_chunks(queries, [&](const AttentionBlock& block) {
-      multiply(queries_of(block, q_, block.D), transpose(keys_of(block, k_)), scores_, Write::overwrite);
+      const View scores(scores_, DType::f32, block.rows, block.keys);
+      const View probabilities(probabilities_, block.type, block.rows, block.keys);
+      products_.multiply({q}, k_.cols_from(block.first_key, block.keys), scores, Write::overwrite);
       online_softmax(block, scores_, probabilities_, row_max_, row_sum_, mode == Write::overwrite ? nullptr : output_);
-      multiply(queries_of(block, probabilities_, block.keys), keys_of(block, v_), output_, mode);
+      products_.multiply({probabilities}, v_.rows_from(block.first_key, block.keys), output, mode);
       mode = Write::accumulate;
     });
     for_rows(task, queries, [&](int64_t row, int64_t token, int64_t head) {
@@ -52,7 +64,8 @@ class CpuAttention::ForwardWork : private Work {
   }
 
   const AttentionForward tensors_;
-  void *k_, *v_, *q_, *probabilities_;
+  AttentionProducts::Second k_, v_;  // of the task, the keys transposed
+  void *k_dense_, *v_dense_, *k_prepared_, *v_prepared_, *q_, *probabilities_;
   float *scores_, *output_, *row_max_, *row_sum_;
 };
 

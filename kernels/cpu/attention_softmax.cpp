@@ -73,25 +73,22 @@ void online_softmax_block(const AttentionBlock& b, float* scores, void* probabil
                           float* output) {
   with_compute_type(b.type, [&](auto type) {
     using T = decltype(type);
-    for (int64_t head = 0; head < b.heads; ++head) {
-      for (int64_t i = 0; i < b.padded_rows; ++i) {
-        const int64_t row = head * b.padded_rows + i, position = b.first_query + i - b.first_key;
-        const int64_t first = b.window > 0 ? position - b.window + 1 : 0;
-        const Seen seen(first, i < b.rows ? position + 1 : first, b.keys);
-        online_softmax_row(seen, b.keys, b.D, b.scale, scores + row * b.keys,
-                           static_cast<T*>(probabilities) + row * b.keys, row_max[row], row_sum[row],
-                           output == nullptr ? nullptr : output + row * b.D);
-      }
+    for (int64_t row = 0; row < b.rows; ++row) {
+      const int64_t position = b.first_query + row / b.heads - b.first_key;
+      const Seen seen(b.window > 0 ? position - b.window + 1 : 0, position + 1, b.keys);
+      online_softmax_row(seen, b.keys, b.D, b.scale, scores + row * b.keys,
+                         static_cast<T*>(probabilities) + row * b.keys, row_max[row], row_sum[row],
+                         output == nullptr ? nullptr : output + row * b.D);
     }
   });
 }
 
-/// One key, and the queries of one head, of softmax_backward.
+/// One key of softmax_backward.
 template <typename T>
-void softmax_backward_row(const Seen& seen, int64_t queries, float scale, float* scores, const float* d_probabilities,
+void softmax_backward_row(const Seen& seen, int64_t rows, float scale, float* scores, const float* d_probabilities,
                           const float* log_sum_exp, const float* delta, T* probabilities, T* d_scores) {
-  fill_zero_outside(seen, probabilities, queries);
-  fill_zero_outside(seen, d_scores, queries);
+  fill_zero_outside(seen, probabilities, rows);
+  fill_zero_outside(seen, d_scores, rows);
   if (seen.begin == seen.end) return;
   seen.hide_the_rest(scores);
   const FloatTag df;
@@ -107,18 +104,15 @@ void softmax_backward_row(const Seen& seen, int64_t queries, float scale, float*
 
 void softmax_backward_block(const AttentionBlock& b, float* scores, const float* d_probabilities,
                             const float* log_sum_exp, const float* delta, void* probabilities, void* d_scores) {
-  const int64_t queries = b.heads * b.padded_rows;
   with_compute_type(b.type, [&](auto type) {
     using T = decltype(type);
     for (int64_t key = 0; key < b.keys; ++key) {
       const int64_t first = b.first_key + key - b.first_query;  // the query at the key's own position
-      const int64_t last = b.window > 0 ? std::min(first + b.window, b.rows) : b.rows;
-      const Seen seen(first, last, b.padded_rows);
-      for (int64_t head = 0; head < b.heads; ++head) {
-        const int64_t column = head * b.padded_rows, at = key * queries + column;
-        softmax_backward_row(seen, b.padded_rows, b.scale, scores + at, d_probabilities + at, log_sum_exp + column,
-                             delta + column, static_cast<T*>(probabilities) + at, static_cast<T*>(d_scores) + at);
-      }
+      const int64_t last = b.window > 0 ? std::min(first + b.window, b.queries) : b.queries;
+      const Seen seen(first * b.heads, last * b.heads, b.rows);
+      const int64_t at = key * b.rows;
+      softmax_backward_row(seen, b.rows, b.scale, scores + at, d_probabilities + at, log_sum_exp, delta,
+                           static_cast<T*>(probabilities) + at, static_cast<T*>(d_scores) + at);
     }
   });
 }

@@ -5,29 +5,29 @@
 
 /// The element-wise parts of attention between two matrix products, vectorised.  All at once, on the calling thread.
 ///
-/// A block is `heads` query heads that share a key/value head, times `rows` queries at positions first_query … of one
-/// document, times `keys` keys at positions first_key ….  Matrices of queries have heads · padded_rows rows, [head,
-/// query]; what belongs to no query (rows … padded_rows) counts for nothing.
+/// A block is `queries` queries at positions first_query … of one document, of `heads` heads that share a key/value
+/// head, times `keys` keys at positions first_key ….  Its matrices have a row (transposed: a column) for each query and
+/// head, [query, head]; what `rows` has beyond them counts for nothing.
 namespace tessera {
 
 struct AttentionBlock {
   DType type;  // of the factors of the products: probabilities and their gradients are written in it
-  int64_t heads, rows, padded_rows, D, keys;
+  int64_t heads, queries, rows, D, keys;
   int64_t first_query, first_key;
   int64_t window;  // 0: none
   float scale;
 };
 
-/// One step of the online softmax over the keys of a block, for scores [queries, keys]:
-/// probabilities = exp(scale·scores - max), 0 where a query does not see a key; row_max and row_sum, per query, go on
-/// from the blocks before, and the sums of `output` [queries, D] are scaled to the new maximum.
+/// One step of the online softmax over the keys of a block, for scores [rows, keys]:
+/// probabilities = exp(scale·scores - max), 0 where a query does not see a key; row_max and row_sum, per row, go on
+/// from the blocks before, and the sums of `output` [rows, D] are scaled to the new maximum.
 /// scores is overwritten.  Milakov & Gimelshein 2018; Dao et al. 2022, algorithm 1, lines 10-12.
 void online_softmax(const AttentionBlock& block, float* scores, void* probabilities, float* row_max, float* row_sum,
                     float* output);
 
-/// For scores and d_probabilities [keys, queries], both transposed, with log_sum_exp and delta per query:
+/// For scores and d_probabilities [keys, rows], both transposed, with log_sum_exp and delta per row:
 /// probabilities = exp(scale·scores - log_sum_exp), d_scores = probabilities · (d_probabilities - delta) · scale,
-/// both [keys, queries], 0 where a query does not see a key.  Dao 2023, algorithm 2, lines 11 and 14.
+/// both [keys, rows], 0 where a query does not see a key.  Dao 2023, algorithm 2, lines 11 and 14.
 void softmax_backward(const AttentionBlock& block, float* scores, const float* d_probabilities,
                       const float* log_sum_exp, const float* delta, void* probabilities, void* d_scores);
 

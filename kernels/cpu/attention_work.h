@@ -6,6 +6,7 @@
 #include "base/number.h"
 #include "device/parallel.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/attention_products.h"
 #include "kernels/cpu/attention_softmax.h"
 
 namespace tessera {
@@ -43,6 +44,14 @@ class Pieces {
   int64_t taken_ = 0;
 };
 
+/// How a pass cuts documents.
+struct AttentionBlocking {
+  int64_t queries;      // of a block, at most
+  int64_t row_granule;  // a block's rows are filled up to a multiple of it
+  int64_t chunk_keys;   // of a block, at most
+  int64_t key_granule;  // its keys are filled up to a multiple of it
+};
+
 /// One thread's part in one call.
 class CpuAttention::Work {
  protected:
@@ -52,16 +61,6 @@ class CpuAttention::Work {
   template <typename F>
   void lay_out(const F& cut);
 
-  /// A dense matrix of type_, or its transpose.
-  struct Dense {
-    const void* data;
-    int64_t rows, cols;
-    bool transposed = false;
-  };
-  static Dense transpose(const Dense& matrix) { return {matrix.data, matrix.rows, matrix.cols, true}; }
-  /// c = (or +=) a · b; c dense, fp32.
-  void multiply(const Dense& a, const Dense& b, float* c, Write mode);
-
   /// f(block) for the part's blocks of the task's queries, without keys yet.  Blocks are dealt to the parts in turn:
   /// later ones see more keys.
   template <typename F>
@@ -69,50 +68,38 @@ class CpuAttention::Work {
   /// f(block) with each chunk of keys that the queries of the block see, in order.
   template <typename F>
   void for_chunks(AttentionBlock block, const F& f) const;
-  /// f(row, token, head) for the heads of the block: the first row in the block's matrices, the first token of the
-  /// batch, the head of H.
-  template <typename F>
-  void for_heads(const AttentionTask& task, const AttentionBlock& block, const F& f) const;
-  /// The same for every query.
+  /// f(row, token, head) for every row of the block's matrices with a query: the token of the batch, the head of H.
   template <typename F>
   void for_rows(const AttentionTask& task, const AttentionBlock& block, const F& f) const;
 
   /// The task's columns of k or v as a dense matrix [padded length, D], zero beyond the document.
-  void pack_keys(const AttentionTask& task, const ConstView& from, void* to) const;
-  /// The block's rows of a tensor [T, H·D] as a dense matrix [heads · padded_rows, D], zero where there is no query.
-  void pack_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from, void* to) const;
-
+  ConstView pack_keys(const AttentionTask& task, const ConstView& from, void* to) const;
+  /// The block's part of a tensor [T, H·D] as a dense matrix [rows, D], zero where there is no query.
+  ConstView pack_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from, void* to) const;
+  /// The block's part of a tensor [T, H·D], [queries, heads·D].
+  template <typename V>
+  V queries_of(const AttentionTask& task, const AttentionBlock& block, const V& tensor) const {
+    const int64_t width = block.heads * block.D;
+    return tensor.rows_from(task.begin + block.first_query, block.queries).cols_from(task.key_head * width, width);
+  }
   template <typename V>
   V head_of(const V& tensor, int64_t token, int64_t count, int64_t head) const {
     return tensor.rows_from(token, count).cols_from(head * shape_.D, shape_.D);
   }
-  /// The block's keys in what pack_keys made.
-  Dense keys_of(const AttentionBlock& block, const void* packed) const {
-    return {static_cast<const char*>(packed) + block.first_key * shape_.D * size_of(type_), block.keys, shape_.D};
-  }
-  Dense queries_of(const AttentionBlock& block, const void* packed, int64_t cols) const {
-    return {packed, block.heads * block.padded_rows, cols};
-  }
 
-  static int64_t padded_length(int64_t length) { return round_up(length, key_granule); }
-  /// Elements of the largest matrices: queries · D, queries · keys, and keys · D for a whole document.
-  int64_t most_rows() const { return heads_ * query_rows_; }
-  int64_t most_keys(int64_t longest) const { return std::min(chunk_keys, padded_length(longest)); }
-
-  static constexpr int64_t key_granule = 64;  // few lengths of chunks, so few products to compile
-  static constexpr int64_t chunk_keys = 256;  // the matrices of a block stay in the second-level cache
+  int64_t padded_length(int64_t length) const { return round_up(length, blocking_.key_granule); }
+  /// Rows, and keys, of the largest matrices of a block.
+  int64_t most_rows() const { return round_up(heads_ * blocking_.queries, blocking_.row_granule); }
+  int64_t most_keys(int64_t longest) const { return std::min(blocking_.chunk_keys, padded_length(longest)); }
 
   const Kernels::AttentionShape shape_;
-  const DType type_;          // of the products' factors
-  const int64_t heads_;       // query heads of a key/value head
-  const int64_t query_rows_;  // of a block, at most
+  const int64_t heads_;  // query heads of a key/value head
+  AttentionProducts products_;
+  AttentionBlocking blocking_;  // oneDNN's; a pass takes another one for tiles
 
  private:
   Device& device_;
   Memory& memory_;
-  CpuGemm& gemm_;
-  dnnl::stream stream_;
-  std::vector<std::pair<ProductShape, BoundProduct>> products_;  // those of this call so far: some dozen
 };
 
 template <typename F>
@@ -129,12 +116,12 @@ void CpuAttention::Work::lay_out(const F& cut) {
 
 template <typename F>
 void CpuAttention::Work::for_queries(const AttentionTask& task, int part, int parts, const F& f) const {
-  for (int64_t first = part * query_rows_; first < task.length; first += parts * query_rows_) {
-    const int64_t rows = std::min(query_rows_, task.length - first);
-    f(AttentionBlock{.type = type_,
+  for (int64_t first = part * blocking_.queries; first < task.length; first += parts * blocking_.queries) {
+    const int64_t queries = std::min(blocking_.queries, task.length - first);
+    f(AttentionBlock{.type = products_.type(),
                      .heads = heads_,
-                     .rows = rows,
-                     .padded_rows = round_up(rows, std::min<int64_t>(query_rows_, 32)),
+                     .queries = queries,
+                     .rows = round_up(heads_ * queries, blocking_.row_granule),
                      .D = shape_.D,
                      .keys = 0,
                      .first_query = first,
@@ -146,26 +133,21 @@ void CpuAttention::Work::for_queries(const AttentionTask& task, int part, int pa
 
 template <typename F>
 void CpuAttention::Work::for_chunks(AttentionBlock block, const F& f) const {
-  const int64_t end = block.first_query + block.rows;  // causal: one beyond the last key that anybody here sees
+  const int64_t end = block.first_query + block.queries;  // causal: one beyond the last key that anybody here sees
   const int64_t oldest = block.window > 0 ? std::max<int64_t>(block.first_query - block.window + 1, 0) : 0;
-  for (int64_t first = oldest / key_granule * key_granule; first < end; first += chunk_keys) {
+  for (int64_t first = oldest / blocking_.key_granule * blocking_.key_granule; first < end;
+       first += blocking_.chunk_keys) {
     block.first_key = first;
-    block.keys = round_up(std::min(chunk_keys, end - first), key_granule);
+    block.keys = round_up(std::min(blocking_.chunk_keys, end - first), blocking_.key_granule);
     f(block);
   }
 }
 
 template <typename F>
-void CpuAttention::Work::for_heads(const AttentionTask& task, const AttentionBlock& block, const F& f) const {
-  for (int64_t head = 0; head < block.heads; ++head)
-    f(head * block.padded_rows, task.begin + block.first_query, task.key_head * block.heads + head);
-}
-
-template <typename F>
 void CpuAttention::Work::for_rows(const AttentionTask& task, const AttentionBlock& block, const F& f) const {
-  for_heads(task, block, [&](int64_t row, int64_t token, int64_t head) {
-    for (int64_t i = 0; i < block.rows; ++i) f(row + i, token + i, head);
-  });
+  for (int64_t query = 0; query < block.queries; ++query)
+    for (int64_t head = 0; head < block.heads; ++head)
+      f(query * block.heads + head, task.begin + block.first_query + query, task.key_head * block.heads + head);
 }
 
 }  // namespace tessera

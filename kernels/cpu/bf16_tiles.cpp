@@ -9,8 +9,8 @@
 #include "base/number.h"
 #include "kernels/cpu/pack_factor.h"
 
-// Highway has no name for this instruction in the version that Debian 12 has, so these functions are compiled for the
-// one processor that can run them.
+// Highway has no name for this instruction (processor.h), so these functions are compiled for the one processor that
+// can run them.
 #define TESSERA_TILE __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 #define TESSERA_TILE_INLINE TESSERA_TILE __attribute__((always_inline)) inline
 
@@ -97,6 +97,9 @@ constexpr std::array<MultiplyTile, tile_rows> multiply_tile_of_rows = {
     multiply_tile<1>, multiply_tile<2>, multiply_tile<3>, multiply_tile<4>,
     multiply_tile<5>, multiply_tile<6>, multiply_tile<7>, multiply_tile<8>};
 
+/// Whether elements (m, 2p) and (m, 2p + 1) lie side by side.
+bool lies_in_pairs(const Factor& a) { return !a.transposed && a.cols() % 2 == 0; }
+
 std::array<__mmask16, vectors> masks(int64_t cols) {
   std::array<__mmask16, vectors> columns;
   for (int64_t v = 0; v < vectors; ++v)
@@ -106,18 +109,29 @@ std::array<__mmask16, vectors> masks(int64_t cols) {
 
 }  // namespace
 
-PairedRows paired_rows(ConstView a) {
-  const int64_t row = a.row_stride * size_of(DType::bf16);
-  return {a.data, tile_rows * row, row, pair_bytes};
-}
-PairedRows paired_rows(const void* packed, int64_t K) {
-  return {packed, packed_bytes(K, tile_rows, tile_rows), pair_bytes, tile_rows * pair_bytes};
+int64_t pairing_bytes(const Factor& a) { return lies_in_pairs(a) ? 0 : packed_bytes(a.cols(), a.rows(), tile_rows); }
+
+PairedRows pair_rows(const Factor& a, void* scratch) {
+  if (lies_in_pairs(a)) {
+    const int64_t row = a.view.row_stride * size_of(DType::bf16);
+    return {a.view.data, tile_rows * row, row, pair_bytes};
+  }
+  pack_factor(1, a.view, !a.transposed, tile_rows, scratch);
+  return {scratch, packed_bytes(a.cols(), tile_rows, tile_rows), pair_bytes, tile_rows * pair_bytes};
 }
 
-void multiply_tiles(const PairedRows& a, int64_t K, const void* packed_b, const void* bias, View c, Write mode) {
-  const int64_t pairs = ceil_div(K, 2), block_bytes = packed_bytes(K, tile_cols, tile_cols);
+PackedCols PackedCols::rows_from(int64_t first) const {
+  return {static_cast<const char*>(data) + first / 2 * block_pair_bytes, block_stride};
+}
+PackedCols PackedCols::cols_from(int64_t first) const {
+  return {static_cast<const char*>(data) + first / tile_cols * block_stride, block_stride};
+}
+PackedCols packed_cols(const void* packed, int64_t K) { return {packed, packed_bytes(K, tile_cols, tile_cols)}; }
+
+void multiply_tiles(const PairedRows& a, int64_t K, const PackedCols& b, const void* bias, View c, Write mode) {
+  const int64_t pairs = ceil_div(K, 2);
   for (int64_t col = 0; col < c.cols; col += tile_cols) {
-    const char* b = static_cast<const char*>(packed_b) + col / tile_cols * block_bytes;
+    const auto* block = static_cast<const char*>(b.cols_from(col).data);
     TileResult result{.to = nullptr,
                       .row_stride = c.row_stride * size_of(c.dtype),
                       .dtype = c.dtype,
@@ -129,7 +143,7 @@ void multiply_tiles(const PairedRows& a, int64_t K, const void* packed_b, const 
       const int64_t rows = std::min(tile_rows, c.rows - row);
       result.to = static_cast<char*>(c.data) + row * result.row_stride + col * size_of(c.dtype);
       tile.data = static_cast<const char*>(a.data) + row / tile_rows * a.tile_stride;
-      multiply_tile_of_rows[static_cast<size_t>(rows - 1)](tile, pairs, b, result);
+      multiply_tile_of_rows[static_cast<size_t>(rows - 1)](tile, pairs, block, result);
     }
   }
 }

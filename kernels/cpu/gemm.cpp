@@ -245,20 +245,17 @@ void CpuGemm::multiply_by_tiles(const Factor& a, ConstView bias, View c, Write m
   const int threads = cpu_threads(device_);
   const int64_t in_cache = std::clamp(most_rows_bytes / (K * size_of(DType::bf16)), tile_rows, most_rows);
   const int64_t at_once = std::min(in_cache / tile_rows * tile_rows, round_up(ceil_div(M, threads), tile_rows));
-  const bool as_it_lies = !a.transposed && K % 2 == 0;
-  const int64_t rows_bytes = as_it_lies ? 0 : packed_bytes(K, at_once, tile_rows);
+  const int64_t rows_bytes = pairing_bytes(a.rows_from(0, at_once));
   if (packed_rows_.bytes() < rows_bytes * threads) {
     packed_rows_.reset();
     packed_rows_ = Buffer(device_, rows_bytes * threads, "the packed rows of matrix products");
   }
   parallel_for(threads, ceil_div(M, at_once), 1, [&](int64_t begin, int64_t end) {
-    char* packed = packed_rows_.as<char>() + omp_get_thread_num() * rows_bytes;
+    char* scratch = packed_rows_.as<char>() + omp_get_thread_num() * rows_bytes;
     for (int64_t first = begin * at_once; first < std::min(end * at_once, M); first += at_once) {
       const int64_t count = std::min(at_once, M - first);
-      const Factor rows = a.rows_from(first, count);
-      if (!as_it_lies) pack_factor(1, rows.view, !rows.transposed, tile_rows, packed);
-      const PairedRows pairs = as_it_lies ? paired_rows(rows.view) : paired_rows(packed, K);
-      multiply_tiles(pairs, K, packed_.data(), bias.data, c.rows_from(first, count), mode);
+      multiply_tiles(pair_rows(a.rows_from(first, count), scratch), K, packed_cols(packed_.data(), K), bias.data,
+                     c.rows_from(first, count), mode);
     }
   });
 }

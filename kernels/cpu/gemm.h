@@ -8,26 +8,10 @@
 #include <vector>
 
 #include "device/buffer.h"
-#include "device/view.h"
+#include "kernels/cpu/factor.h"
 #include "kernels/kernels.h"
 
 namespace tessera {
-
-/// A factor of a product: the view, or its transpose.
-struct Factor {
-  ConstView view;
-  bool transposed = false;
-
-  int64_t rows() const { return transposed ? view.cols : view.rows; }
-  int64_t cols() const { return transposed ? view.rows : view.cols; }
-  Factor rows_from(int64_t first, int64_t count) const {
-    return {transposed ? view.cols_from(first, count) : view.rows_from(first, count), transposed};
-  }
-  Factor cols_from(int64_t first, int64_t count) const {
-    return {transposed ? view.rows_from(first, count) : view.cols_from(first, count), transposed};
-  }
-};
-inline Factor transpose(ConstView view) { return {view, true}; }
 
 /// A product of matrices as oneDNN compiles one: everything but the addresses.
 struct ProductShape {
@@ -66,6 +50,7 @@ class BoundProduct {
 
   /// c = (or +=) a · b + bias.  scratch: scratch_bytes() that no other thread uses.
   void run(const dnnl::stream& stream, const void* a, const void* b, const void* bias, void* c, void* scratch);
+  int64_t scratch_bytes() const { return product_->scratch_bytes(); }
 
  private:
   std::shared_ptr<const Product> product_;
@@ -92,6 +77,8 @@ class CpuGemm {
 
   /// Whether products of bf16 are at least as fast as those of fp32; where not, multiply() converts.
   bool fast_bf16() const { return fast_bf16_; }
+  /// Whether those of bf16 go by tiles.
+  bool with_tiles() const { return with_tiles_; }
   const dnnl::engine& engine() const { return engine_; }
 
  private:

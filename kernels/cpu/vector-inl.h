@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "device/view.h"
+#include "kernels/cpu/processor.h"
 
 // clang-format off: highway.h goes first
 #include "hwy/contrib/math/math-inl.h"
@@ -58,9 +59,18 @@ HWY_INLINE void store(Floats value, bf16* to, Whole) {
 }
 
 /// As store(), for results of arithmetic on bf16: a NaN among them has zeros in its lower half, as those have that
-/// arithmetic makes or passes on from bf16, so that rounding leaves it one.
+/// arithmetic makes or passes on from bf16, so that rounding leaves it one; and one below 2^-126 may become 0.
 HWY_INLINE void store_result(Floats value, float* to, Whole whole) { store(value, to, whole); }
-HWY_INLINE void store_result(Floats value, bf16* to, Whole) { store_bits(round_bits(value), to); }
+HWY_INLINE void store_result(Floats value, bf16* to, Whole) {
+#if HWY_TARGET <= HWY_AVX3
+  if (has_avx512_bf16) {
+    __m256i rounded;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(value.raw));
+    return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);
+  }
+#endif
+  store_bits(round_bits(value), to);
+}
 
 /// The lanes beyond the part are 0.
 template <typename T>
