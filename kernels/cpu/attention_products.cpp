@@ -45,19 +45,9 @@ void AttentionProducts::multiply_by_tiles(const Factor& a, const Second& b, View
 }
 
 void AttentionProducts::multiply_by_onednn(const Factor& a, const Factor& b, View c, Write mode) {
-  BoundProduct& product = bound({.M = a.rows(),
-                                 .N = b.cols(),
-                                 .K = a.cols(),
-                                 .a_stride = a.view.row_stride,
-                                 .b_stride = b.view.row_stride,
-                                 .c_stride = c.row_stride,
-                                 .a_transposed = a.transposed,
-                                 .b_transposed = b.transposed,
-                                 .factors = type_,
-                                 .result = DType::f32,
-                                 .with_bias = false,
-                                 .accumulate = mode == Write::accumulate,
-                                 .one_thread = true});
+  ProductShape shape = shape_of(a, b, {}, c, mode);
+  shape.one_thread = true;
+  BoundProduct& product = bound(shape);
   product.run(stream_, a.view.data, b.view.data, nullptr, c.data, scratch(product.scratch_bytes()));
 }
 

@@ -50,22 +50,6 @@ memory::desc describe(int64_t rows, int64_t cols, int64_t stride, bool transpose
   return {{rows, cols}, type_of(dtype), transposed ? memory::dims{1, stride} : memory::dims{stride, 1}};
 }
 
-ProductShape shape_of(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
-  return {.M = c.rows,
-          .N = c.cols,
-          .K = a.cols(),
-          .a_stride = a.view.row_stride,
-          .b_stride = b.view.row_stride,
-          .c_stride = c.row_stride,
-          .a_transposed = a.transposed,
-          .b_transposed = b.transposed,
-          .factors = a.view.dtype,
-          .result = c.dtype,
-          .with_bias = static_cast<bool>(bias),
-          .accumulate = mode == Write::accumulate,
-          .one_thread = false};
-}
-
 /// oneDNN plans for as many threads as OpenMP offers where a product is made.
 class ThreadsWhilePlanning {
  public:
@@ -81,6 +65,22 @@ class ThreadsWhilePlanning {
 };
 
 }  // namespace
+
+ProductShape shape_of(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+  return {.M = c.rows,
+          .N = c.cols,
+          .K = a.cols(),
+          .a_stride = a.view.row_stride,
+          .b_stride = b.view.row_stride,
+          .c_stride = c.row_stride,
+          .a_transposed = a.transposed,
+          .b_transposed = b.transposed,
+          .factors = a.view.dtype,
+          .result = c.dtype,
+          .with_bias = static_cast<bool>(bias),
+          .accumulate = mode == Write::accumulate,
+          .one_thread = false};
+}
 
 Product::Product(const dnnl::engine& engine, const ProductShape& s)
     : a_(describe(s.M, s.K, s.a_stride, s.a_transposed, s.factors)),

@@ -27,6 +27,9 @@ struct ProductShape {
   auto operator<=>(const ProductShape&) const = default;
 };
 
+/// That of c = (or +=) a · b + bias, to be run outside parallel regions; bias may be empty.
+ProductShape shape_of(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+
 /// A compiled product.
 class Product {
  public:
