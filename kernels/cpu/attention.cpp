@@ -9,8 +9,12 @@
 namespace tessera {
 namespace {
 
-/// Some 200 rows make a product efficient; a smaller block wastes less on what is masked at the diagonal.
-int64_t queries_of_a_block(int64_t heads) { return heads == 1 ? 128 : heads <= 4 ? 64 : heads <= 8 ? 32 : 16; }
+/// Few sizes of blocks, so few products to compile, and matrices that stay in the second-level cache.
+AttentionBlocking with_onednn(int64_t heads) {
+  const int64_t queries = queries_of_a_block(heads);
+  return {
+      .queries = queries, .row_granule = heads * std::min<int64_t>(queries, 32), .chunk_keys = 256, .key_granule = 64};
+}
 
 /// oneDNN has bf16 products of any size only for widths of whole vectors; other widths are multiplied in fp32.
 DType type_of_products(const CpuGemm& gemm, const Kernels::AttentionShape& shape, DType dtype) {
@@ -39,31 +43,30 @@ AttentionTasks::AttentionTasks(const Kernels::AttentionShape& shape, int threads
 CpuAttention::CpuAttention(Device& device, CpuGemm& gemm)
     : device_(device), gemm_(gemm), threads_(cpu_threads(device)), memory_(static_cast<size_t>(threads_)) {}
 
-CpuAttention::Work::Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype)
+int64_t queries_of_a_block(int64_t heads) { return heads == 1 ? 128 : heads <= 4 ? 64 : heads <= 8 ? 32 : 16; }
+
+CpuAttention::Work::Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype,
+                         AttentionBlocking (*with_tiles)(int64_t heads))
     : shape_(shape),
       heads_(div_exact(shape.H, shape.G)),
       products_(attention.device_, attention.gemm_, type_of_products(attention.gemm_, shape, dtype), memory.products),
-      // Few sizes of blocks, so few products to compile, and matrices that stay in the second-level cache.
-      blocking_{.queries = queries_of_a_block(heads_),
-                .row_granule = heads_ * std::min<int64_t>(queries_of_a_block(heads_), 32),
-                .chunk_keys = 256,
-                .key_granule = 64},
+      blocking_(products_.with_tiles() ? with_tiles(heads_) : with_onednn(heads_)),
       device_(attention.device_),
       memory_(memory) {}
 
-ConstView CpuAttention::Work::pack_keys(const AttentionTask& task, const ConstView& from, void* to) const {
-  const View packed(to, products_.type(), padded_length(task.length), shape_.D);
-  convert(head_of(from, task.begin, task.length, task.key_head), packed.rows_from(0, task.length));
-  fill_zero_from(packed, task.length);
-  return packed;
+ConstView CpuAttention::Work::dense_keys(const AttentionTask& task, const ConstView& from, void* to) const {
+  const View dense(to, products_.type(), padded_length(task.length), shape_.D);
+  convert(head_of(from, task.begin, task.length, task.key_head), dense.rows_from(0, task.length));
+  fill_zero_from(dense, task.length);
+  return dense;
 }
 
-ConstView CpuAttention::Work::pack_queries(const AttentionTask& task, const AttentionBlock& block,
-                                           const ConstView& from, void* to) const {
-  const View packed(to, products_.type(), block.rows, block.D);
-  convert(queries_of(task, block, from), View(to, packed.dtype, block.queries, block.heads * block.D));
-  fill_zero_from(packed, block.queries * block.heads);
-  return packed;
+ConstView CpuAttention::Work::dense_queries(const AttentionTask& task, const AttentionBlock& block,
+                                            const ConstView& from, void* to) const {
+  const View dense(to, products_.type(), block.rows, block.D);
+  convert(queries_of(task, block, from), View(to, dense.dtype, block.queries, block.heads * block.D));
+  fill_zero_from(dense, block.queries * block.heads);
+  return dense;
 }
 
 void CpuKernels::attention_forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,

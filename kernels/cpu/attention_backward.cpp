@@ -13,18 +13,14 @@ class CpuAttention::BackwardWork : private Work {
  public:
   BackwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
                const AttentionBackward& tensors, int64_t longest)
-      : Work(attention, memory, shape, tensors.q.dtype), tensors_(tensors) {
-    // Many queries, whose factors are prepared once, and few keys, with fewer rows beside the diagonal.
-    if (products_.with_tiles())
-      blocking_ = {
-          .queries = blocking_.queries, .row_granule = tile_cols, .chunk_keys = tile_cols, .key_granule = tile_cols};
+      : Work(attention, memory, shape, tensors.q.dtype, with_tiles), tensors_(tensors) {
     lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
 
   /// The gradients of the part's queries; those of the keys stay here.
   void run(const AttentionTask& task, int part, int parts) {
-    k_ = products_.prepare({pack_keys(task, tensors_.k, k_dense_)}, k_prepared_);
-    v_ = pack_keys(task, tensors_.v, v_dense_);
+    k_ = products_.prepare({dense_keys(task, tensors_.k, k_dense_)}, k_prepared_);
+    v_ = dense_keys(task, tensors_.v, v_dense_);
     std::memset(dk_, 0, static_cast<size_t>(padded_length(task.length) * shape_.D * 4));
     std::memset(dv_, 0, static_cast<size_t>(padded_length(task.length) * shape_.D * 4));
     for_queries(task, part, parts, [&](const AttentionBlock& block) { run_block(task, block); });
@@ -43,6 +39,14 @@ class CpuAttention::BackwardWork : private Work {
   }
 
  private:
+  /// Many queries, whose factors are prepared once, and few keys, with fewer rows beside the diagonal.
+  static AttentionBlocking with_tiles(int64_t heads) {
+    return {.queries = queries_of_a_block(heads),
+            .row_granule = tile_cols,
+            .chunk_keys = tile_cols,
+            .key_granule = tile_cols};
+  }
+
   View summed(float* sums, int64_t begin, int64_t end) const {
     return {sums + begin * shape_.D, DType::f32, end - begin, shape_.D};
   }
@@ -85,15 +89,15 @@ class CpuAttention::BackwardWork : private Work {
   }
 
   void prepare_queries(const AttentionTask& task, const AttentionBlock& block) {
-    const ConstView q = pack_queries(task, block, tensors_.q, q_dense_);
-    const ConstView dout = pack_queries(task, block, tensors_.dout, dout_dense_);
+    const ConstView q = dense_queries(task, block, tensors_.q, q_dense_);
+    const ConstView dout = dense_queries(task, block, tensors_.dout, dout_dense_);
     q_ = products_.prepare({q}, q_prepared_);
     dout_ = products_.prepare({dout}, dout_prepared_);
     q_transposed_ = products_.prepare(transpose(q), q_transposed_prepared_);
     dout_transposed_ = products_.prepare(transpose(dout), dout_transposed_prepared_);
   }
 
-  /// The block's part in them; leaves its d_scores.
+  /// Adds what the block's queries do to the gradients of its keys and values; leaves its d_scores.
   void add_key_gradients(const AttentionBlock& block) {
     const int64_t blind = blind_rows(block), count = block.rows - blind;
     const auto seeing = [&](auto* matrix, DType type) {
@@ -111,7 +115,7 @@ class CpuAttention::BackwardWork : private Work {
                        Write::accumulate);
   }
 
-  /// Of the block's rows, in whole tiles, the first, which come before all of its keys.
+  /// How many of the block's first rows, in whole tiles, come before all of its keys and so see none of them.
   int64_t blind_rows(const AttentionBlock& block) const {
     if (!products_.with_tiles()) return 0;
     const int64_t rows = (block.first_key - block.first_query) * block.heads;

@@ -10,23 +10,25 @@ class CpuAttention::ForwardWork : private Work {
  public:
   ForwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
               const AttentionForward& tensors, int64_t longest)
-      : Work(attention, memory, shape, tensors.q.dtype), tensors_(tensors) {
-    // Scores and probabilities of three tiles' rows stay in the first-level cache.
-    if (products_.with_tiles())
-      blocking_ = {.queries = std::max<int64_t>(3 * tile_rows / heads_, 1),
-                   .row_granule = 1,
-                   .chunk_keys = 256,
-                   .key_granule = tile_cols};
+      : Work(attention, memory, shape, tensors.q.dtype, with_tiles), tensors_(tensors) {
     lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
 
   void run(const AttentionTask& task, int part, int parts) {
-    k_ = products_.prepare(transpose(pack_keys(task, tensors_.k, k_dense_)), k_prepared_);
-    v_ = products_.prepare({pack_keys(task, tensors_.v, v_dense_)}, v_prepared_);
+    k_ = products_.prepare(transpose(dense_keys(task, tensors_.k, k_dense_)), k_prepared_);
+    v_ = products_.prepare({dense_keys(task, tensors_.v, v_dense_)}, v_prepared_);
     for_queries(task, part, parts, [&](const AttentionBlock& block) { run_block(task, block); });
   }
 
  private:
+  /// Scores and probabilities of three tiles' rows stay in the first-level cache.
+  static AttentionBlocking with_tiles(int64_t heads) {
+    return {.queries = std::max<int64_t>(3 * tile_rows / heads, 1),
+            .row_granule = 1,
+            .chunk_keys = 256,
+            .key_granule = tile_cols};
+  }
+
   void cut(Pieces& pieces, int64_t longest) {
     const int64_t element = size_of(products_.type()), rows = most_rows(), keys = most_keys(longest), D = shape_.D;
     const int64_t length = padded_length(longest);
@@ -43,7 +45,7 @@ class CpuAttention::ForwardWork : private Work {
   }
 
   void run_block(const AttentionTask& task, const AttentionBlock& queries) {
-    const ConstView q = pack_queries(task, queries, tensors_.q, q_);
+    const ConstView q = dense_queries(task, queries, tensors_.q, q_);
     const View output(output_, DType::f32, queries.rows, queries.D);
     std::fill_n(row_max_, queries.rows, -std::numeric_limits<float>::infinity());
     std::fill_n(row_sum_, queries.rows, 0.0f);

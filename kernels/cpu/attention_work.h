@@ -51,11 +51,16 @@ struct AttentionBlocking {
   int64_t chunk_keys;   // of a block, at most
   int64_t key_granule;  // its keys are filled up to a multiple of it
 };
+/// Queries of a block of some 200 rows, which make a product efficient; more would waste more on what is masked at the
+/// diagonal.
+int64_t queries_of_a_block(int64_t heads);
 
 /// One thread's part in one call.
 class CpuAttention::Work {
  protected:
-  Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype);
+  /// with_tiles: how the pass cuts where products go by tiles, for a number of query heads of a key/value head.
+  Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype,
+       AttentionBlocking (*with_tiles)(int64_t heads));
 
   /// Lays out this thread's memory as cut(pieces) takes it, made larger where that is more than it has.
   template <typename F>
@@ -73,9 +78,10 @@ class CpuAttention::Work {
   void for_rows(const AttentionTask& task, const AttentionBlock& block, const F& f) const;
 
   /// The task's columns of k or v as a dense matrix [padded length, D], zero beyond the document.
-  ConstView pack_keys(const AttentionTask& task, const ConstView& from, void* to) const;
+  ConstView dense_keys(const AttentionTask& task, const ConstView& from, void* to) const;
   /// The block's part of a tensor [T, H·D] as a dense matrix [rows, D], zero where there is no query.
-  ConstView pack_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from, void* to) const;
+  ConstView dense_queries(const AttentionTask& task, const AttentionBlock& block, const ConstView& from,
+                          void* to) const;
   /// The block's part of a tensor [T, H·D], [queries, heads·D].
   template <typename V>
   V queries_of(const AttentionTask& task, const AttentionBlock& block, const V& tensor) const {
@@ -95,7 +101,7 @@ class CpuAttention::Work {
   const Kernels::AttentionShape shape_;
   const int64_t heads_;  // query heads of a key/value head
   AttentionProducts products_;
-  AttentionBlocking blocking_;  // oneDNN's; a pass takes another one for tiles
+  const AttentionBlocking blocking_;
 
  private:
   Device& device_;

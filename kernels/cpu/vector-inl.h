@@ -63,7 +63,7 @@ HWY_INLINE void store(Floats value, bf16* to, Whole) {
 HWY_INLINE void store_result(Floats value, float* to, Whole whole) { store(value, to, whole); }
 HWY_INLINE void store_result(Floats value, bf16* to, Whole) {
 #if HWY_TARGET <= HWY_AVX3
-  if (has_avx512_bf16) {
+  if (has_avx512_bf16) {  // no intrinsic: this function is compiled for every processor with AVX-512
     __m256i rounded;
     asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(value.raw));
     return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);

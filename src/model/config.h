@@ -39,7 +39,7 @@ struct ModelConfig {
 };
 
 /// Reads an HF config.json in both spellings (rope_theta/rope_scaling, rope_parameters).  Anything in it that would
-/// change the result and is not implemented is a DataError that names it.
+/// change the result and is unknown to this code is a DataError that names it.
 ModelConfig parse_model_config(const std::string& json, const std::string& where);
 /// Throws JobError where there is no such directory.
 ModelConfig load_model_config(const std::filesystem::path& directory);
