@@ -9,7 +9,7 @@ void Bench::linear(const std::string& name, DType dtype, int64_t rows, int64_t i
   const std::string shape = fmt::format("{} [{}, {}] -> [{}, {}]", name, rows, in, rows, out);
   measure("linear_forward", shape, dtype, flops, [&](Operands& o) {
     const View x = o.input(dtype, rows, in), w = o.input(dtype, out, in), y = o.output(result, rows, out);
-    return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, y, Write::overwrite); };
+    return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, {}, y); };
   });
   measure("linear_backward_input", shape, dtype, flops, [&](Operands& o) {
     const View dy = o.input(dtype, rows, out), w = o.input(dtype, out, in), dx = o.output(dtype, rows, in);
@@ -32,8 +32,9 @@ void Bench::measure_matrix_products(DType dtype) {
   const double flops = 2.0 * static_cast<double>(s_.T) * static_cast<double>(s_.F) * static_cast<double>(s_.C);
   measure("linear_forward", fmt::format("down, added [{}, {}] -> [{}, {}]", s_.T, s_.F, s_.T, s_.C), dtype, flops,
           [&](Operands& o) {
-            const View x = o.input(dtype, s_.T, s_.F), w = o.input(dtype, s_.C, s_.F), y = o.updated(dtype, s_.T, s_.C);
-            return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, y, Write::accumulate); };
+            const View x = o.input(dtype, s_.T, s_.F), w = o.input(dtype, s_.C, s_.F);
+            const View added = o.input(dtype, s_.T, s_.C), y = o.output(dtype, s_.T, s_.C);
+            return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, added, y); };
           });
   measure("bias_backward", fmt::format("[{}, {}]", s_.T, qkv), dtype, 0, [&](Operands& o) {
     const View dy = o.input(dtype, s_.T, qkv), db = o.updated(DType::f32, 1, qkv);

@@ -18,6 +18,9 @@ namespace tessera {
 
 enum class Write { overwrite, accumulate };  ///< y = ..., or y += ...
 
+/// What is added to a result that is written to y: y, or nothing.
+inline ConstView addend(const ConstView& y, Write mode) { return mode == Write::accumulate ? y : ConstView(); }
+
 struct AdamWStep {
   float learning_rate;
   double beta1, beta2;  ///< in double: 1 - 0.999f would be off by 1e-5
@@ -47,9 +50,9 @@ class Kernels {
 
   // ---- matrix products; fp32 accumulation; weights as Hugging Face stores them: w [O, I], y = x wᵀ + b ----
 
-  /// y [T, O] = (or +=) x [T, I] · wᵀ + bias.  x, w: compute type; bias [1, O] compute type or empty;
-  /// y: compute type, or fp32 (logits).
-  virtual void linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, View y, Write mode) = 0;
+  /// y [T, O] = x [T, I] · wᵀ + bias + added.  x, w: compute type; bias [1, O] compute type or empty;
+  /// y: compute type, or fp32 (logits); added [T, O]: of y's type, may be y, or empty.
+  virtual void linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, ConstView added, View y) = 0;
   /// dx [T, I] = (or +=) dy [T, O] · w.  All of the compute type.
   virtual void linear_backward_input(Stream& stream, ConstView dy, ConstView w, View dx, Write mode) = 0;
   /// dw [O, I] = (or +=) dyᵀ · x; 0 where T is.  dy [T, O], x [T, I]: compute type; dw: fp32.

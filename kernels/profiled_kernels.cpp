@@ -12,8 +12,8 @@ class ProfiledKernels final : public Kernels {
 
   void reserve(const LargestShapes& largest) override { kernels_->reserve(largest); }
   int64_t workspace_bytes(const LargestShapes& largest) override { return kernels_->workspace_bytes(largest); }
-  void linear_forward(Stream& s, ConstView x, ConstView w, ConstView bias, View y, Write mode) override {
-    timed(s, Phase::gemm, "linear_forward", [&] { kernels_->linear_forward(s, x, w, bias, y, mode); });
+  void linear_forward(Stream& s, ConstView x, ConstView w, ConstView bias, ConstView added, View y) override {
+    timed(s, Phase::gemm, "linear_forward", [&] { kernels_->linear_forward(s, x, w, bias, added, y); });
   }
   void linear_backward_input(Stream& s, ConstView dy, ConstView w, View dx, Write mode) override {
     timed(s, Phase::gemm, "linear_backward_input", [&] { kernels_->linear_backward_input(s, dy, w, dx, mode); });

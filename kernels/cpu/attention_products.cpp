@@ -41,7 +41,7 @@ void AttentionProducts::multiply(const Factor& a, const Second& b, View c, Write
 }
 
 void AttentionProducts::multiply_by_tiles(const Factor& a, const Second& b, View c, Write mode) {
-  multiply_tiles(pair_rows(a, scratch(pairing_bytes(a))), a.cols(), b.packed, nullptr, c, mode);
+  multiply_tiles(pair_rows(a, scratch(pairing_bytes(a))), a.cols(), b.packed, nullptr, addend(c, mode), c);
 }
 
 void AttentionProducts::multiply_by_onednn(const Factor& a, const Factor& b, View c, Write mode) {

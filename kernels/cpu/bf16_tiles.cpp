@@ -21,12 +21,12 @@ constexpr int64_t vectors = tile_cols / 16;
 constexpr int64_t pair_bytes = 4;
 constexpr int64_t block_pair_bytes = tile_cols * pair_bytes;  // of a pair of rows in a block of b
 
-/// Of a tile's result: where it goes, with how many columns.
+/// Of a tile's result: what is added to the products, and where the sums go, with how many columns.
 struct TileResult {
   char* to;
-  int64_t row_stride;  // bytes
-  DType dtype;
-  Write mode;
+  const char* added;                 // or null
+  int64_t row_stride, added_stride;  // bytes
+  DType dtype;                       // of both
   std::array<__mmask16, vectors> columns;
   const char* bias;  // of the tile's columns, or null
 };
@@ -36,30 +36,40 @@ TESSERA_TILE_INLINE __m512 load_bf16(const char* from, __mmask16 columns) {
   return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(columns, bits, 16));
 }
 
-TESSERA_TILE_INLINE __m512 first_sums(const TileResult& result, const char* row, int64_t vector) {
-  const __mmask16 columns = result.columns[static_cast<size_t>(vector)];
-  const __m512 bias = result.bias == nullptr ? _mm512_setzero_ps() : load_bf16(result.bias + vector * 32, columns);
-  if (result.dtype != DType::f32 || result.mode == Write::overwrite) return bias;
-  return _mm512_add_ps(bias, _mm512_maskz_loadu_ps(columns, row + vector * 64));
-}
-
-TESSERA_TILE_INLINE void write_sums(const TileResult& result, char* row, int64_t vector, __m512 sums) {
-  const __mmask16 columns = result.columns[static_cast<size_t>(vector)];
-  if (result.dtype == DType::f32) return _mm512_mask_storeu_ps(row + vector * 64, columns, sums);
-  char* to = row + vector * 32;
-  if (result.mode == Write::accumulate) sums = _mm512_add_ps(sums, load_bf16(to, columns));
-  _mm256_mask_storeu_epi16(to, columns, (__m256i)_mm512_cvtneps_pbh(sums));
-}
-
-/// One tile.  `a` begins with its rows, `b` is its block of the second factor.
 template <int rows>
-TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* b, const TileResult& result) {
-  __m512 sums[rows][vectors];
+using Sums = __m512[rows][vectors];
+
+// A tile in three parts.  Each looks once at what the result is like, not in every row: where few products make an
+// element, as in attention, that shows.
+
+template <int rows>
+TESSERA_TILE_INLINE void begin_tile(const TileResult& result, Sums<rows>& sums) {
+  __m512 bias[vectors];
+#pragma GCC unroll 4
+  for (int64_t v = 0; v < vectors; ++v)
+    bias[v] = result.bias == nullptr ? _mm512_setzero_ps()
+                                     : load_bf16(result.bias + v * 32, result.columns[static_cast<size_t>(v)]);
 #pragma GCC unroll 8
   for (int64_t r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int64_t v = 0; v < vectors; ++v) sums[r][v] = first_sums(result, result.to + r * result.row_stride, v);
+    for (int64_t v = 0; v < vectors; ++v) sums[r][v] = bias[v];
+  if (result.added == nullptr) return;
+  if (result.dtype == DType::f32) {
+    const std::array<__mmask16, vectors> columns = result.columns;
+    const char* row = result.added;
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < rows; ++r, row += result.added_stride)
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < vectors; ++v)
+        sums[r][v] = _mm512_add_ps(sums[r][v], _mm512_maskz_loadu_ps(columns[static_cast<size_t>(v)], row + v * 64));
+  } else {  // added to the sums when they are done, and has come by then
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < rows; ++r) _mm_prefetch(result.added + r * result.added_stride, _MM_HINT_T0);
+  }
+}
 
+template <int rows>
+TESSERA_TILE_INLINE void add_products(const PairedRows& a, int64_t pairs, const char* b, Sums<rows>& sums) {
   // Three addresses reach eight rows, and leave enough registers for addresses.
   const auto* data = static_cast<const char*>(a.data);
   const int64_t stride = a.row_stride, pair_stride = a.pair_stride;
@@ -85,11 +95,42 @@ TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* 
 #pragma GCC unroll 3
     for (int i = 0; i < 3; ++i) thirds[i] += pair_stride;
   }
+}
 
+template <int rows>
+TESSERA_TILE_INLINE void finish_tile(const TileResult& result, Sums<rows>& sums) {
+  const std::array<__mmask16, vectors> columns = result.columns;
+  const int64_t stride = result.row_stride, added_stride = result.added_stride;
+  char* to = result.to;
+  if (result.dtype == DType::f32) {
 #pragma GCC unroll 8
-  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t r = 0; r < rows; ++r, to += stride)
 #pragma GCC unroll 4
-    for (int64_t v = 0; v < vectors; ++v) write_sums(result, result.to + r * result.row_stride, v, sums[r][v]);
+      for (int64_t v = 0; v < vectors; ++v)
+        _mm512_mask_storeu_ps(to + v * 64, columns[static_cast<size_t>(v)], sums[r][v]);
+    return;
+  }
+  if (const char* added = result.added; added != nullptr) {
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < rows; ++r, added += added_stride)
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < vectors; ++v)
+        sums[r][v] = _mm512_add_ps(sums[r][v], load_bf16(added + v * 32, columns[static_cast<size_t>(v)]));
+  }
+#pragma GCC unroll 8
+  for (int64_t r = 0; r < rows; ++r, to += stride)
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < vectors; ++v)
+      _mm256_mask_storeu_epi16(to + v * 32, columns[static_cast<size_t>(v)], (__m256i)_mm512_cvtneps_pbh(sums[r][v]));
+}
+
+/// `a` begins with the tile's rows, `b` is its block of the second factor.
+template <int rows>
+TESSERA_TILE void multiply_tile(const PairedRows& a, int64_t pairs, const char* b, const TileResult& result) {
+  Sums<rows> sums;
+  begin_tile<rows>(result, sums);
+  add_products<rows>(a, pairs, b, sums);
+  finish_tile<rows>(result, sums);
 }
 
 using MultiplyTile = void (*)(const PairedRows&, int64_t, const char*, const TileResult&);
@@ -128,20 +169,24 @@ PackedCols PackedCols::cols_from(int64_t first) const {
 }
 PackedCols packed_cols(const void* packed, int64_t K) { return {packed, packed_bytes(K, tile_cols, tile_cols)}; }
 
-void multiply_tiles(const PairedRows& a, int64_t K, const PackedCols& b, const void* bias, View c, Write mode) {
+void multiply_tiles(const PairedRows& a, int64_t K, const PackedCols& b, const void* bias, ConstView added, View c) {
   const int64_t pairs = ceil_div(K, 2);
+  const int64_t element = size_of(c.dtype);
+  const auto* added_data = static_cast<const char*>(added.data);
   for (int64_t col = 0; col < c.cols; col += tile_cols) {
     const auto* block = static_cast<const char*>(b.cols_from(col).data);
     TileResult result{.to = nullptr,
-                      .row_stride = c.row_stride * size_of(c.dtype),
+                      .added = nullptr,
+                      .row_stride = c.row_stride * element,
+                      .added_stride = added.row_stride * element,
                       .dtype = c.dtype,
-                      .mode = mode,
                       .columns = masks(c.cols - col),
                       .bias = bias == nullptr ? nullptr : static_cast<const char*>(bias) + col * 2};
     PairedRows tile = a;
     for (int64_t row = 0; row < c.rows; row += tile_rows) {
       const int64_t rows = std::min(tile_rows, c.rows - row);
-      result.to = static_cast<char*>(c.data) + row * result.row_stride + col * size_of(c.dtype);
+      result.to = static_cast<char*>(c.data) + row * result.row_stride + col * element;
+      if (added) result.added = added_data + row * result.added_stride + col * element;
       tile.data = static_cast<const char*>(a.data) + row / tile_rows * a.tile_stride;
       multiply_tile_of_rows[static_cast<size_t>(rows - 1)](tile, pairs, block, result);
     }

@@ -31,8 +31,8 @@ struct PackedCols {
 };
 PackedCols packed_cols(const void* packed, int64_t K);
 
-/// c = (or +=) a · b + bias, at once, on the calling thread.  bias: c.cols elements of bf16, or null; c: bf16 or fp32,
-/// rounded once.  Only where the processor has AVX-512 with bf16.
-void multiply_tiles(const PairedRows& a, int64_t K, const PackedCols& b, const void* bias, View c, Write mode);
+/// c = a · b + bias + added, at once, on the calling thread.  bias: c.cols elements of bf16, or null; c: bf16 or fp32,
+/// rounded once; added: as c, may be c, or empty.  Only where the processor has AVX-512 with bf16.
+void multiply_tiles(const PairedRows& a, int64_t K, const PackedCols& b, const void* bias, ConstView added, View c);
 
 }  // namespace tessera

@@ -173,7 +173,16 @@ void CpuGemm::run(std::shared_ptr<const Product> product, const void* a, const v
   BoundProduct(engine_, std::move(product)).run(stream_, a, b, bias, c, scratch_.data());
 }
 
-void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+Write CpuGemm::added_in_place(ConstView added, View c) const {
+  if (!added) return Write::overwrite;
+  if (added.data != c.data)
+    parallel_for(cpu_threads(device_), c.rows, 64, [&](int64_t begin, int64_t end) {
+      convert(added.rows_from(begin, end - begin), c.rows_from(begin, end - begin));
+    });
+  return Write::accumulate;
+}
+
+void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, ConstView added, View c) {
   if (a.rows() != c.rows || b.cols() != c.cols || a.cols() != b.rows() || a.view.dtype != b.view.dtype) {
     throw std::logic_error(fmt::format("a product of matrices that do not fit: [{}, {}] {} x [{}, {}] {} -> [{}, {}]",
                                        a.rows(), a.cols(), name_of(a.view.dtype), b.rows(), b.cols(),
@@ -181,13 +190,14 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
   }
   if (c.rows == 0 || c.cols == 0) return;
   if (a.cols() == 0) {  // a sum of nothing
-    for (int64_t row = 0; mode == Write::overwrite && row < c.rows; ++row)
+    if (added) added_in_place(added, c);
+    for (int64_t row = 0; !added && row < c.rows; ++row)
       std::memset(c.rows_from(row, 1).data, 0, static_cast<size_t>(c.cols * size_of(c.dtype)));
     return;
   }
   const std::lock_guard lock(run_mutex_);
-  if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, mode);
-  if (!worth_packing(a)) return multiply_plain(a, b, bias, c, mode);
+  if (a.view.dtype == DType::bf16 && !fast_bf16_) return multiply_converted(a, b, bias, c, added_in_place(added, c));
+  if (!worth_packing(a)) return multiply_plain(a, b, bias, c, added_in_place(added, c));
   const int64_t packed_cols = most_packed / packed_bytes(b.rows(), block_cols(), block_cols()) * block_cols();
   const bool summed = packed_cols == 0;
   const int64_t at_once = summed ? summed_cols : packed_cols;
@@ -195,10 +205,12 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, View c,
     const int64_t cols = std::min(at_once, c.cols - first);
     const Factor piece = b.cols_from(first, cols);
     const ConstView bias_piece = bias ? bias.cols_from(first, cols) : bias;
+    const ConstView added_piece = added ? added.cols_from(first, cols) : added;
+    const View c_piece = c.cols_from(first, cols);
     if (summed) {
-      multiply_summed(a, piece, bias_piece, c.cols_from(first, cols), mode);
+      multiply_summed(a, piece, bias_piece, c_piece, added_in_place(added_piece, c_piece));
     } else {
-      multiply_packed(a, piece, bias_piece, c.cols_from(first, cols), mode);
+      multiply_packed(a, piece, bias_piece, added_piece, c_piece);
     }
   }
 }
@@ -214,8 +226,8 @@ void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, 
   const int64_t at_once = most_packed / packed_bytes(packed_row_granule, c.cols, block_cols()) * packed_row_granule;
   for (int64_t first = 0; first < b.rows(); first += at_once) {
     const int64_t rows = std::min(at_once, b.rows() - first);
-    multiply_packed(a.cols_from(first, rows), b.rows_from(first, rows), first == 0 ? bias : ConstView(), sums,
-                    first == 0 ? first_mode : Write::accumulate);
+    multiply_packed(a.cols_from(first, rows), b.rows_from(first, rows), first == 0 ? bias : ConstView(),
+                    addend(sums, first == 0 ? first_mode : Write::accumulate), sums);
   }
   if (in_place) return;
   parallel_for(cpu_threads(device_), c.rows, 64, [&](int64_t begin, int64_t end) {
@@ -224,9 +236,10 @@ void CpuGemm::multiply_summed(const Factor& a, const Factor& b, ConstView bias, 
   });
 }
 
-void CpuGemm::multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode) {
+void CpuGemm::multiply_packed(const Factor& a, const Factor& b, ConstView bias, ConstView added, View c) {
   std::shared_ptr<const Product> compiled;
   if (!with_tiles_) {
+    const Write mode = added_in_place(added, c);
     ProductShape shape = shape_of(a, b, bias, c, mode);
     shape.b_packed = true;
     shape.b_transposed = false;
@@ -236,11 +249,11 @@ void CpuGemm::multiply_packed(const Factor& a, const Factor& b, ConstView bias, 
   }
   if (!packed_.data()) packed_ = Buffer(device_, most_packed, "the packed factor of matrix products");
   pack_factor(cpu_threads(device_), b.view, b.transposed, block_cols(), packed_.data());
-  if (with_tiles_) return multiply_by_tiles(a, bias, c, mode);
+  if (with_tiles_) return multiply_by_tiles(a, bias, added, c);
   run(compiled, a.view.data, packed_.data(), bias.data, c.data);
 }
 
-void CpuGemm::multiply_by_tiles(const Factor& a, ConstView bias, View c, Write mode) {
+void CpuGemm::multiply_by_tiles(const Factor& a, ConstView bias, ConstView added, View c) {
   const int64_t M = c.rows, K = a.cols();
   const int threads = cpu_threads(device_);
   const int64_t in_cache = std::clamp(most_rows_bytes / (K * size_of(DType::bf16)), tile_rows, most_rows);
@@ -255,7 +268,7 @@ void CpuGemm::multiply_by_tiles(const Factor& a, ConstView bias, View c, Write m
     for (int64_t first = begin * at_once; first < std::min(end * at_once, M); first += at_once) {
       const int64_t count = std::min(at_once, M - first);
       multiply_tiles(pair_rows(a.rows_from(first, count), scratch), K, packed_cols(packed_.data(), K), bias.data,
-                     c.rows_from(first, count), mode);
+                     added ? added.rows_from(first, count) : added, c.rows_from(first, count));
     }
   });
 }
@@ -266,16 +279,16 @@ void CpuGemm::multiply_plain(const Factor& a, const Factor& b, ConstView bias, V
   run(compiled, a.view.data, b.view.data, bias.data, c.data);
 }
 
-void CpuKernels::linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, View y, Write mode) {
-  stream.enqueue([=, this] { gemm_->multiply({x}, transpose(w), bias, y, mode); });
+void CpuKernels::linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, ConstView added, View y) {
+  stream.enqueue([=, this] { gemm_->multiply({x}, transpose(w), bias, added, y); });
 }
 
 void CpuKernels::linear_backward_input(Stream& stream, ConstView dy, ConstView w, View dx, Write mode) {
-  stream.enqueue([=, this] { gemm_->multiply({dy}, {w}, {}, dx, mode); });
+  stream.enqueue([=, this] { gemm_->multiply({dy}, {w}, {}, addend(dx, mode), dx); });
 }
 
 void CpuKernels::linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw, Write mode) {
-  stream.enqueue([=, this] { gemm_->multiply(transpose(dy), {x}, {}, dw, mode); });
+  stream.enqueue([=, this] { gemm_->multiply(transpose(dy), {x}, {}, addend(dw, mode), dw); });
 }
 
 }  // namespace tessera

@@ -71,9 +71,9 @@ class CpuGemm {
 
   explicit CpuGemm(Device& device, bool with_tiles = has_tiles());
 
-  /// c = (or +=) a · b + bias; a, b and bias of one compute type, c of that or fp32; bias may be empty, and is where a
-  /// has no columns.
-  void multiply(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  /// c = a · b + bias + added; a, b and bias of one compute type, c and added of that or fp32.  bias may be empty, and
+  /// is where a has no columns; added may be c, or empty.
+  void multiply(const Factor& a, const Factor& b, ConstView bias, ConstView added, View c);
 
   /// The compiled product, made where it is asked for the first time.
   std::shared_ptr<const Product> product(const ProductShape& shape);
@@ -85,17 +85,19 @@ class CpuGemm {
   const dnnl::engine& engine() const { return engine_; }
 
  private:
-  // The ways to multiply, all with run_mutex_ held.
+  // The ways to multiply, all with run_mutex_ held.  Those with a Write add to what c holds.
   /// b fits into packed_, and is packed.
-  void multiply_packed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  void multiply_packed(const Factor& a, const Factor& b, ConstView bias, ConstView added, View c);
   /// b has more rows than fit into packed_: the sum of the products of some of them.
   void multiply_summed(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   /// The second factor is in packed_.
-  void multiply_by_tiles(const Factor& a, ConstView bias, View c, Write mode);
+  void multiply_by_tiles(const Factor& a, ConstView bias, ConstView added, View c);
   /// b as it lies.
   void multiply_plain(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
   /// gemm_converted.cpp
   void multiply_converted(const Factor& a, const Factor& b, ConstView bias, View c, Write mode);
+  /// Has c hold what the result is added to, and says so.
+  Write added_in_place(ConstView added, View c) const;
   void run(std::shared_ptr<const Product> product, const void* a, const void* b, const void* bias, void* c);
   /// Of packed_.
   int64_t block_cols() const;

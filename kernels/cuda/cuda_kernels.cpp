@@ -35,19 +35,20 @@ void CudaKernels::reserve(const LargestShapes& s) { workspace_->reserve(workspac
 
 // ---- matrix products ----
 
-void CudaKernels::linear_forward(Stream& s, ConstView x, ConstView w, ConstView bias, View y, Write mode) {
-  products_->run(s, describe_linear_forward(x, w, bias, y, mode), w.data, x.data, bias.data, y.data);
+void CudaKernels::linear_forward(Stream& s, ConstView x, ConstView w, ConstView bias, ConstView added, View y) {
+  products_->run(s, describe_linear_forward(x, w, bias, added, y), {w.data, x.data, bias.data, added.data, y.data});
 }
 
 void CudaKernels::linear_backward_input(Stream& s, ConstView dy, ConstView w, View dx, Write mode) {
-  products_->run(s, describe_linear_backward_input(dy, w, dx, mode), w.data, dy.data, nullptr, dx.data);
+  products_->run(s, describe_linear_backward_input(dy, w, dx, mode),
+                 {w.data, dy.data, nullptr, addend(dx, mode).data, dx.data});
 }
 
 void CudaKernels::linear_backward_weight(Stream& s, ConstView dy, ConstView x, View dw, Write mode) {
   const GemmDescription product = describe_linear_backward_weight(dy, x, dw, mode);
   if (product.k == 0 && mode == Write::overwrite)  // a sum of nothing, which the library is not asked for
     for (int64_t row = 0; row < dw.rows; ++row) fill_zero(s, dw.rows_from(row, 1).data, dw.cols * size_of(dw.dtype));
-  products_->run(s, product, x.data, dy.data, nullptr, dw.data);
+  products_->run(s, product, {x.data, dy.data, nullptr, addend(dw, mode).data, dw.data});
 }
 
 void CudaKernels::bias_backward(Stream& s, ConstView dy, View db) {

@@ -19,7 +19,7 @@ class CudaKernels final : public Kernels {
   int64_t workspace_bytes(const LargestShapes& largest) override;
   void reserve(const LargestShapes& largest) override;
 
-  void linear_forward(Stream&, ConstView x, ConstView w, ConstView bias, View y, Write mode) override;
+  void linear_forward(Stream&, ConstView x, ConstView w, ConstView bias, ConstView added, View y) override;
   void linear_backward_input(Stream&, ConstView dy, ConstView w, View dx, Write mode) override;
   void linear_backward_weight(Stream&, ConstView dy, ConstView x, View dw, Write mode) override;
   void bias_backward(Stream&, ConstView dy, View db) override;

@@ -106,10 +106,14 @@ class CublasLtGemm::Plan {
       : operation(make_operation(d, bias)),
         a(make_layout(d.factors, d.m, d.k, d.transpose_a, d.lda)),
         b(make_layout(d.factors, d.k, d.n, d.transpose_b, d.ldb)),
-        c(make_layout(d.result, d.m, d.n, false, d.ldc)) {}
+        c(make_layout(d.result, d.m, d.n, false, d.ldc)),
+        added(d.added ? make_layout(d.result, d.m, d.n, false, d.ld_added) : nullptr) {}
+
+  /// The library wants a matrix to add even where it adds none.
+  cublasLtMatrixLayout_t layout_added() const { return added ? added.get() : c.get(); }
 
   Operation operation;
-  Layout a, b, c;
+  Layout a, b, c, added;
   std::vector<cublasLtMatmulHeuristicResult_t> candidates;  // until they were tried
   cublasLtMatmulAlgo_t algorithm{};
 };
@@ -126,15 +130,16 @@ CublasLtGemm::~CublasLtGemm() {
   cublasLtDestroy(handle_);
 }
 
-void CublasLtGemm::run(Stream& stream, const GemmDescription& d, const void* a, const void* b, const void* bias,
-                       void* c) {
+void CublasLtGemm::run(Stream& stream, const GemmDescription& d, const Operands& operands) {
   if (d.empty()) return;
-  const Shape shape{d, {alignment_of(a), alignment_of(b), alignment_of(bias), alignment_of(c)}};
-  Plan& found = plan(shape, bias);
-  if (d.bias) set(found.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const Operands operands{a, b, bias, c, c};
-  if (found.candidates.size() > 1 && trials_left_ > 0 && !capturing(stream)) try_candidates(stream, d, found, operands);
-  multiply(stream, d, found, found.algorithm, operands);
+  Operands on = operands;
+  if (!d.added) on.added = on.c;
+  const Shape shape{
+      d, {alignment_of(on.a), alignment_of(on.b), alignment_of(on.bias), alignment_of(on.added), alignment_of(on.c)}};
+  Plan& found = plan(shape, on.bias);
+  if (d.bias) set(found.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, on.bias);
+  if (found.candidates.size() > 1 && trials_left_ > 0 && !capturing(stream)) try_candidates(stream, d, found, on);
+  multiply(stream, d, found, found.algorithm, on);
 }
 
 CublasLtGemm::Plan& CublasLtGemm::plan(const Shape& shape, const void* bias) {
@@ -156,13 +161,13 @@ std::vector<cublasLtMatmulHeuristicResult_t> CublasLtGemm::candidates(const Shap
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.alignment.a);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, shape.alignment.b);
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.alignment.c);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, shape.alignment.added);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, shape.alignment.c);
 
   std::vector<cublasLtMatmulHeuristicResult_t> results(candidates_asked);
   int found = 0;
   const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation.get(), plan.a.get(), plan.b.get(), plan.c.get(),
+      cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation.get(), plan.a.get(), plan.b.get(), plan.layout_added(),
                                      plan.c.get(), preference.get(), candidates_asked, results.data(), &found);
   results.resize(static_cast<size_t>(std::max(found, 0)));
   std::erase_if(results, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
@@ -175,34 +180,34 @@ std::vector<cublasLtMatmulHeuristicResult_t> CublasLtGemm::candidates(const Shap
 
 void CublasLtGemm::multiply(Stream& stream, const GemmDescription& d, const Plan& plan,
                             const cublasLtMatmulAlgo_t& algorithm, const Operands& on) {
-  const float alpha = 1, beta = d.accumulate ? 1 : 0;
+  const float alpha = 1, beta = d.added ? 1 : 0;
   const cublasStatus_t status =
-      cublasLtMatmul(handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.c,
-                     plan.c.get(), on.d, plan.c.get(), &algorithm, workspace_->room(stream, product_bytes),
+      cublasLtMatmul(handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.added,
+                     plan.layout_added(), on.c, plan.c.get(), &algorithm, workspace_->room(stream, product_bytes),
                      static_cast<size_t>(product_bytes), cuda_stream(stream));
   if (status != CUBLAS_STATUS_SUCCESS)
     throw ClusterError("cuBLASLt: {}: {}", in_words(d), cublasLtGetStatusString(status));
 }
 
 /// Takes the fastest of the candidates that agree with the first, and forgets the others.  What would be overwritten
-/// anyway is overwritten; where the result is added to what is there, trials write into the workspace, behind what
+/// anyway is overwritten; where the result is added to what C holds, trials write into the workspace, behind what
 /// products use of it, or are left out where that is too small: they take no memory that the job has not planned.
 void CublasLtGemm::try_candidates(Stream& stream, const GemmDescription& d, Plan& plan, Operands on) {
   --trials_left_;
-  if (d.accumulate) {
+  if (d.added && on.added == on.c) {
     if (product_bytes + result_bytes(d) > workspace_->bytes()) return plan.candidates.clear();
-    on.d = static_cast<char*>(workspace_->room(stream, workspace_->bytes())) + product_bytes;
-    cuda::check(cudaMemsetAsync(on.d, 0, static_cast<size_t>(result_bytes(d)), cuda_stream(stream)),
+    on.c = static_cast<char*>(workspace_->room(stream, workspace_->bytes())) + product_bytes;
+    cuda::check(cudaMemsetAsync(on.c, 0, static_cast<size_t>(result_bytes(d)), cuda_stream(stream)),
                 "clearing the place of trials");  // gaps between columns are compared too
   }
   multiply(stream, d, plan, plan.algorithm, on);
-  const std::vector<char> expected = beginning(device_, stream, d, on.d);
+  const std::vector<char> expected = beginning(device_, stream, d, on.c);
   if (all_zero(expected)) return;  // any two algorithms would agree: another time
   double shortest = std::numeric_limits<double>::infinity();
   for (const cublasLtMatmulHeuristicResult_t& candidate : plan.candidates) {
     const cublasLtMatmulAlgo_t& algorithm = candidate.algo;
     multiply(stream, d, plan, algorithm, on);
-    if (beginning(device_, stream, d, on.d) != expected) continue;
+    if (beginning(device_, stream, d, on.c) != expected) continue;
     const double taken = seconds(stream, d, plan, algorithm, on);
     if (taken < shortest) shortest = taken, plan.algorithm = algorithm;
   }

@@ -26,17 +26,12 @@ class CublasLtGemm final : public MatrixProducts {
 
   int64_t workspace_bytes() const override;
 
-  void run(Stream& stream, const GemmDescription& description, const void* a, const void* b, const void* bias,
-           void* c) override;
+  void run(Stream& stream, const GemmDescription& description, const Operands& operands) override;
 
  private:
-  struct Operands {
-    const void *a, *b, *bias, *c;
-    void* d;  ///< where the result goes: c, but for trials of accumulating products
-  };
   /// How far the addresses are aligned, in bytes, at most 256: algorithms are asked for by it.
   struct Alignment {
-    uint32_t a, b, bias, c;
+    uint32_t a, b, bias, added, c;
     auto operator<=>(const Alignment&) const = default;
   };
   struct Shape {
@@ -50,7 +45,7 @@ class CublasLtGemm final : public MatrixProducts {
   std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Shape& shape, const Plan& plan) const;
   void multiply(Stream& stream, const GemmDescription& description, const Plan& plan,
                 const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
-  void try_candidates(Stream& stream, const GemmDescription& description, Plan& plan, Operands operands);
+  void try_candidates(Stream& stream, const GemmDescription& description, Plan& plan, Operands on);
   double seconds(Stream& stream, const GemmDescription& description, const Plan& plan,
                  const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
 

@@ -25,7 +25,7 @@ void require(bool fits, const char* product, const ConstView& first, const Const
       fmt::format("{}: matrices that do not fit: {}, {} -> {}", product, words(first), words(second), words(result)));
 }
 
-GemmDescription product(const ConstView& a, const ConstView& b, const ConstView& c, Write mode) {
+GemmDescription product(const ConstView& a, const ConstView& b, const ConstView& added, const ConstView& c) {
   GemmDescription d;
   d.m = c.cols;
   d.n = c.rows;
@@ -34,7 +34,8 @@ GemmDescription product(const ConstView& a, const ConstView& b, const ConstView&
   d.ldc = std::max<int64_t>(leading_dimension(c), 1);
   d.factors = a.dtype;
   d.result = c.dtype;
-  d.accumulate = mode == Write::accumulate;
+  d.added = static_cast<bool>(added);
+  if (d.added) d.ld_added = std::max<int64_t>(leading_dimension(added), 1);
   return d;
 }
 
@@ -47,13 +48,13 @@ std::string in_words(const GemmDescription& d) {
   };
   return fmt::format("{} x {} -> {} [{}, {}], leading dimensions {}, {}, {}{}{}", factor(d.m, d.k, d.transpose_a),
                      factor(d.k, d.n, d.transpose_b), name_of(d.result), d.m, d.n, d.lda, d.ldb, d.ldc,
-                     d.bias ? ", with bias" : "", d.accumulate ? ", accumulated" : "");
+                     d.bias ? ", with bias" : "", d.added ? fmt::format(", added to one of {}", d.ld_added) : "");
 }
 
 /// y [T, O] = x wᵀ, so yᵀ = w xᵀ: w lies as wᵀ [I, O] and is transposed, x lies as xᵀ [I, T].
-GemmDescription describe_linear_forward(ConstView x, ConstView w, ConstView bias, ConstView y, Write mode) {
+GemmDescription describe_linear_forward(ConstView x, ConstView w, ConstView bias, ConstView added, ConstView y) {
   require(x.cols == w.cols && y.rows == x.rows && y.cols == w.rows, "linear_forward", x, w, y);
-  GemmDescription d = product(w, x, y, mode);
+  GemmDescription d = product(w, x, added, y);
   d.k = x.cols;
   d.transpose_a = true;
   d.bias = static_cast<bool>(bias);
@@ -62,13 +63,16 @@ GemmDescription describe_linear_forward(ConstView x, ConstView w, ConstView bias
         fmt::format("linear_forward: a bias {} for {}: the library wants it as long as a row, and of "
                     "its type",
                     words(bias), words(y)));
+  if (d.added && (added.rows != y.rows || added.cols != y.cols || added.dtype != y.dtype ||
+                  (added.rows > 1 && added.row_stride < added.cols)))
+    throw std::logic_error(fmt::format("linear_forward: {} cannot be added to a result {}", words(added), words(y)));
   return d;
 }
 
 /// dx [T, I] = dy w, so dxᵀ = wᵀ dyᵀ: both lie so.
 GemmDescription describe_linear_backward_input(ConstView dy, ConstView w, ConstView dx, Write mode) {
   require(dy.cols == w.rows && dx.rows == dy.rows && dx.cols == w.cols, "linear_backward_input", dy, w, dx);
-  GemmDescription d = product(w, dy, dx, mode);
+  GemmDescription d = product(w, dy, addend(dx, mode), dx);
   d.k = dy.cols;
   return d;
 }
@@ -77,7 +81,7 @@ GemmDescription describe_linear_backward_input(ConstView dy, ConstView w, ConstV
 GemmDescription describe_linear_backward_weight(ConstView dy, ConstView x, ConstView dw, Write mode) {
   require(dy.rows == x.rows && dw.rows == dy.cols && dw.cols == x.cols && dw.dtype == DType::f32,
           "linear_backward_weight", dy, x, dw);
-  GemmDescription d = product(x, dy, dw, mode);
+  GemmDescription d = product(x, dy, addend(dw, mode), dw);
   d.k = x.rows;
   d.transpose_b = true;
   return d;

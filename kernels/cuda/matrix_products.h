@@ -10,10 +10,14 @@ class MatrixProducts {
  public:
   virtual ~MatrixProducts() = default;
 
-  /// Enqueued on `stream`; nothing where description.empty().  a, b, c: what the function that made the description
-  /// calls A, B and C; bias: of `m` elements, null unless the description has one.
-  virtual void run(Stream& stream, const GemmDescription& description, const void* a, const void* b, const void* bias,
-                   void* c) = 0;
+  /// What the function that made the description calls A, B and C; a bias of `m` elements, and what else is added, null
+  /// unless the description has them.
+  struct Operands {
+    const void *a, *b, *bias, *added;
+    void* c;
+  };
+  /// Enqueued on `stream`; nothing where description.empty().
+  virtual void run(Stream& stream, const GemmDescription& description, const Operands& operands) = 0;
 
   /// Of the workspace (workspace.h), what a product may use.
   virtual int64_t workspace_bytes() const { return 0; }

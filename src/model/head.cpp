@@ -41,7 +41,7 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
   const int64_t rows = rows_a_chunk(supervised.S);
   for (int64_t first = 0; first < supervised.S; first += rows) {
     const int64_t n = std::min(rows, supervised.S - first);
-    kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, logits_.view(n), Write::overwrite);
+    kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_.view(n));
     kernels_.cross_entropy(stream, logits_.view(n), supervised.targets + first, 0, {}, loss_sum);
   }
 }
@@ -55,7 +55,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
     const int64_t n = std::min(rows, S - first);
     const View normed = normed_.view().rows_from(first, n), logits = logits_.view(n);
     const View d_logits = d_logits_.data() != nullptr ? d_logits_.view(n) : logits;
-    kernels_.linear_forward(stream, normed, w.head, {}, logits, Write::overwrite);
+    kernels_.linear_forward(stream, normed, w.head, {}, {}, logits);
     kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
     kernels_.linear_backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear_backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
@@ -68,7 +68,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
 
 void LossHead::logits(Stream& stream, View hidden, const int32_t* rows, int64_t B, const HeadWeights& w, View logits) {
   gather_and_norm(stream, hidden, rows, B, w);
-  kernels_.linear_forward(stream, normed_.view(B), w.head, {}, logits, Write::overwrite);
+  kernels_.linear_forward(stream, normed_.view(B), w.head, {}, {}, logits);
 }
 
 }  // namespace tessera

@@ -28,7 +28,7 @@ void DecoderLayer::attention_inputs(Stream& stream, const LayerWeights& w, const
   const auto eps = static_cast<float>(c.rms_norm_eps);
   const int64_t q = c.H * c.D, k = c.G * c.D;
   kernels_.rmsnorm_forward(stream, a.input, w.input_norm, eps, a.normed_1, a.inv_rms_1);
-  kernels_.linear_forward(stream, a.normed_1, w.qkv, w.qkv_bias, a.qkv, Write::overwrite);
+  kernels_.linear_forward(stream, a.normed_1, w.qkv, w.qkv_bias, {}, a.qkv);
   if (c.qk_norm) {
     kernels_.head_rmsnorm_forward(stream, a.qkv.cols_from(0, q), w.q_norm, eps, a.qk_normed.cols_from(0, q),
                                   a.inv_rms_q);
@@ -40,17 +40,15 @@ void DecoderLayer::attention_inputs(Stream& stream, const LayerWeights& w, const
 }
 
 void DecoderLayer::mlp_inputs(Stream& stream, const LayerWeights& w, const LayerActivations& a) const {
-  kernels_.copy(stream, a.input.data, a.middle.data, a.input.bytes());
-  kernels_.linear_forward(stream, a.attended, w.o, w.o_bias, a.middle, Write::accumulate);
+  kernels_.linear_forward(stream, a.attended, w.o, w.o_bias, a.input, a.middle);
   kernels_.rmsnorm_forward(stream, a.middle, w.post_norm, static_cast<float>(config_.rms_norm_eps), a.normed_2,
                            a.inv_rms_2);
-  kernels_.linear_forward(stream, a.normed_2, w.gate_up, w.gate_up_bias, a.gate_up, Write::overwrite);
+  kernels_.linear_forward(stream, a.normed_2, w.gate_up, w.gate_up_bias, {}, a.gate_up);
   kernels_.swiglu_forward(stream, a.gate_up, a.activated);
 }
 
 void DecoderLayer::mlp_output(Stream& stream, const LayerWeights& w, const LayerActivations& a, View output) const {
-  kernels_.copy(stream, a.middle.data, output.data, a.middle.bytes());
-  kernels_.linear_forward(stream, a.activated, w.down, w.down_bias, output, Write::accumulate);
+  kernels_.linear_forward(stream, a.activated, w.down, w.down_bias, a.middle, output);
 }
 
 void DecoderLayer::forward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,

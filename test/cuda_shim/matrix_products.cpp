@@ -30,23 +30,21 @@ std::vector<float> dense(const void* matrix, DType type, int64_t rows, int64_t c
 
 }  // namespace
 
-void PlainProducts::run(Stream& stream, const GemmDescription& d, const void* a, const void* b, const void* bias,
-                        void* c) {
+void PlainProducts::run(Stream& stream, const GemmDescription& d, const Operands& operands) {
   if (d.empty()) return;
-  stream.enqueue([=] {
+  stream.enqueue([d, on = operands] {
     // A by rows of op(A), B by columns of op(B): both [.., k].
-    const auto rows_of_a = dense(a, d.factors, d.k, d.m, d.lda, !d.transpose_a);
-    const auto columns_of_b = dense(b, d.factors, d.k, d.n, d.ldb, d.transpose_b);
+    const auto rows_of_a = dense(on.a, d.factors, d.k, d.m, d.lda, !d.transpose_a);
+    const auto columns_of_b = dense(on.b, d.factors, d.k, d.n, d.ldb, d.transpose_b);
     for (int64_t column = 0; column < d.n; ++column)
       for (int64_t row = 0; row < d.m; ++row) {
         const float *x = &rows_of_a[static_cast<size_t>(row * d.k)],
                     *y = &columns_of_b[static_cast<size_t>(column * d.k)];
         float sum = 0;
         for (int64_t i = 0; i < d.k; ++i) sum += x[i] * y[i];
-        const int64_t at = column * d.ldc + row;
-        if (d.bias) sum += element(bias, d.result, row);
-        if (d.accumulate) sum += element(c, d.result, at);
-        set_element(c, d.result, at, sum);
+        if (d.bias) sum += element(on.bias, d.result, row);
+        if (d.added) sum += element(on.added, d.result, column * d.ld_added + row);
+        set_element(on.c, d.result, column * d.ldc + row, sum);
       }
   });
 }

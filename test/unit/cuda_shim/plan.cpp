@@ -13,8 +13,8 @@ namespace {
 class GreedyProducts final : public MatrixProducts {
  public:
   int64_t workspace_bytes() const override { return 1000; }
-  void run(Stream& stream, const GemmDescription& d, const void* a, const void* b, const void* bias, void* c) override {
-    plain_.run(stream, d, a, b, bias, c);
+  void run(Stream& stream, const GemmDescription& d, const Operands& operands) override {
+    plain_.run(stream, d, operands);
   }
 
  private:

@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("linear_forward is x times w transposed", "[kernels][gemm]", 
   for_every_size([&](Rig& rig, Size s) {
     const Operands in(rig, dtype, s);
     Matrix y(rig, dtype, s.T, s.O, 2);
-    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, Write::overwrite);
+    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, {}, y);
     REQUIRE_THAT(y.values(), near(expected_forward(in, s), tolerance(dtype)));
     REQUIRE(y.intact());
   });
@@ -78,19 +78,38 @@ TEMPLATE_TEST_CASE("linear_forward adds the bias to every row", "[kernels][gemm]
     const Operands in(rig, dtype, s);
     const Matrix bias = Matrix::random(rig, dtype, 1, s.O, 4);
     Matrix y(rig, dtype, s.T, s.O);
-    rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, y, Write::overwrite);
+    rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, {}, y);
     REQUIRE_THAT(y.values(), near(with_bias(expected_forward(in, s), bias.values()), tolerance(dtype)));
   });
 }
 
-TEMPLATE_TEST_CASE("linear_forward accumulates where it is told to", "[kernels][gemm]", float, bf16) {
+TEMPLATE_TEST_CASE("linear_forward adds what it is given, a matrix or what y holds", "[kernels][gemm]", float, bf16) {
+  const DType dtype = dtype_of<TestType>();
+  for_every_size([&](Rig& rig, Size s) {
+    for (const DType result : {dtype, DType::f32}) {
+      const Operands in(rig, dtype, s);
+      const Matrix added = Matrix::random(rig, result, s.T, s.O, 5, 2);
+      Matrix y(rig, result, s.T, s.O, 3);
+      rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, added, y);
+      const Values product = expected_forward(in, s), once = y.values();
+      REQUIRE_THAT(once, near(added.values() + product, tolerance(result)));
+      rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, y);
+      REQUIRE_THAT(y.values(), near(once + product, tolerance(result)));
+      REQUIRE(y.intact());
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("linear_forward adds a bias and a matrix", "[kernels][gemm]", float, bf16) {
   const DType dtype = dtype_of<TestType>();
   for_every_size([&](Rig& rig, Size s) {
     const Operands in(rig, dtype, s);
-    Matrix y = Matrix::random(rig, dtype, s.T, s.O, 5);
-    const Values before = y.values();
-    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, Write::accumulate);
-    REQUIRE_THAT(y.values(), near(before + expected_forward(in, s), tolerance(dtype)));
+    const Matrix bias = Matrix::random(rig, dtype, 1, s.O, 4), added = Matrix::random(rig, dtype, s.T, s.O, 5);
+    Matrix y(rig, dtype, s.T, s.O, 2);
+    rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, added, y);
+    const Values expected = added.values() + with_bias(expected_forward(in, s), bias.values());
+    REQUIRE_THAT(y.values(), near(expected, tolerance(dtype)));
+    REQUIRE(y.intact());
   });
 }
 
@@ -98,7 +117,7 @@ TEST_CASE("logits of bf16 factors keep fp32", "[kernels][gemm]") {
   for_every_size([&](Rig& rig, Size s) {
     const Operands in(rig, DType::bf16, s);
     Matrix y(rig, DType::f32, s.T, s.O);
-    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, Write::overwrite);
+    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, {}, y);
     REQUIRE_THAT(y.values(), near(expected_forward(in, s), tolerance(DType::f32)));
   });
 }
@@ -139,12 +158,14 @@ TEST_CASE("linear_forward takes more weights than are packed at once", "[kernels
   Rig rig = cpu_rig(2);
   const Size s{128, 4001, 601}, first_rows{2, s.I, s.O};  // 512 outputs at once
   const Operands in(rig, DType::bf16, s);
-  const Matrix bias = Matrix::random(rig, DType::bf16, 1, s.O, 4);
+  const Matrix bias = Matrix::random(rig, DType::bf16, 1, s.O, 4), added = Matrix::random(rig, DType::f32, s.T, s.O, 5);
   Matrix y(rig, DType::f32, s.T, s.O, 2);
-  rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, y, Write::overwrite);
-  const Values expected = with_bias(expected_forward(in, first_rows), bias.values());
-  Values actual = y.values();
-  actual.resize(expected.size());
+  rig.kernels->linear_forward(*rig.stream, in.x, in.w, bias, added, y);
+  const Values product = with_bias(expected_forward(in, first_rows), bias.values());
+  Values actual = y.values(), before = added.values();
+  actual.resize(product.size());
+  before.resize(product.size());
+  const Values expected = before + product;
   REQUIRE_THAT(actual, near(expected, tolerance(DType::f32)));
   REQUIRE(y.intact());
 }
@@ -169,7 +190,7 @@ TEST_CASE("products of no tokens add nothing, and are zero", "[kernels][gemm]") 
     Matrix dw = Matrix::random(rig, DType::f32, 4, 8, 5);
     const Values before = dw.values();
     Matrix y(rig, DType::bf16, 0, 4), dx(rig, DType::bf16, 0, 8);
-    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, Write::overwrite);
+    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, {}, y);
     rig.kernels->linear_backward_input(*rig.stream, in.dy, in.w, dx, Write::overwrite);
     rig.kernels->linear_backward_weight(*rig.stream, in.dy, in.x, dw, Write::accumulate);
     rig.stream->synchronize();
@@ -194,7 +215,7 @@ TEST_CASE("a product of matrices that do not fit is refused with their sizes", "
   Rig rig = cpu_rig(1);
   const Operands in(rig, DType::f32, {2, 3, 4});
   Matrix y(rig, DType::f32, 2, 5);
-  rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, y, Write::overwrite);
+  rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, {}, y);
   REQUIRE_THROWS_WITH(rig.stream->synchronize(), Catch::Contains("[2, 3]") && Catch::Contains("[2, 5]"));
 }
 

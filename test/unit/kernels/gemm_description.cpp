@@ -55,10 +55,11 @@ class Memory {
 };
 
 /// cublasLtMatmul by its documentation: D = epilogue(op(A) op(B) + beta C), every matrix by columns.
-void execute(const GemmDescription& d, const Memory& a, const Memory& b, const Memory* bias, Memory& c) {
+void execute(const GemmDescription& d, const Memory& a, const Memory& b, const Memory* bias, const Memory& added,
+             Memory& c) {
   for (int64_t i = 0; i < d.m; ++i)
     for (int64_t j = 0; j < d.n; ++j) {
-      double sum = d.accumulate ? c.element(j * d.ldc + i) : 0;
+      double sum = d.added ? added.element(j * d.ld_added + i) : 0;
       for (int64_t l = 0; l < d.k; ++l)
         sum += a.element(d.transpose_a ? i * d.lda + l : l * d.lda + i) *
                b.element(d.transpose_b ? l * d.ldb + j : j * d.ldb + l);
@@ -94,8 +95,8 @@ Values result(const Memory& before, bool accumulate, const Element& expected) {
   return values;
 }
 
-Values expected_forward(const Operands& in, Size s, bool with_bias, const Memory& y, Write mode) {
-  return result(y, mode == Write::accumulate, [&](int64_t t, int64_t o) {
+Values expected_forward(const Operands& in, Size s, bool with_bias, const Memory& added, Write mode) {
+  return result(added, mode == Write::accumulate, [&](int64_t t, int64_t o) {
     double sum = with_bias ? in.bias.at(0, o) : 0;
     for (int64_t i = 0; i < s.I; ++i) sum += in.x.at(t, i) * in.w.at(o, i);
     return sum;
@@ -136,9 +137,11 @@ TEST_CASE("the description of linear_forward is x times w transposed", "[kernels
     for (const DType result : {dtype, DType::f32}) {
       const Operands in(dtype, s);
       Memory y(result, s.T, s.O, 3, 2, 5);
-      const Values expected = expected_forward(in, s, false, y, mode);
-      const GemmDescription d = describe_linear_forward(in.x.view(), in.w.view(), {}, y.view(), mode);
-      execute(d, in.w, in.x, nullptr, y);
+      const Memory added(result, s.T, s.O, 1, 3, 6);
+      const Values expected = expected_forward(in, s, false, added, mode);
+      const GemmDescription d =
+          describe_linear_forward(in.x.view(), in.w.view(), {}, addend(added.view(), mode), y.view());
+      execute(d, in.w, in.x, nullptr, added, y);
       REQUIRE_THAT(y.values(), near(expected, rounding));
       REQUIRE(y.intact());
       REQUIRE((d.factors == dtype && d.result == result));
@@ -151,7 +154,8 @@ TEST_CASE("the description of linear_forward adds the bias to every row", "[kern
     const Operands in(dtype, s);
     Memory y(dtype, s.T, s.O, 0, 2, 5);
     const Values expected = expected_forward(in, s, true, y, mode);
-    execute(describe_linear_forward(in.x.view(), in.w.view(), in.bias.view(), y.view(), mode), in.w, in.x, &in.bias, y);
+    execute(describe_linear_forward(in.x.view(), in.w.view(), in.bias.view(), addend(y.view(), mode), y.view()), in.w,
+            in.x, &in.bias, y, y);
     REQUIRE_THAT(y.values(), near(expected, rounding));
     REQUIRE(y.intact());
   });
@@ -162,7 +166,7 @@ TEST_CASE("the description of linear_backward_input is dy times w", "[kernels][g
     const Operands in(dtype, s);
     Memory dx(dtype, s.T, s.I, 1, 3, 5);
     const Values expected = expected_backward_input(in, s, dx, mode);
-    execute(describe_linear_backward_input(in.dy.view(), in.w.view(), dx.view(), mode), in.w, in.dy, nullptr, dx);
+    execute(describe_linear_backward_input(in.dy.view(), in.w.view(), dx.view(), mode), in.w, in.dy, nullptr, dx, dx);
     REQUIRE_THAT(dx.values(), near(expected, rounding));
     REQUIRE(dx.intact());
   });
@@ -175,7 +179,7 @@ TEST_CASE("the description of linear_backward_weight is dy transposed times x in
     Memory dw(DType::f32, s.O, s.I, 2, 2, 5);
     const Values expected = expected_backward_weight(in, s, dw, mode);
     const GemmDescription d = describe_linear_backward_weight(in.dy.view(), in.x.view(), dw.view(), mode);
-    execute(d, in.x, in.dy, nullptr, dw);
+    execute(d, in.x, in.dy, nullptr, dw, dw);
     REQUIRE_THAT(dw.values(), near(expected, rounding));
     REQUIRE(dw.intact());
     REQUIRE((d.factors == dtype && d.result == DType::f32));
@@ -195,7 +199,7 @@ TEST_CASE("no field of a description can be another one's", "[kernels][gemm][des
     mistake(d);
     Memory c = dw;
     try {
-      execute(d, in.x, in.dy, nullptr, c);
+      execute(d, in.x, in.dy, nullptr, c, c);
     } catch (const std::out_of_range&) {
       return true;  // it would write beside the memory
     }
@@ -206,14 +210,15 @@ TEST_CASE("no field of a description can be another one's", "[kernels][gemm][des
   CHECK(wrong([](GemmDescription& d) { std::swap(d.m, d.n); }));
   CHECK(wrong([](GemmDescription& d) { d.transpose_a = !d.transpose_a; }));
   CHECK(wrong([](GemmDescription& d) { d.transpose_b = !d.transpose_b; }));
-  CHECK(wrong([](GemmDescription& d) { d.accumulate = false; }));
+  CHECK(wrong([](GemmDescription& d) { d.added = false; }));
+  CHECK(wrong([](GemmDescription& d) { ++d.ld_added; }));
   CHECK(wrong([](GemmDescription& d) { --d.k; }));
 }
 
 TEST_CASE("a product of no tokens is empty", "[kernels][gemm][description]") {
   const Operands in(DType::bf16, {0, 8, 4});
   const Memory dw(DType::f32, 4, 8, 0, 0, 5), y(DType::bf16, 0, 4, 0, 0, 6), dx(DType::bf16, 0, 8, 0, 0, 7);
-  REQUIRE(describe_linear_forward(in.x.view(), in.w.view(), {}, y.view(), Write::overwrite).empty());
+  REQUIRE(describe_linear_forward(in.x.view(), in.w.view(), {}, {}, y.view()).empty());
   REQUIRE(describe_linear_backward_input(in.dy.view(), in.w.view(), dx.view(), Write::overwrite).empty());
   REQUIRE(describe_linear_backward_weight(in.dy.view(), in.x.view(), dw.view(), Write::accumulate).empty());
 }
@@ -222,9 +227,10 @@ TEST_CASE("one row has a leading dimension whatever its stride", "[kernels][gemm
   const std::vector<float> values(64);
   const ConstView x(values.data(), DType::f32, 1, 5, 0), w(values.data(), DType::f32, 3, 5),
       y(values.data(), DType::f32, 1, 3, 0);
-  const GemmDescription d = describe_linear_forward(x, w, {}, y, Write::overwrite);
+  const GemmDescription d = describe_linear_forward(x, w, {}, y, y);
   REQUIRE(d.ldb == 5);
   REQUIRE(d.ldc == 3);
+  REQUIRE(d.ld_added == 3);
 }
 
 TEST_CASE("views that do not fit together are refused with their sizes", "[kernels][gemm][description]") {
@@ -233,9 +239,9 @@ TEST_CASE("views that do not fit together are refused with their sizes", "[kerne
     return ConstView(memory.data(), dtype, rows, cols);
   };
   const ConstView x = view(DType::bf16, 2, 3), w = view(DType::bf16, 4, 3), y = view(DType::bf16, 2, 4);
-  REQUIRE_THROWS_WITH(describe_linear_forward(x, w, {}, view(DType::bf16, 2, 5), Write::overwrite),
+  REQUIRE_THROWS_WITH(describe_linear_forward(x, w, {}, {}, view(DType::bf16, 2, 5)),
                       Catch::Contains("[2, 3]") && Catch::Contains("[2, 5]"));
-  REQUIRE_THROWS_AS(describe_linear_forward(x, view(DType::f32, 4, 3), {}, y, Write::overwrite), std::logic_error);
+  REQUIRE_THROWS_AS(describe_linear_forward(x, view(DType::f32, 4, 3), {}, {}, y), std::logic_error);
   REQUIRE_THROWS_AS(describe_linear_backward_weight(y, x, view(DType::bf16, 4, 3), Write::accumulate),
                     std::logic_error);
   REQUIRE_THROWS_AS(describe_linear_backward_input(y, w, view(DType::i32, 2, 3), Write::overwrite), std::logic_error);
@@ -247,17 +253,27 @@ TEST_CASE("a bias is as long as a row of the result and of its type", "[kernels]
     return ConstView(memory.data(), dtype, rows, cols);
   };
   const ConstView x = view(DType::bf16, 2, 3), w = view(DType::bf16, 4, 3);
-  REQUIRE_THROWS_WITH(describe_linear_forward(x, w, view(DType::bf16, 1, 3), view(DType::bf16, 2, 4), Write::overwrite),
+  REQUIRE_THROWS_WITH(describe_linear_forward(x, w, view(DType::bf16, 1, 3), {}, view(DType::bf16, 2, 4)),
                       Catch::Contains("bias"));
-  REQUIRE_THROWS_WITH(describe_linear_forward(x, w, view(DType::bf16, 1, 4), view(DType::f32, 2, 4), Write::overwrite),
+  REQUIRE_THROWS_WITH(describe_linear_forward(x, w, view(DType::bf16, 1, 4), {}, view(DType::f32, 2, 4)),
                       Catch::Contains("bias"));
+}
+
+TEST_CASE("what is added is as large as the result and of its type", "[kernels][gemm][description]") {
+  const std::vector<float> memory(64);
+  const auto view = [&](DType dtype, int64_t rows, int64_t cols) {
+    return ConstView(memory.data(), dtype, rows, cols);
+  };
+  const ConstView x = view(DType::bf16, 2, 3), w = view(DType::bf16, 4, 3), y = view(DType::bf16, 2, 4);
+  for (const ConstView& added : {view(DType::f32, 2, 4), view(DType::bf16, 3, 4), view(DType::bf16, 2, 3)})
+    REQUIRE_THROWS_WITH(describe_linear_forward(x, w, {}, added, y), Catch::Contains("cannot be added"));
 }
 
 TEST_CASE("a description says in words what it asks for", "[kernels][gemm][description]") {
   const Operands in(DType::bf16, {7, 5, 3});
   const Memory dw(DType::f32, 3, 5, 2, 2, 5);
   REQUIRE(in_words(describe_linear_backward_weight(in.dy.view(), in.x.view(), dw.view(), Write::accumulate)) ==
-          "bf16 [5, 7] x bf16 [3, 7]ᵀ -> fp32 [5, 3], leading dimensions 8, 9, 9, accumulated");
+          "bf16 [5, 7] x bf16 [3, 7]ᵀ -> fp32 [5, 3], leading dimensions 8, 9, 9, added to one of 9");
 }
 
 }  // namespace
