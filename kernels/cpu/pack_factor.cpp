@@ -3,7 +3,6 @@
 // clang-format off: Highway reads this file once for each target, and its headers in this order
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/pack_factor.cpp"
-#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 // clang-format on
@@ -47,35 +46,61 @@ struct Blocks {
   }
 };
 
+/// Asks for a line of memory, into the second-level cache: the first has room for few lines that are on their way.
+HWY_INLINE void ask_for(const uint16_t* element) { __builtin_prefetch(element, 0, 2); }
+
 #if HWY_TARGET == HWY_SCALAR
 constexpr int64_t cols_a_vector = int64_t{1} << 62;  // no vectors: all is left over
 void pack_rows(const Blocks&, int64_t, int64_t) {}
 void pack_columns(const Blocks&, int64_t, int64_t) {}
 #else
-// Vectors of 16 bytes whatever the processor: memory sets the pace, and a shuffle of 16 bytes is one instruction.
 constexpr int64_t cols_a_vector = 8;
+constexpr int64_t line = 32;  // elements
 
-/// Rows one after another: two rows are interleaved.  All blocks at once, so that whole lines of memory are read.
+/// Pairs of a few columns, as many as D has lanes, which lie one row after another.
+template <typename D>
+HWY_INLINE void interleave(D d, const uint16_t* rows, int64_t row_stride, int64_t pairs, uint32_t* to,
+                           int64_t pair_stride) {
+  const hn::Rebind<uint16_t, D> half;
+  for (int64_t p = 0; p < pairs; ++p, rows += 2 * row_stride, to += pair_stride) {
+    const auto even = hn::PromoteTo(d, hn::LoadU(half, rows));
+    const auto odd = hn::PromoteTo(d, hn::LoadU(half, rows + row_stride));
+    hn::StoreU(hn::Or(even, hn::ShiftLeft<16>(odd)), d, to);
+  }
+}
+
+/// `pairs` pairs of rows of a block's columns [begin, end); `to` is the first pair of the first column.
+void pack_rows_of_block(const Blocks& b, const uint16_t* rows, int64_t pairs, int64_t begin, int64_t end,
+                        uint32_t* to) {
+  const hn::CappedTag<uint32_t, 8> eight;
+  const hn::CappedTag<uint32_t, 16> sixteen;
+  int64_t n = begin;
+  for (; n + 16 <= end; n += static_cast<int64_t>(hn::Lanes(sixteen)))
+    interleave(sixteen, rows + n, b.row_stride, pairs, to + n - begin, b.block_cols);
+  for (; n < end; n += static_cast<int64_t>(hn::Lanes(eight)))
+    interleave(eight, rows + n, b.row_stride, pairs, to + n - begin, b.block_cols);
+}
+
+/// Rows one after another: two rows are interleaved.  All blocks at once, so that whole lines of memory are read, and a
+/// few pairs of rows, so that whole lines are written: not more, as the rows may share one set of the first-level
+/// cache.
 void pack_rows(const Blocks& b, int64_t pairs, int64_t cols) {
-  constexpr int64_t rows_ahead = 8;  // each row is somewhere else, so the processor fetches nothing ahead by itself
-  const hn::FixedTag<uint16_t, 8> eight;
-  for (int64_t p = 0; p < pairs; ++p) {
-    const uint16_t *even = b.from + 2 * p * b.row_stride, *odd = even + b.row_stride;
+  constexpr int64_t pairs_together = 4;
+  for (int64_t p = 0; p < pairs; p += pairs_together) {
+    const int64_t count = std::min(pairs_together, pairs - p);
+    const uint16_t *rows = b.from + 2 * p * b.row_stride, *next = rows + 2 * pairs_together * b.row_stride;
     for (int64_t first = 0; first < cols; first += b.block_cols) {
-      auto* to = reinterpret_cast<uint16_t*>(b.to + first * b.padded_pairs + p * b.block_cols);
       const int64_t end = std::min(first + b.block_cols, cols);
-      for (int64_t n = first; n < end; n += 8, to += 16) {
-        hwy::Prefetch(even + rows_ahead * b.row_stride + n);
-        hwy::Prefetch(odd + rows_ahead * b.row_stride + n);
-        const auto even_row = hn::LoadU(eight, even + n), odd_row = hn::LoadU(eight, odd + n);
-        hn::StoreU(hn::InterleaveLower(eight, even_row, odd_row), eight, to);
-        hn::StoreU(hn::InterleaveUpper(eight, even_row, odd_row), eight, to + 8);
-      }
+      // Each row is somewhere else, so the processor fetches nothing ahead by itself.
+      for (int64_t n = round_up(first, line); n < end; n += line)
+        for (int64_t r = 0; r < 2 * count; ++r) ask_for(next + r * b.row_stride + n);
+      pack_rows_of_block(b, rows, count, first, end, b.to + first * b.padded_pairs + p * b.block_cols);
     }
   }
 }
 
-/// Columns one after another, so that pairs are there already: squares of 4 by 4 pairs are transposed.
+/// Columns one after another, so that pairs are there already: squares of 4 by 4 pairs are transposed, in vectors of 16
+/// bytes whatever the processor, as memory sets the pace.
 void pack_columns(const Blocks& b, int64_t pairs, int64_t cols) {
   constexpr int64_t elements_ahead = 64;  // of more columns than the processor follows by itself
   const hn::FixedTag<uint32_t, 4> four;
@@ -84,7 +109,7 @@ void pack_columns(const Blocks& b, int64_t pairs, int64_t cols) {
     for (int64_t n = 0; n < cols; n += 4) {
       const auto column = [&](int64_t i) {
         const uint16_t* from = b.from + (n + i) * b.col_stride + 2 * p;
-        hwy::Prefetch(from + elements_ahead);
+        ask_for(from + elements_ahead);
         return hn::LoadU(four, reinterpret_cast<const uint32_t*>(from));
       };
       const auto write = [&](int64_t i, auto row) {
