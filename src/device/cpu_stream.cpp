@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -65,9 +66,10 @@ void CpuStream::synchronize() {
   device_.count_wait();
   std::unique_lock lock(mutex_);
   const int64_t target = pushed_;
-  ++synchronizing_;
-  work_finished_.wait(lock, [&] { return finished_ >= target; });
-  --synchronizing_;
+  while (finished_ < target) {
+    awaited_ = std::min(awaited_, target);
+    work_finished_.wait(lock);
+  }
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -92,7 +94,9 @@ void CpuStream::run_queue(int threads) {
     }
     lock.lock();
     ++finished_;
-    if (synchronizing_ > 0) work_finished_.notify_all();
+    if (finished_ < awaited_) continue;
+    awaited_ = nobody_waits;  // whoever still waits says so again
+    work_finished_.notify_all();
   }
 }
 

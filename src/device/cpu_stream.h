@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -39,6 +40,8 @@ class CpuStream final : public Stream {
     OnFailure on_failure;
   };
 
+  static constexpr int64_t nobody_waits = std::numeric_limits<int64_t>::max();
+
   void push(Item item);
   void run_queue(int threads);
   void run(Item item) noexcept;
@@ -52,8 +55,8 @@ class CpuStream final : public Stream {
   std::deque<Item> queue_;
   int64_t pushed_ = 0;
   int64_t finished_ = 0;
-  int synchronizing_ = 0;  // threads inside synchronize()
-  bool idle_ = false;      // the worker sleeps
+  int64_t awaited_ = nobody_waits;  // of finished_: who waits for the least is told then, and not at every item before
+  bool idle_ = false;               // the worker sleeps
   bool stop_ = false;
   std::exception_ptr failure_;
 

@@ -72,6 +72,25 @@ TEST_CASE("two streams run at the same time", "[device]") {
   REQUIRE(got == 7);
 }
 
+TEST_CASE("each of two threads that wait for a stream goes on when its own work is done", "[device]") {
+  const auto device = make_cpu_device(1);
+  const auto stream = device->make_stream("compute");
+  const auto waiter = [&] {
+    auto future = std::async(std::launch::async, [&] { stream->synchronize(); });
+    REQUIRE(future.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout);  // it waits by now
+    return future;
+  };
+  Gate first(*stream);
+  auto for_first = waiter();
+  Gate second(*stream);
+  auto for_both = waiter();
+  first.open();
+  for_first.get();
+  CHECK(for_both.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout);
+  second.open();
+  for_both.get();
+}
+
 TEST_CASE("what work holds is released when synchronize returns", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute");
