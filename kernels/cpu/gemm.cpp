@@ -188,6 +188,10 @@ void CpuGemm::multiply(const Factor& a, const Factor& b, ConstView bias, ConstVi
                                        a.rows(), a.cols(), name_of(a.view.dtype), b.rows(), b.cols(),
                                        name_of(b.view.dtype), c.rows, c.cols));
   }
+  if (added && (added.rows != c.rows || added.cols != c.cols || added.dtype != c.dtype)) {
+    throw std::logic_error(fmt::format("a matrix [{}, {}] {} cannot be added to a product [{}, {}] {}", added.rows,
+                                       added.cols, name_of(added.dtype), c.rows, c.cols, name_of(c.dtype)));
+  }
   if (c.rows == 0 || c.cols == 0) return;
   if (a.cols() == 0) {  // a sum of nothing
     if (added) added_in_place(added, c);

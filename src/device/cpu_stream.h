@@ -55,7 +55,7 @@ class CpuStream final : public Stream {
   std::deque<Item> queue_;
   int64_t pushed_ = 0;
   int64_t finished_ = 0;
-  int64_t awaited_ = nobody_waits;  // of finished_: who waits for the least is told then, and not at every item before
+  int64_t awaited_ = nobody_waits;  // the least of finished_ that a thread in synchronize() sleeps until
   bool idle_ = false;               // the worker sleeps
   bool stop_ = false;
   std::exception_ptr failure_;

@@ -15,6 +15,7 @@ from harness import OWN_CASES, ROOT, Case, curve, fail, require, require_referen
 from hosts import OWN_RUN, Hosts, Run, own_namespaces
 
 USER = 12345
+HOME = "user"  # of that user, in the root directory made here
 LARGEST = 64 << 20
 OLDEST_GLIBC = (2, 36)
 GLIBC = ("libc", "libm", "libpthread", "libdl", "librt", "libresolv")
@@ -48,7 +49,7 @@ class BareRoot:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in ("bin", "dev/shm", "etc", "hosts", "lib", "lib64", "proc", "sys", "tmp", "home/user"):
+        for name in ("bin", "dev/shm", "etc", "hosts", "lib", "lib64", "proc", "sys", "tmp", HOME):
             (folder / name).mkdir(parents=True)
         listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
         for line in listed.splitlines():
@@ -57,10 +58,10 @@ class BareRoot:
                 shutil.copy(found[2], folder / "lib")
         shutil.copy("/lib64/ld-linux-x86-64.so.2", folder / "lib64")
         shutil.copy(shutil.which("dash"), folder / "bin/sh")
-        (folder / "etc/passwd").write_text(f"root:x:0:0::/:/bin/sh\nuser:x:{USER}:{USER}::/home/user:/bin/sh\n")
+        (folder / "etc/passwd").write_text(f"root:x:0:0::/:/bin/sh\nuser:x:{USER}:{USER}::/{HOME}:/bin/sh\n")
         (folder / "bin/reach").write_text(REACH)
         (folder / "bin/reach").chmod(0o755)
-        os.chown(folder / "home/user", USER, USER)
+        os.chown(folder / HOME, USER, USER)
         for name in ("tmp", "dev/shm"):
             (folder / name).chmod(0o1777)
         for name in ("null", "zero", "urandom"):
@@ -73,7 +74,7 @@ class BareRoot:
         """`text` in a shell of this root on a host, as the user."""
         inside = f'hostname {host} && exec chroot --userspec={USER}:{USER} --groups= {self.folder} /bin/sh -c "$0"'
         return ["ip", "netns", "exec", host, "unshare", "--uts", "env", "-i", f"PATH={os.environ['PATH']}", "sh", "-c",
-                inside, f"PATH=/bin; HOME=/home/user; export PATH HOME; cd; {text}"]
+                inside, f"PATH=/bin; HOME=/{HOME}; export PATH HOME; cd; {text}"]
 
     def answer(self, host):
         """From now on, what `reach HOST COMMAND` is told runs on the host."""
@@ -91,7 +92,7 @@ class BareRoot:
 
 def trains(bare, case, job_folder, mpirun, ranks, claim):
     """A reference job of the bundle's user on the first host."""
-    folder = bare.folder / "home/user" / job_folder
+    folder = bare.folder / HOME / job_folder
     folder.mkdir()
     shutil.copytree(case.folder / "model", folder / "model")
     shutil.copy(case.folder / "train.jsonl", folder)
@@ -135,8 +136,8 @@ def main():
         bare = BareRoot(OWN_RUN / "bare")
         for host in hosts.names:
             bare.answer(host)
-        subprocess.run(["tar", "-C", bare.folder / "home/user", "--zstd", "-xf", archive], check=True)
-        home = bare.folder / "home/user"
+        subprocess.run(["tar", "-C", bare.folder / HOME, "--zstd", "-xf", archive], check=True)
+        home = bare.folder / HOME
         newest = max(symbols_wanted(home / "tessera"))
         require(newest[0] <= OLDEST_GLIBC, "it asks for no glibc newer than 2.36", newest)
         require((home / "tessera/licenses/PACKAGES").read_text().count("\n") > 20, "the notices of what it holds are in it")

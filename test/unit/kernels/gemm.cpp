@@ -219,6 +219,19 @@ TEST_CASE("a product of matrices that do not fit is refused with their sizes", "
   REQUIRE_THROWS_WITH(rig.stream->synchronize(), Catch::Contains("[2, 3]") && Catch::Contains("[2, 5]"));
 }
 
+TEST_CASE("what is added to a product is as large as it and of its type", "[kernels][gemm]") {
+  Rig rig = cpu_rig(1);
+  const Operands in(rig, DType::bf16, {2, 3, 4});
+  Matrix y(rig, DType::bf16, 2, 4);
+  const auto refused = [&](const Matrix& added) {
+    rig.kernels->linear_forward(*rig.stream, in.x, in.w, {}, added, y);
+    REQUIRE_THROWS_WITH(rig.stream->synchronize(), Catch::Contains("cannot be added"));
+  };
+  refused(Matrix::random(rig, DType::bf16, 2, 5, 6));
+  refused(Matrix::random(rig, DType::bf16, 1, 4, 6));
+  refused(Matrix::random(rig, DType::f32, 2, 4, 6));
+}
+
 TEST_CASE("a compiled product is kept for the next time and dropped when many others came since", "[kernels][gemm]") {
   const auto device = make_cpu_device(1);
   CpuGemm gemm(*device);
