@@ -51,8 +51,8 @@ void Bench::measure_rows(DType dtype) {
   });
   measure("swiglu_backward", feed_forward, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), dy = o.input(dtype, s_.T, s_.F),
-               dgate_up = o.output(dtype, s_.T, 2 * s_.F);
-    return [=, this] { kernels_->swiglu_backward(*stream_, gate_up, dy, dgate_up); };
+               dgate_up = o.output(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
+    return [=, this] { kernels_->swiglu_backward(*stream_, gate_up, dy, dgate_up, y); };
   });
 }
 

@@ -129,8 +129,9 @@ class Kernels {
 
   /// y[t,f] = silu(gate_up[t,f]) * gate_up[t,F+f].  gate_up [T, 2F], y [T, F]: compute type.  Shazeer 2020.
   virtual void swiglu_forward(Stream& stream, ConstView gate_up, View y) = 0;
-  /// d(gate_up) [T, 2F] from dy [T, F]; dgate_up may be gate_up.
-  virtual void swiglu_backward(Stream& stream, ConstView gate_up, ConstView dy, View dgate_up) = 0;
+  /// d(gate_up) [T, 2F] from dy [T, F], and y once more, bit for bit, which costs little there: who needs it in the
+  /// backward pass need not have kept it.  dgate_up may be gate_up, y may be dy.
+  virtual void swiglu_backward(Stream& stream, ConstView gate_up, ConstView dy, View dgate_up, View y) = 0;
 
   // ---- loss over a chunk of tokens ----
 

@@ -79,8 +79,8 @@ class ProfiledKernels final : public Kernels {
   void swiglu_forward(Stream& s, ConstView gate_up, View y) override {
     timed(s, Phase::elementwise, "swiglu_forward", [&] { kernels_->swiglu_forward(s, gate_up, y); });
   }
-  void swiglu_backward(Stream& s, ConstView gate_up, ConstView dy, View dgate_up) override {
-    timed(s, Phase::elementwise, "swiglu_backward", [&] { kernels_->swiglu_backward(s, gate_up, dy, dgate_up); });
+  void swiglu_backward(Stream& s, ConstView gate_up, ConstView dy, View dgate_up, View y) override {
+    timed(s, Phase::elementwise, "swiglu_backward", [&] { kernels_->swiglu_backward(s, gate_up, dy, dgate_up, y); });
   }
   void cross_entropy(Stream& s, ConstView logits, const int32_t* targets, float gradient_scale, View dlogits,
                      double* loss_sum) override {

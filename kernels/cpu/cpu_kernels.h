@@ -56,7 +56,7 @@ class CpuKernels final : public Kernels {
 
   // swiglu.cpp
   void swiglu_forward(Stream&, ConstView gate_up, View y) override;
-  void swiglu_backward(Stream&, ConstView gate_up, ConstView dy, View dgate_up) override;
+  void swiglu_backward(Stream&, ConstView gate_up, ConstView dy, View dgate_up, View y) override;
 
   // cross_entropy.cpp
   void cross_entropy(Stream&, ConstView logits, const int32_t* targets, float gradient_scale, View dlogits,

@@ -41,8 +41,9 @@ void swiglu_forward_rows(ConstView gate_up, View y_view, int64_t begin, int64_t 
   });
 }
 
-/// With s = sigmoid(gate):  dup = dy·gate·s,  dgate = dy·up·s (1 + gate (1 - s)).
-void swiglu_backward_rows(ConstView gate_up, ConstView dy_view, View dgate_up, int64_t begin, int64_t end) {
+/// With s = sigmoid(gate):  y = gate·s·up,  dup = dy·gate·s,  dgate = dy·up·s (1 + gate (1 - s)).
+void swiglu_backward_rows(ConstView gate_up, ConstView dy_view, View dgate_up, View y_view, int64_t begin,
+                          int64_t end) {
   const int64_t F = dy_view.cols;
   with_compute_type(gate_up.dtype, [&](auto type) {
     using T = decltype(type);
@@ -50,12 +51,15 @@ void swiglu_backward_rows(ConstView gate_up, ConstView dy_view, View dgate_up, i
       const T* gate = gate_up.as<T>() + t * gate_up.row_stride;
       const T* dy = dy_view.as<T>() + t * dy_view.row_stride;
       T* dgate = dgate_up.as<T>() + t * dgate_up.row_stride;
+      T* y = y_view.as<T>() + t * y_view.row_stride;
       for_each_vector(F, [&](int64_t i, auto span) {
-        const Floats g = load(gate + i, span), up = load(gate + F + i, span);
+        const Floats g = load(gate + i, span), up = load(gate + F + i, span), dyi = load(dy + i, span);
         const Sigmoid s = sigmoid(g);
-        const Floats dys = hn::Mul(load(dy + i, span), s.value);
+        const Floats gs = hn::Mul(g, s.value);
+        store_result(hn::Mul(gs, up), y + i, span);
+        store_result(hn::Mul(dyi, gs), dgate + F + i, span);
+        const Floats dys = hn::Mul(dyi, s.value);
         store_result(hn::Mul(hn::Mul(dys, up), hn::MulAdd(g, s.rest, all(1))), dgate + i, span);
-        store_result(hn::Mul(dys, g), dgate + F + i, span);
       });
     }
   });
@@ -78,10 +82,10 @@ void CpuKernels::swiglu_forward(Stream& stream, ConstView gate_up, View y) {
   });
 }
 
-void CpuKernels::swiglu_backward(Stream& stream, ConstView gate_up, ConstView dy, View dgate_up) {
+void CpuKernels::swiglu_backward(Stream& stream, ConstView gate_up, ConstView dy, View dgate_up, View y) {
   stream.enqueue([=, threads = threads_] {
     parallel_for(threads, dy.rows, 8, [&](int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(swiglu_backward_rows)(gate_up, dy, dgate_up, begin, end);
+      HWY_DYNAMIC_DISPATCH(swiglu_backward_rows)(gate_up, dy, dgate_up, y, begin, end);
     });
   });
 }

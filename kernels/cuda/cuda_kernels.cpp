@@ -135,8 +135,8 @@ void CudaKernels::swiglu_forward(Stream& s, ConstView gate_up, View y) {
   cuda::swiglu_forward(cuda_stream(s), gate_up, y);
 }
 
-void CudaKernels::swiglu_backward(Stream& s, ConstView gate_up, ConstView dy, View dgate_up) {
-  cuda::swiglu_backward(cuda_stream(s), gate_up, dy, dgate_up);
+void CudaKernels::swiglu_backward(Stream& s, ConstView gate_up, ConstView dy, View dgate_up, View y) {
+  cuda::swiglu_backward(cuda_stream(s), gate_up, dy, dgate_up, y);
 }
 
 void CudaKernels::cross_entropy(Stream& s, ConstView logits, const int32_t* targets, float gradient_scale, View dlogits,

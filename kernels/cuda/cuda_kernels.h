@@ -43,7 +43,7 @@ class CudaKernels final : public Kernels {
   void attention_decode(Stream&, const AttentionShape& shape, ConstView q, const View* k_cache, const View* v_cache,
                         const int64_t* length, View out) override;
   void swiglu_forward(Stream&, ConstView gate_up, View y) override;
-  void swiglu_backward(Stream&, ConstView gate_up, ConstView dy, View dgate_up) override;
+  void swiglu_backward(Stream&, ConstView gate_up, ConstView dy, View dgate_up, View y) override;
   void cross_entropy(Stream&, ConstView logits, const int32_t* targets, float gradient_scale, View dlogits,
                      double* loss_sum) override;
   void squared_norm(Stream&, const float* x, int64_t n, double* sum) override;

@@ -68,7 +68,7 @@ void attention_decode(cudaStream_t stream, const Attention& shape, ConstView q, 
 // ---- swiglu.cu ----
 
 void swiglu_forward(cudaStream_t stream, ConstView gate_up, View y);
-void swiglu_backward(cudaStream_t stream, ConstView gate_up, ConstView dy, View dgate_up);
+void swiglu_backward(cudaStream_t stream, ConstView gate_up, ConstView dy, View dgate_up, View y);
 
 // ---- cross_entropy.cu ----
 

@@ -22,26 +22,29 @@ __global__ void __launch_bounds__(block_threads)
   });
 }
 
-/// With s = sigmoid(gate): d gate = dy·up·s (1 + gate (1 - s)), d up = dy·gate·s.
+/// With s = sigmoid(gate): d gate = dy·up·s (1 + gate (1 - s)), d up = dy·gate·s; y as forward_kernel makes it.
 template <typename T, int N>
 __global__ void __launch_bounds__(block_threads)
-    backward_kernel(Rows<const T> gate_up, Rows<const T> dy, Rows<T> dgate_up, int64_t rows, int64_t F) {
+    backward_kernel(Rows<const T> gate_up, Rows<const T> dy, Rows<T> dgate_up, Rows<T> y, int64_t rows, int64_t F) {
   const int64_t t = row_of_thread();
   if (t >= rows) return;
   const T *const x = gate_up[t], *const dy_row = dy[t];
-  T* const dx = dgate_up[t];
+  T *const dx = dgate_up[t], *const product = y[t];
   for_pieces<N>(F, [&](int64_t i) {
-    float gate[N], up[N], dyi[N], dgate[N], dup[N];
+    float gate[N], up[N], dyi[N], dgate[N], dup[N], yi[N];
     load(x + i, gate);
     load(x + F + i, up);
     load(dy_row + i, dyi);
     for (int j = 0; j < N; ++j) {
       const float s = sigmoid(gate[j]);
       dgate[j] = dyi[j] * up[j] * s * (1 + gate[j] * (1 - s));
-      dup[j] = dyi[j] * gate[j] * s;
+      const float gate_s = gate[j] * s;
+      dup[j] = dyi[j] * gate_s;
+      yi[j] = gate_s * up[j];
     }
     store(dgate, dx + i);
     store(dup, dx + F + i);
+    store(yi, product + i);
   });
 }
 
@@ -59,14 +62,14 @@ void swiglu_forward(cudaStream_t stream, ConstView gate_up, View y) {
   });
 }
 
-void swiglu_backward(cudaStream_t stream, ConstView gate_up, ConstView dy, View dgate_up) {
+void swiglu_backward(cudaStream_t stream, ConstView gate_up, ConstView dy, View dgate_up, View y) {
   with_compute_type(dy.dtype, [&](auto type) {
     using T = decltype(type);
-    with_piece<T>(dy.cols, {gate_up, dy, dgate_up}, [&](auto piece) {
+    with_piece<T>(dy.cols, {gate_up, dy, dgate_up, y}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
       const dim3 block = row_block(dy.cols / N);
       launch({"swiglu_backward", row_grid(dy.rows, block), block, 0, stream}, backward_kernel<T, N>,
-             rows_of<T>(gate_up), rows_of<T>(dy), rows_of<T>(dgate_up), dy.rows, dy.cols);
+             rows_of<T>(gate_up), rows_of<T>(dy), rows_of<T>(dgate_up), rows_of<T>(y), dy.rows, dy.cols);
     });
   });
 }

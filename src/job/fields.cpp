@@ -38,8 +38,8 @@ Section model_section() {
        model.key("tokenizer", &ModelSettings::tokenizer, path(), "directory of tokenizer.json")
            .filled("base", [](const Target& target) { return target.job.model.base.string(); }),
        model.key("gradient_checkpointing", &ModelSettings::gradient_checkpointing, checkpointing,
-                 "what is computed again in the backward pass instead of kept: nothing; norms and SwiGLU; all but a "
-                 "layer's input and what its attention gave"),
+                 "what is computed again in the backward pass instead of kept: SwiGLU, which its gradient "
+                 "gives in passing; norms too; all but a layer's input and what its attention gave"),
        model.key("precision", &ModelSettings::precision, precision,
                  "of weights and activations in compute; master weights, moments and gradient sums are fp32 always")}};
 }

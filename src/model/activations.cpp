@@ -20,25 +20,24 @@ ActivationStore::ActivationStore(Device& device, const ModelConfig& c, DType dty
                                  int64_t max_T)
     : config_(c), max_T_(max_T) {
   const int64_t kept = checkpointing == Checkpointing::full ? 1 : c.L;
-  const int64_t cheap = checkpointing == Checkpointing::none ? c.L : 1;
+  const int64_t norms = checkpointing == Checkpointing::none ? c.L : 1;
   const auto make = [&](int64_t count, int64_t cols) { return make_buffers(device, dtype, count, max_T, cols); };
   hidden_ = make(c.L + 1, c.C);
-  normed_1_ = make(cheap, c.C);
+  normed_1_ = make(norms, c.C);
   qkv_ = make(kept, (c.H + 2 * c.G) * c.D);
   if (c.qk_norm) qk_normed_ = make(kept, (c.H + c.G) * c.D);
   attended_ = make(c.L, c.H * c.D);
   log_sum_exp_ = make_buffers(device, DType::f32, c.L, max_T, c.H);
   middle_ = make(kept, c.C);
-  normed_2_ = make(cheap, c.C);
+  normed_2_ = make(norms, c.C);
   gate_up_ = make(kept, 2 * c.F);
-  activated_ = make(cheap, c.F);
+  activated_ = Buffer(device, dtype, max_T, c.F, "activations");
   const auto floats = [&](int64_t cols) { return Buffer(device, DType::f32, max_T, cols, "activations"); };
   for (int64_t i = 0; i < kept; ++i)
     floats_.push_back({floats(1), floats(1), floats(c.qk_norm ? c.H : 0), floats(c.qk_norm ? c.G : 0)});
 
   residual_gradient_ = Buffer(device, dtype, max_T, c.C, "activations");
   d_normed_ = Buffer(device, dtype, max_T, c.C, "activations");
-  d_activated_ = Buffer(device, dtype, max_T, c.F, "activations");
   d_attended_ = Buffer(device, dtype, max_T, c.H * c.D, "activations");
   d_qkv_ = Buffer(device, dtype, max_T, (c.H + 2 * c.G) * c.D, "activations");
 }
@@ -53,7 +52,7 @@ LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
   a.middle = place(middle_, layer).view(T);
   a.normed_2 = place(normed_2_, layer).view(T);
   a.gate_up = place(gate_up_, layer).view(T);
-  a.activated = place(activated_, layer).view(T);
+  a.activated = activated_.view(T);
   const Floats& f = floats_.size() == 1 ? floats_.front() : floats_[static_cast<size_t>(layer)];
   a.inv_rms_1 = f.inv_rms_1.as<float>();
   a.inv_rms_2 = f.inv_rms_2.as<float>();
@@ -64,7 +63,7 @@ LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
 }
 
 LayerGradients ActivationStore::gradients(int64_t T) const {
-  return {d_normed_.view(T), d_activated_.view(T), d_attended_.view(T), d_qkv_.view(T)};
+  return {d_normed_.view(T), d_attended_.view(T), d_qkv_.view(T)};
 }
 
 }  // namespace tessera

@@ -9,8 +9,9 @@ namespace tessera {
 
 /// All activation memory of a rank, made once for the largest micro-batch.  What each setting keeps a layer:
 ///   none       everything its backward pass reads
-///   selective  all but the norms' outputs and the SwiGLU product, which one shared place holds
+///   selective  all but the norms' outputs, which one shared place holds
 ///   full       its input and what attention gave; one shared place holds the rest while the layer is computed again
+/// The SwiGLU product is in a shared place always: swiglu_backward makes it again in passing.
 /// Attention's output is one width a token, and attention is what costs most to compute again where documents are long.
 class ActivationStore {
  public:
@@ -33,10 +34,9 @@ class ActivationStore {
   const ModelConfig& config_;
   int64_t max_T_;
   // One a layer, or a single one that all layers share: index with place().
-  std::vector<Buffer> hidden_, normed_1_, qkv_, qk_normed_, attended_, log_sum_exp_, middle_, normed_2_, gate_up_,
-      activated_;
+  std::vector<Buffer> hidden_, normed_1_, qkv_, qk_normed_, attended_, log_sum_exp_, middle_, normed_2_, gate_up_;
   std::vector<Floats> floats_;
-  Buffer residual_gradient_, d_normed_, d_activated_, d_attended_, d_qkv_;
+  Buffer activated_, residual_gradient_, d_normed_, d_attended_, d_qkv_;
 };
 
 }  // namespace tessera

@@ -44,10 +44,10 @@ void DecoderLayer::mlp_inputs(Stream& stream, const LayerWeights& w, const Layer
   kernels_.rmsnorm_forward(stream, a.middle, w.post_norm, static_cast<float>(config_.rms_norm_eps), a.normed_2,
                            a.inv_rms_2);
   kernels_.linear_forward(stream, a.normed_2, w.gate_up, w.gate_up_bias, {}, a.gate_up);
-  kernels_.swiglu_forward(stream, a.gate_up, a.activated);
 }
 
 void DecoderLayer::mlp_output(Stream& stream, const LayerWeights& w, const LayerActivations& a, View output) const {
+  kernels_.swiglu_forward(stream, a.gate_up, a.activated);
   kernels_.linear_forward(stream, a.activated, w.down, w.down_bias, a.middle, output);
 }
 
@@ -66,20 +66,21 @@ void DecoderLayer::recompute(Stream& stream, const LayerWeights& w, const Docume
   mlp_inputs(stream, w, a);
 }
 
-void DecoderLayer::recompute_cheap(Stream& stream, const LayerWeights& w, const LayerActivations& a) const {
+void DecoderLayer::recompute_norms(Stream& stream, const LayerWeights& w, const LayerActivations& a) const {
   const auto eps = static_cast<float>(config_.rms_norm_eps);
   kernels_.rmsnorm_forward(stream, a.input, w.input_norm, eps, a.normed_1, a.inv_rms_1);
   kernels_.rmsnorm_forward(stream, a.middle, w.post_norm, eps, a.normed_2, a.inv_rms_2);
-  kernels_.swiglu_forward(stream, a.gate_up, a.activated);
 }
 
 void DecoderLayer::mlp_backward(Stream& stream, const LayerWeights& w, const LayerActivations& a,
                                 const LayerGradients& scratch, View d, const LayerWeights& dw, Write matrices) const {
   if (dw.down_bias) kernels_.bias_backward(stream, d, dw.down_bias);
+  // In place: swiglu_backward is the last to read gate_up and the gradient of its product, and leaves their gradients
+  // and the product there.
+  const View &d_activated = a.activated, &d_gate_up = a.gate_up;
+  kernels_.linear_backward_input(stream, d, w.down, d_activated, Write::overwrite);
+  kernels_.swiglu_backward(stream, a.gate_up, d_activated, d_gate_up, a.activated);
   kernels_.linear_backward_weight(stream, d, a.activated, dw.down, matrices);
-  kernels_.linear_backward_input(stream, d, w.down, scratch.activated, Write::overwrite);
-  const View& d_gate_up = a.gate_up;  // in place: nothing reads gate_up after this
-  kernels_.swiglu_backward(stream, a.gate_up, scratch.activated, d_gate_up);
   if (dw.gate_up_bias) kernels_.bias_backward(stream, d_gate_up, dw.gate_up_bias);
   kernels_.linear_backward_weight(stream, d_gate_up, a.normed_2, dw.gate_up, matrices);
   kernels_.linear_backward_input(stream, d_gate_up, w.gate_up, scratch.normed, Write::overwrite);

@@ -18,7 +18,7 @@ struct Documents {
   const float* sin = nullptr;
 };
 
-/// What a layer's forward pass leaves for its backward pass.  All [T, …] in the compute type, but the three of floats.
+/// What a layer's forward pass leaves for its backward pass.  All [T, …] in the compute type, but those of floats.
 struct LayerActivations {
   View input;                    ///< [T, C]: the residual stream that enters
   View normed_1;                 ///< [T, C]
@@ -28,7 +28,7 @@ struct LayerActivations {
   View middle;                   ///< [T, C]: the residual stream after attention
   View normed_2;                 ///< [T, C]
   View gate_up;                  ///< [T, 2F]
-  View activated;                ///< [T, F]
+  View activated;                ///< [T, F]: not kept; the backward pass has its gradient there, then makes it again
   float* inv_rms_1 = nullptr;    ///< [T]
   float* inv_rms_2 = nullptr;    ///< [T]
   float* inv_rms_q = nullptr;    ///< [T, H], with qk_norm
@@ -38,10 +38,9 @@ struct LayerActivations {
 
 /// Gradients of activations that live only inside one layer's backward pass.
 struct LayerGradients {
-  View normed;     ///< [T, C]
-  View activated;  ///< [T, F]
-  View attended;   ///< [T, H·D]
-  View qkv;        ///< [T, (H+2G)·D]
+  View normed;    ///< [T, C]
+  View attended;  ///< [T, H·D]
+  View qkv;       ///< [T, (H+2G)·D]
 };
 
 /// One decoder layer, for a stream and a model; holds no state of its own.
@@ -54,15 +53,15 @@ class DecoderLayer {
   void forward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
                const LayerActivations& a, View output) const;
 
-  /// Fills `a` as forward() does, from a.input and attention's output, which are there; the layer's output, which no
-  /// backward pass reads, is not made.
+  /// Fills `a` as forward() does, from a.input and attention's output, which are there; `activated` and the layer's
+  /// output, which no backward pass reads, are not made.
   void recompute(Stream& stream, const LayerWeights& w, const Documents& documents, const LayerActivations& a) const;
 
-  /// Makes normed_1, normed_2 and activated again from what selective checkpointing keeps.
-  void recompute_cheap(Stream& stream, const LayerWeights& w, const LayerActivations& a) const;
+  /// Makes normed_1 and normed_2 again from what selective checkpointing keeps.
+  void recompute_norms(Stream& stream, const LayerWeights& w, const LayerActivations& a) const;
 
   /// d [T, C]: in, the gradient of the output; out, of the input.  dw (fp32): gradients of norms and biases are added,
-  /// those of matrices written as `matrices` says.  Overwrites a.gate_up.
+  /// those of matrices written as `matrices` says.  Overwrites a.gate_up and a.activated.
   void backward(Stream& stream, int64_t layer, const LayerWeights& w, const Documents& documents,
                 const LayerActivations& a, const LayerGradients& scratch, View d, const LayerWeights& dw,
                 Write matrices) const;

@@ -20,23 +20,23 @@ struct Sizes {
 
 /// Elements of the compute type that a token keeps in one layer, by how long they are kept.
 struct PerToken {
-  int64_t kept, cheap;
+  int64_t kept, norms;
 };
 
 PerToken layer_elements(const Sizes& s, bool qk_norm) {
   const int64_t normed_qk = qk_norm ? s.Q + s.KV : 0;
-  return {.kept = s.Q + 2 * s.KV + normed_qk + s.C + 2 * s.F, .cheap = 2 * s.C + s.F};
+  return {.kept = s.Q + 2 * s.KV + normed_qk + s.C + 2 * s.F, .norms = 2 * s.C};
 }
 
 int64_t activation_bytes(const ModelConfig& c, const Sizes& s, Checkpointing checkpointing, int64_t b) {
   const int64_t kept = checkpointing == Checkpointing::full ? 1 : s.L;
-  const int64_t cheap = checkpointing == Checkpointing::none ? s.L : 1;
+  const int64_t norms = checkpointing == Checkpointing::none ? s.L : 1;
   const PerToken layer = layer_elements(s, c.qk_norm);
-  const int64_t always = (s.L + 1) * s.C + s.L * s.Q;  // the residual stream, attention's output
-  const int64_t gradients = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;
+  const int64_t always = (s.L + 1) * s.C + s.L * s.Q;           // the residual stream, attention's output
+  const int64_t shared = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;  // gradients; SwiGLU's product
   const int64_t inv_rms = kept * (2 + (c.qk_norm ? s.H + s.G : 0)), log_sum_exp = s.L * s.H, cos_sin = s.D;
   return s.T *
-         (b * (always + kept * layer.kept + cheap * layer.cheap + gradients) + 4 * (inv_rms + log_sum_exp + cos_sin));
+         (b * (always + kept * layer.kept + norms * layer.norms + shared) + 4 * (inv_rms + log_sum_exp + cos_sin));
 }
 
 /// Bytes a weight of the flat shard, by where they lie.

@@ -202,7 +202,7 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
   const LayerActivations a = activations_.layer(i, documents.T);
   if (i + 1 < config_.L) {  // what the last layer's forward pass left is still there
     if (checkpointing_ == Checkpointing::full) layer_.recompute(*compute_, w, documents, a);
-    if (checkpointing_ == Checkpointing::selective) layer_.recompute_cheap(*compute_, w, a);
+    if (checkpointing_ == Checkpointing::selective) layer_.recompute_norms(*compute_, w, a);
   }
   const auto gradient = gradients_.acquire(unit, UnitGradients::Matrices::overwritten);
   layer_.backward(*compute_, i, w, documents, a, activations_.gradients(documents.T), d,

@@ -118,7 +118,8 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
      [](Call& c) { c.kernels().swiglu_forward(c.stream(), c.input(c.T, 2 * c.C), c.output(c.T, c.C)); }},
     {"swiglu_backward",
      [](Call& c) {
-       c.kernels().swiglu_backward(c.stream(), c.input(c.T, 2 * c.C), c.input(c.T, c.C), c.output(c.T, 2 * c.C));
+       c.kernels().swiglu_backward(c.stream(), c.input(c.T, 2 * c.C), c.input(c.T, c.C), c.output(c.T, 2 * c.C),
+                                   c.output(c.T, c.C));
      }},
     {"cross_entropy",
      [](Call& c) {

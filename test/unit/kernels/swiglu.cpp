@@ -59,26 +59,42 @@ TEMPLATE_TEST_CASE("swiglu_backward agrees with finite differences", "[kernels]"
     for (const auto& [T, F] : {std::pair{1, 1}, {3, 67}, {9, 32}}) {
       const DType dtype = dtype_of<TestType>();
       const Matrix gate_up = Matrix::random(rig, dtype, T, 2 * F, 1, 3), dy = Matrix::random(rig, dtype, T, F, 2, 1);
-      const Matrix dgate_up = Matrix::zeros(rig, dtype, T, 2 * F, 5);
+      const Matrix dgate_up = Matrix::zeros(rig, dtype, T, 2 * F, 5), y = Matrix::zeros(rig, dtype, T, F, 3);
       const Values dy_values = dy.values();
       const auto loss = [&](const Values& at) { return dot(swiglu(at, static_cast<size_t>(F)), dy_values); };
-      rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, dgate_up);
+      rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, dgate_up, y);
       const Values expected = gradient_by_differences(loss, gate_up.values());
       REQUIRE_THAT(dgate_up.values(), near(expected, tolerance<TestType>()));
       REQUIRE(dgate_up.intact());
+      REQUIRE(y.intact());
     }
   });
 }
 
-TEMPLATE_TEST_CASE("swiglu_backward may write over gate_up", "[kernels]", float, bf16) {
+TEMPLATE_TEST_CASE("swiglu_backward makes the product again, bit for bit", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    for (const auto& [T, F] : {std::pair{1, 1}, {3, 67}, {9, 32}}) {
+      const DType dtype = dtype_of<TestType>();
+      const Matrix gate_up = Matrix::random(rig, dtype, T, 2 * F, 1, 3), dy = Matrix::random(rig, dtype, T, F, 2);
+      const Matrix first = Matrix::zeros(rig, dtype, T, F), again = Matrix::zeros(rig, dtype, T, F, 3);
+      rig.kernels->swiglu_forward(*rig.stream, gate_up, first);
+      rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, gate_up, again);
+      REQUIRE(again.bits() == first.bits());
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("swiglu_backward may write over what it reads", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {
     const DType dtype = dtype_of<TestType>();
     const Matrix gate_up = Matrix::random(rig, dtype, 9, 134, 1, 3), dy = Matrix::random(rig, dtype, 9, 67, 2);
-    const Matrix apart = Matrix::zeros(rig, dtype, 9, 134);
-    rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, apart);
-    rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, gate_up);
+    const Matrix apart = Matrix::zeros(rig, dtype, 9, 134), y = Matrix::zeros(rig, dtype, 9, 67);
+    rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, apart, y);
+    rig.kernels->swiglu_backward(*rig.stream, gate_up, dy, gate_up, dy);
     REQUIRE(gate_up.bits() == apart.bits());
+    REQUIRE(dy.bits() == y.bits());
     REQUIRE(gate_up.intact());
+    REQUIRE(dy.intact());
   });
 }
 
