@@ -136,8 +136,9 @@ class Kernels {
   // ---- loss over a chunk of tokens ----
 
   /// *loss_sum += Σ_t cross-entropy(logits[t,:], targets[t]) over the targets >= 0 (in the order of t, in double).
-  /// logits [t, V]: fp32.  With dlogits (compute type, [t, V]; may be logits' memory when fp32):
-  /// dlogits = (softmax - onehot) * gradient_scale, rows of ignored targets 0.  An empty dlogits: loss only.
+  /// logits [t, V]: fp32.  With dlogits (compute type, [t, V]; each row may begin where that of logits does, and then
+  /// overwrites it): dlogits = (softmax - onehot) * gradient_scale, rows of ignored targets 0.  An empty dlogits: loss
+  /// only.
   virtual void cross_entropy(Stream& stream, ConstView logits, const int32_t* targets, float gradient_scale,
                              View dlogits, double* loss_sum) = 0;
 

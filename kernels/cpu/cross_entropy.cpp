@@ -31,7 +31,8 @@ HWY_INLINE RowSum sum_row(const float* x, int64_t V) {
   return {largest, sum};
 }
 
-/// d[i] = e^(x[i] - largest) / sum * scale, and less scale at the target.  d may be x.
+/// d[i] = e^(x[i] - largest) / sum * scale, and less scale at the target.  d may begin where x does: what is written
+/// there has been read, as no element of d is larger than one of x.
 template <typename T>
 HWY_INLINE void write_gradient(const float* x, int64_t V, int32_t target, RowSum row, float scale, T* d) {
   const float at_target = x[target];

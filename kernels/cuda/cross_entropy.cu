@@ -104,12 +104,14 @@ struct Logits {
   }
 
   /// f(x, i) for each piece, i where it begins.  Those that were read last come first: they are the ones read again.
+  /// f may write where logits before the end of its piece are: the threads meet when they have read up to there.
   template <typename F>
   __device__ void for_each(const F& f) const {
     float x[together][N];
-    for (int p = registers + shared; at(p) < V; p += together) {
+    for (int p = registers + shared; p * step < V; p += together) {
 #pragma unroll
       for (int k = 0; k < together; ++k) load_piece(p + k, x[k]);
+      __syncthreads();
 #pragma unroll
       for (int k = 0; k < together; ++k)
         if (at(p + k) < V) f(x[k], at(p + k));
@@ -124,8 +126,8 @@ struct Logits {
   }
 };
 
-/// losses[t] of one row a block, 0 where its target is ignored, and its gradient where there is room for one: it may be
-/// where the logits are.  Shared: `shared` pieces of N floats for each thread.
+/// losses[t] of one row a block, 0 where its target is ignored, and its gradient where there is room for one: it may
+/// begin where the logits do.  Shared: `shared` pieces of N floats for each thread.
 template <typename T, int N>
 __global__ void __launch_bounds__(most_threads)
     cross_entropy_kernel(Rows<const float> logits, const int32_t* targets, int V, float scale, Rows<T> dlogits,

@@ -5,11 +5,20 @@
 #include "base/number.h"
 
 namespace tessera {
+namespace {
+
+/// The gradient of logits, each row of it in the place of theirs.
+View over(const View& logits, DType dtype) {
+  const int64_t row_bytes = logits.row_stride * size_of(logits.dtype);
+  return {logits.data, dtype, logits.rows, logits.cols, row_bytes / size_of(dtype)};
+}
+
+}  // namespace
 
 int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T) {
-  // Of one chunk.  Each reads the head's matrix twice and its gradient once, which it writes too: a CPU wants some 500
-  // rows, so that those bytes hide behind the arithmetic, and a GPU a thousand.
-  const int64_t logits_bytes = device == DeviceKind::cpu ? 128 << 20 : 512 << 20;
+  // Of one chunk.  Each reads the head's matrix twice and its gradient once, which it writes too: a CPU wants hundreds
+  // of rows, so that those bytes hide behind the arithmetic, and a GPU a thousand.
+  const int64_t logits_bytes = device == DeviceKind::cpu ? 192 << 20 : 512 << 20;
   return std::clamp<int64_t>(logits_bytes / (4 * V) / 64 * 64, 64, std::max<int64_t>(64, round_up(max_T, 64)));
 }
 
@@ -21,8 +30,7 @@ LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType
       normed_(device, dtype, max_T, c.C, "head"),
       d_normed_(device, dtype, max_T, c.C, "head"),
       inv_rms_(device, DType::f32, max_T, 1, "head"),
-      logits_(device, DType::f32, chunk_, c.V, "logits"),
-      d_logits_(device, dtype, dtype == DType::f32 ? 0 : chunk_, c.V, "logits") {}
+      logits_(device, DType::f32, chunk_, c.V, "logits") {}
 
 void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w) {
   kernels_.embedding_forward(stream, rows, hidden, gathered_.view(S));
@@ -54,7 +62,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
   do {  // once at least: without a supervised token the gradients are zero
     const int64_t n = std::min(rows, S - first);
     const View normed = normed_.view().rows_from(first, n), logits = logits_.view(n);
-    const View d_logits = d_logits_.data() != nullptr ? d_logits_.view(n) : logits;
+    const View d_logits = over(logits, normed.dtype);
     kernels_.linear_forward(stream, normed, w.head, {}, {}, logits);
     kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
     kernels_.linear_backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);

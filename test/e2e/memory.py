@@ -35,7 +35,7 @@ def formula(config, ranks, strategy, checkpointing, precision, offload):
     kept, norms = (H + 2 * G) * D + C + 2 * F, 2 * C
     shared = 2 * C + F + H * D + (H + 2 * G) * D
     n_kept, n_norms = {"full": (1, 1), "selective": (L, 1), "none": (L, L)}[checkpointing]
-    chunk = min(max(128 * MIB // (4 * V) // 64 * 64, 64), -(-T // 64) * 64)
+    chunk = min(max(192 * MIB // (4 * V) // 64 * 64, 64), -(-T // 64) * 64)
     more = 2 if precision == "bf16" else 0
     on_device, on_host = {"none": (16 + more, 0), "optimizer": (b, 16), "params": (0, 16 + more)}[offload]
     gathers, has_slots = S > 1 or offload == "params", S > 1 or offload != "none"
@@ -46,7 +46,7 @@ def formula(config, ranks, strategy, checkpointing, precision, offload):
         "unit gradients": slots * has_slots + (slots // S if S > 1 and offload != "none" else 0),
         "activations": T * b * ((L + 1) * C + L * H * D + n_kept * kept + n_norms * norms + shared) +
                        4 * T * (2 * n_kept + L * H + D),
-        "head": T * (3 * b * C + 4) + chunk * V * (4 + more),
+        "head": T * (3 * b * C + 4) + chunk * V * 4,
         "host": on_host * P // S + (4 * MIB if offload == "optimizer" and precision == "bf16" else 0),
         "snapshot": 12 * P // S,
     }
