@@ -45,7 +45,7 @@ class LossHead {
   int64_t chunk_;                        // tokens whose logits exist at once
   Buffer gathered_, normed_, d_normed_;  // [max_T, C]
   Buffer inv_rms_;                       // [max_T] floats
-  Buffer logits_;                        // [chunk, V] fp32
+  Buffer logits_;                        // [chunk, V] fp32, then their gradient over them
 };
 
 }  // namespace tessera

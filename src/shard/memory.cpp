@@ -18,7 +18,8 @@ struct Sizes {
   int64_t T, C, Q, KV, F, D, H, G, L;  // Q = H·D, KV = G·D
 };
 
-/// Elements of the compute type that a token keeps in one layer, by how long they are kept.
+/// Elements of the compute type that a token has in one layer: one layer's under `full`, else every layer's; and the
+/// norms' outputs, every layer's under `none` alone.
 struct PerToken {
   int64_t kept, norms;
 };
