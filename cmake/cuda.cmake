@@ -42,10 +42,15 @@ function(tessera_cuda_library)
   find_library(NCCL_LIBRARY nccl REQUIRED HINTS ${CUDAToolkit_LIBRARY_DIR})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cpp
        ${CMAKE_SOURCE_DIR}/src/device/cuda/*.cpp ${CMAKE_SOURCE_DIR}/src/cluster/nccl/*.cpp)
-  add_library(tessera_cuda MODULE ${sources})
+  # cudnn-frontend's headers take half a minute: compiled once for the library and for test/cudnn.
+  list(FILTER sources EXCLUDE REGEX "/attention_graph[.]cpp$")
+  add_library(tessera_attention_graph OBJECT ${CMAKE_SOURCE_DIR}/kernels/cuda/attention_graph.cpp)
+  target_link_libraries(tessera_attention_graph PRIVATE tessera_options fmt::fmt)
+  target_include_directories(tessera_attention_graph SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+  set_target_properties(tessera_attention_graph PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  add_library(tessera_cuda MODULE ${sources} $<TARGET_OBJECTS:tessera_attention_graph>)
   target_link_libraries(tessera_cuda PRIVATE tessera_options fmt::fmt CUDA::cudart_static CUDA::cublasLt CUDA::nvrtc CUDA::cuda_driver
                         ${CUDNN_LIBRARY} ${NCCL_LIBRARY})
-  target_include_directories(tessera_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
   target_compile_options(tessera_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-psabi $<$<BOOL:${TESSERA_WERROR}>:-Werror=all-warnings>>)
   set_target_properties(tessera_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} BUILD_RPATH /usr/local/cuda/lib64)

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "device/cuda/cuda_device.h"
-#include "kernels/cuda/attention_description.h"
+#include "kernels/cuda/attention_graph.h"
 #include "kernels/cuda/attention_library.h"
 #include "kernels/cuda/workspace.h"
 
@@ -35,15 +35,12 @@ class CudnnAttention final : public AttentionLibrary {
                 ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk, View dv) override;
 
  private:
-  class Graph;
   struct Pointers;
   struct Call;
-  struct Room;
 
   bool declined(const std::string& what, const std::string& why);
-  Graph* graph(const AttentionDescription& description);
-  Graph* accepted(const AttentionDescription& description);
-  static Room room_of(const Graph& graph);
+  AttentionGraph* graph(const AttentionDescription& description);
+  AttentionGraph* accepted(const AttentionDescription& description);
   /// Tells cuDNN of the group's documents and runs the graph.
   void execute(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, const Pointers& tensors);
   void run_backward(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, Pointers tensors, View dk,
@@ -53,7 +50,7 @@ class CudnnAttention final : public AttentionLibrary {
   CudnnAttentionSettings settings_;
   AttentionLimits limits_;
   cudnnHandle_t handle_ = nullptr;
-  std::map<AttentionDescription, std::unique_ptr<Graph>> graphs_;
+  std::map<AttentionDescription, std::unique_ptr<AttentionGraph>> graphs_;
   std::set<std::string> told_;  // why it declined
 };
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "base/number.h"
+#include "kernels/cuda/workspace.h"
 
 namespace tessera {
 namespace {
@@ -157,6 +158,19 @@ AttentionDescription describe_attention_backward(const Kernels::AttentionShape& 
   builder.add_gradient(D::dk, D::k, shape.G, apart ? width : dk.row_stride);
   builder.add_gradient(D::dv, D::v, shape.G, apart ? width : dv.row_stride);
   return builder.made;
+}
+
+AttentionRoom attention_room(const AttentionDescription& d, int64_t library_bytes) {
+  const auto arrays = static_cast<int64_t>(d.offset_strides.size());
+  const auto behind = [](int64_t begin, int64_t bytes) { return round_up(begin + bytes, workspace_alignment); };
+  const AttentionTensor& k = d[AttentionDescription::k];
+  const int64_t gradient = d.key_gradients_apart ? d.bucket.tokens * k.dim[1] * k.dim[3] * size_of(DType::bf16) : 0;
+  AttentionRoom room{};
+  room.lengths = behind(0, arrays * attention_offsets_pitch(d.bucket.documents) * int64_t{sizeof(int64_t)});
+  room.key_gradients = behind(room.lengths, d.bucket.documents * int64_t{sizeof(int32_t)});
+  room.library = behind(room.key_gradients, 2 * gradient);
+  room.end = room.library + library_bytes;
+  return room;
 }
 
 int64_t attention_parts(const Kernels::AttentionShape& shape, int64_t wanted) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/number.h"
 #include "device/view.h"
 #include "kernels/kernels.h"
 
@@ -90,6 +91,17 @@ struct AttentionDescription {
   const AttentionTensor& operator[](Role role) const { return tensors[role]; }
   auto operator<=>(const AttentionDescription&) const = default;
 };
+
+/// Elements from one array of offsets to the next: each is aligned to 16 bytes, as cuDNN expects of every tensor.
+constexpr int64_t attention_offsets_pitch(int64_t documents) { return round_up(documents + 1, 2); }
+
+/// Where the parts of the workspace (workspace.h) begin that one call uses, and what it takes in all: bytes.
+struct AttentionRoom {
+  int64_t offsets, lengths, key_gradients, library, end;
+};
+
+/// library_bytes: what cuDNN's graph takes.
+AttentionRoom attention_room(const AttentionDescription& description, int64_t library_bytes);
 
 /// Why cuDNN is not asked, or empty: bf16, head widths 64 … 256 in eights, everything aligned to 16 bytes.
 std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::vector<ConstView>& views);

@@ -15,7 +15,7 @@ TEST_CASE("documents begin where cu_seqlens says, times the stride, and those be
       INFO(documents << " documents");
       const Array<int32_t> cu_seqlens(rig, {0, 7, 7, 20});
       const std::vector<int64_t> strides = {64, 1, int64_t{1} << 40};
-      const int64_t pitch = cuda::attention_offsets_pitch(documents);
+      const int64_t pitch = attention_offsets_pitch(documents);
       REQUIRE(pitch % 2 == 0);
       Array<int64_t> offsets(rig, 3 * pitch);
       Array<int32_t> lengths(rig, documents);
