@@ -43,12 +43,12 @@ function(tessera_cuda_library)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cpp
        ${CMAKE_SOURCE_DIR}/src/device/cuda/*.cpp ${CMAKE_SOURCE_DIR}/src/cluster/nccl/*.cpp)
   # cudnn-frontend's headers take half a minute: compiled once for the library and for test/cudnn.
-  list(FILTER sources EXCLUDE REGEX "/attention_graph[.]cpp$")
-  add_library(tessera_attention_graph OBJECT ${CMAKE_SOURCE_DIR}/kernels/cuda/attention_graph.cpp)
-  target_link_libraries(tessera_attention_graph PRIVATE tessera_options fmt::fmt)
-  target_include_directories(tessera_attention_graph SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
-  set_target_properties(tessera_attention_graph PROPERTIES POSITION_INDEPENDENT_CODE ON)
-  add_library(tessera_cuda MODULE ${sources} $<TARGET_OBJECTS:tessera_attention_graph>)
+  list(FILTER sources EXCLUDE REGEX "/attention_cudnn[.]cpp$")
+  add_library(tessera_attention_cudnn OBJECT ${CMAKE_SOURCE_DIR}/kernels/cuda/attention_cudnn.cpp)
+  target_link_libraries(tessera_attention_cudnn PRIVATE tessera_options fmt::fmt)
+  target_include_directories(tessera_attention_cudnn SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+  set_target_properties(tessera_attention_cudnn PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  add_library(tessera_cuda MODULE ${sources} $<TARGET_OBJECTS:tessera_attention_cudnn>)
   target_link_libraries(tessera_cuda PRIVATE tessera_options fmt::fmt CUDA::cudart_static CUDA::cublasLt CUDA::nvrtc CUDA::cuda_driver
                         ${CUDNN_LIBRARY} ${NCCL_LIBRARY})
   target_compile_options(tessera_cuda PRIVATE

@@ -118,7 +118,7 @@ AttentionGroup largest_attention_group(const Kernels::AttentionShape& shape, int
     const auto bytes = [&](const AttentionGroup& g) {
       return g.parts == 0 ? 0 : attention_score_bytes(g.bucket, shape.H) / g.parts;
     };
-    if (bytes(found) >= bytes(largest)) largest = found;
+    if (bytes(found) > bytes(largest)) largest = found;  // of equal ones that in fewer parts: its copies are larger
   }
   return largest;
 }
@@ -160,15 +160,46 @@ AttentionDescription describe_attention_backward(const Kernels::AttentionShape& 
   return builder.made;
 }
 
+AttentionDescription describe_attention_backward_padded(const Kernels::AttentionShape& shape,
+                                                        const AttentionBucket& bucket, bool deterministic,
+                                                        int64_t parts) {
+  using D = AttentionDescription;
+  D made;
+  made.bucket = {bucket.documents, bucket.longest, bucket.documents * bucket.longest};
+  made.scale = shape.scale;
+  made.left_bound = shape.window;
+  made.backward = made.padded = true;
+  made.deterministic = deterministic;
+  made.parts = parts;
+  for (int role = 0; role < D::roles; ++role) {
+    const bool of_keys = role == D::k || role == D::v || role == D::dk || role == D::dv;
+    const int64_t heads = div_exact(of_keys ? shape.G : shape.H, parts);
+    made.tensors[static_cast<size_t>(role)] = tensor(made.bucket, heads, shape.D, heads * shape.D, 0);
+  }
+  const int64_t heads = shape.H / parts, longest = bucket.longest;
+  made.tensors[D::statistics] = {{bucket.documents, heads, longest, 1}, {heads * longest, longest, 1, 1}, 0};
+  return made;
+}
+
 AttentionRoom attention_room(const AttentionDescription& d, int64_t library_bytes) {
-  const auto arrays = static_cast<int64_t>(d.offset_strides.size());
-  const auto behind = [](int64_t begin, int64_t bytes) { return round_up(begin + bytes, workspace_alignment); };
-  const AttentionTensor& k = d[AttentionDescription::k];
-  const int64_t gradient = d.key_gradients_apart ? d.bucket.tokens * k.dim[1] * k.dim[3] * size_of(DType::bf16) : 0;
+  using D = AttentionDescription;
   AttentionRoom room{};
-  room.lengths = behind(0, arrays * attention_offsets_pitch(d.bucket.documents) * int64_t{sizeof(int64_t)});
-  room.key_gradients = behind(room.lengths, d.bucket.documents * int64_t{sizeof(int32_t)});
-  room.library = behind(room.key_gradients, 2 * gradient);
+  int64_t end = 0;
+  const auto place = [&](int64_t bytes) {
+    const int64_t begin = end;
+    end = round_up(end + bytes, workspace_alignment);
+    return begin;
+  };
+  room.offsets = place(static_cast<int64_t>(d.offset_strides.size()) * attention_offsets_pitch(d.bucket.documents) *
+                       int64_t{sizeof(int64_t)});
+  room.lengths = place(d.bucket.documents * int64_t{sizeof(int32_t)});
+  for (int64_t role = 0; role < d.roles_used(); ++role) {
+    if (!d.copied(role)) continue;
+    const auto& dim = d.tensors[static_cast<size_t>(role)].dim;
+    const int64_t row = dim[1] * dim[3] * size_of(role == D::statistics ? DType::f32 : DType::bf16);
+    room.copies[static_cast<size_t>(role)] = place(d.bucket.tokens * row);
+  }
+  room.library = place(library_bytes);
   room.end = room.library + library_bytes;
   return room;
 }
@@ -184,9 +215,9 @@ int64_t attention_parts(const Kernels::AttentionShape& shape, int64_t wanted) {
 
 std::string in_words(const AttentionDescription& d) {
   const AttentionTensor& q = d[AttentionDescription::q];
-  return fmt::format("{}attention_{} of at most {} documents of at most {} tokens, {} query and {} key heads of {}{}",
+  return fmt::format("{}attention_{} of at most {}{} documents of at most {} tokens, {} query and {} key heads of {}{}",
                      d.deterministic ? "deterministic " : "", d.backward ? "backward" : "forward", d.bucket.documents,
-                     d.bucket.longest, q.dim[1], d[AttentionDescription::k].dim[1], q.dim[3],
+                     d.padded ? " padded" : "", d.bucket.longest, q.dim[1], d[AttentionDescription::k].dim[1], q.dim[3],
                      d.left_bound > 0 ? fmt::format(", window {}", d.left_bound) : "");
 }
 

@@ -83,12 +83,18 @@ struct AttentionDescription {
   /// one, cuDNN makes every head's gradient in a workspace with dk's stride times H/G: for a slice of dq, dk and dv
   /// together that is mostly gaps.
   bool key_gradients_apart = false;
+  /// Every document has `longest` positions of its own in a copy, zeros behind its end, and no offsets: what cuDNN
+  /// computes on GPUs before Hopper, where it has no deterministic backward pass of packed documents.
+  bool padded = false;
 
   /// One of as many calls, each for a share of the heads: what a workspace of all at once would not be granted for.
   /// This describes the first share; the others lie further right in every tensor (attention_part).
   int64_t parts = 1;
 
   const AttentionTensor& operator[](Role role) const { return tensors[role]; }
+  int64_t roles_used() const { return backward ? roles : statistics + 1; }
+  /// The call works on a copy of the tensor, in the workspace.
+  bool copied(int64_t role) const { return padded || (key_gradients_apart && (role == dk || role == dv)); }
   auto operator<=>(const AttentionDescription&) const = default;
 };
 
@@ -97,10 +103,11 @@ constexpr int64_t attention_offsets_pitch(int64_t documents) { return round_up(d
 
 /// Where the parts of the workspace (workspace.h) begin that one call uses, and what it takes in all: bytes.
 struct AttentionRoom {
-  int64_t offsets, lengths, key_gradients, library, end;
+  int64_t offsets, lengths, library, end;
+  std::array<int64_t, AttentionDescription::roles> copies;  ///< of the roles that are copied()
 };
 
-/// library_bytes: what cuDNN's graph takes.
+/// library_bytes: what the graph takes.
 AttentionRoom attention_room(const AttentionDescription& description, int64_t library_bytes);
 
 /// Why cuDNN is not asked, or empty: bf16, head widths 64 … 256 in eights, everything aligned to 16 bytes.
@@ -113,6 +120,11 @@ AttentionDescription describe_attention_backward(const Kernels::AttentionShape& 
                                                  bool deterministic, int64_t parts, ConstView q, ConstView k,
                                                  ConstView v, ConstView out, ConstView dout, ConstView dq, ConstView dk,
                                                  ConstView dv);
+
+/// Padded: [documents, longest, heads · width] with each tensor contiguous, statistics [documents, heads, longest].
+AttentionDescription describe_attention_backward_padded(const Kernels::AttentionShape& shape,
+                                                        const AttentionBucket& bucket, bool deterministic,
+                                                        int64_t parts);
 
 /// Share `part` of the heads of a [T, heads · D] view.
 template <typename Pointer>

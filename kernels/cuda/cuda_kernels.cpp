@@ -19,7 +19,7 @@ cuda::Attention own_attention(const Kernels::AttentionShape& s) {
 }  // namespace
 
 CudaKernels::CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<MatrixProducts> products,
-                         std::unique_ptr<AttentionLibrary> attention)
+                         std::unique_ptr<FusedAttention> attention)
     : workspace_(std::move(workspace)), products_(std::move(products)), attention_(std::move(attention)) {}
 
 int64_t CudaKernels::workspace_bytes(const LargestShapes& s) {

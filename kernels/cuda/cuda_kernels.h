@@ -1,7 +1,7 @@
 #pragma once
 #include <memory>
 
-#include "kernels/cuda/attention_library.h"
+#include "kernels/cuda/fused_attention.h"
 #include "kernels/cuda/matrix_products.h"
 #include "kernels/cuda/workspace.h"
 #include "kernels/kernels.h"
@@ -14,7 +14,7 @@ class CudaKernels final : public Kernels {
  public:
   /// `workspace`: the libraries' too.  Without `attention`, or where it declines, own kernels do its work.
   CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<MatrixProducts> products,
-              std::unique_ptr<AttentionLibrary> attention = nullptr);
+              std::unique_ptr<FusedAttention> attention = nullptr);
 
   int64_t workspace_bytes(const LargestShapes& largest) override;
   void reserve(const LargestShapes& largest) override;
@@ -58,7 +58,7 @@ class CudaKernels final : public Kernels {
 
   std::shared_ptr<Workspace> workspace_;
   std::unique_ptr<MatrixProducts> products_;
-  std::unique_ptr<AttentionLibrary> attention_;
+  std::unique_ptr<FusedAttention> attention_;
 };
 
 }  // namespace tessera

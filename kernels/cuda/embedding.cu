@@ -5,18 +5,6 @@
 namespace tessera::cuda {
 namespace {
 
-/// to = from, every bit: the thread's part of a row.
-template <typename T, int N>
-__device__ void move_row(const T* from, T* to, int64_t cols) {
-  using Piece = std::conditional_t<N == 1, T, uint4>;
-  static_assert(sizeof(Piece) == N * sizeof(T));
-  constexpr int together = 2;
-  Piece pieces[together];
-  for_pieces_together<N, together>(
-      cols, [&](int k, int64_t i) { pieces[k] = *reinterpret_cast<const Piece*>(from + i); },
-      [&](int k, int64_t i) { *reinterpret_cast<Piece*>(to + i) = pieces[k]; });
-}
-
 template <typename T, int N>
 __global__ void __launch_bounds__(block_threads)
     embedding_forward_kernel(const int32_t* tokens, Rows<const T> table, Rows<T> y, int64_t rows, int64_t cols) {
@@ -43,8 +31,7 @@ __global__ void __launch_bounds__(block_threads)
   if (first < S && chosen[first] == row) {
     move_row<T, N>(x[first], to, cols);
   } else {
-    const float zero[N] = {};
-    for_pieces<N>(cols, [&](int64_t i) { store(zero, to + i); });
+    zero_row<T, N>(to, cols);
   }
 }
 

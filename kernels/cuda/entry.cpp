@@ -1,6 +1,7 @@
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/fused_attention.h"
 #include "kernels/cuda/gemm_cublaslt.h"
 
 // The kernels room's entry points of libtessera_cuda.so (device/gpu_library.h).
@@ -10,7 +11,6 @@ extern "C" tessera::Kernels* tessera_gpu_make_kernels(tessera::Device& device) {
   using namespace tessera;
   auto& gpu = dynamic_cast<CudaDevice&>(device);
   const auto workspace = std::make_shared<Workspace>(gpu);
-  // The same job gives the same bits again: what is faster without that is not asked for.
   return new CudaKernels(workspace, std::make_unique<CublasLtGemm>(gpu, workspace),
-                         std::make_unique<CudnnAttention>(workspace, CudnnAttentionSettings{.deterministic = true}));
+                         std::make_unique<FusedAttention>(workspace, std::make_unique<CudnnGraphs>()));
 }

@@ -84,6 +84,25 @@ __device__ void for_pieces_together(int64_t cols, const Load& load, const Use& u
   }
 }
 
+/// to = from, every bit: the thread's part of a row.
+template <typename T, int N>
+__device__ void move_row(const T* from, T* to, int64_t cols) {
+  using Piece = std::conditional_t<N == 1, T, uint4>;
+  static_assert(sizeof(Piece) == N * sizeof(T));
+  constexpr int together = 2;
+  Piece pieces[together];
+  for_pieces_together<N, together>(
+      cols, [&](int k, int64_t i) { pieces[k] = *reinterpret_cast<const Piece*>(from + i); },
+      [&](int k, int64_t i) { *reinterpret_cast<Piece*>(to + i) = pieces[k]; });
+}
+
+/// to = 0: the thread's part of a row.
+template <typename T, int N>
+__device__ void zero_row(T* to, int64_t cols) {
+  const float zero[N] = {};
+  for_pieces<N>(cols, [&](int64_t i) { store(zero, to + i); });
+}
+
 /// f(p, i) for the first `kept` of those pieces, unrolled: p is their number, a constant, for an array in registers
 /// that keeps them from one pass over the row to the next.  Loads that are not to wait for each other are a pass of
 /// their own.

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
-#include "kernels/cuda/attention_graph.h"
+#include "kernels/cuda/attention_cudnn.h"
 
 // The graphs that Tessera asks cuDNN for, compiled by cuDNN itself for GPUs that are not here.
 namespace tessera::test {
@@ -56,6 +56,9 @@ struct Model {
     return describe_attention_backward(shape(), group.bucket, deterministic, group.parts, q(), k(), v(), out(), out(),
                                        q(), k(), v());
   }
+  D padded_backward(const AttentionGroup& group) const {
+    return describe_attention_backward_padded(shape(), group.bucket, true, group.parts);
+  }
 };
 
 const Model smol{"SmolLM2-135M", 9, 3, 64}, llama_1b{"Llama-3.2-1B", 32, 8, 64}, llama_8b{"Llama-3.1-8B", 32, 8, 128},
@@ -66,9 +69,9 @@ const std::vector<Model> models = {smol, llama_1b, llama_8b, qwen_3b, mistral, w
 /// What the call takes of the workspace.
 AttentionRoom require_taken(const D& description, const DescribedGpu& by) {
   INFO(in_words(description));
-  const AttentionGraph graph(description, by);
-  REQUIRE(graph.refusal() == "");
-  return graph.room();
+  const auto graph = build_cudnn_graph(description, by);
+  REQUIRE(graph->refusal() == "");
+  return attention_room(description, graph->workspace_bytes());
 }
 
 TEST_CASE("an H100 computes every attention that a job asks cuDNN for", "[cudnn]") {
@@ -84,9 +87,14 @@ TEST_CASE("an H100 computes every attention that a job asks cuDNN for", "[cudnn]
 
 TEST_CASE("documents whose scores take too much are computed in parts of the heads", "[cudnn]") {
   const Model long_documents{"Llama-3.1-8B", 32, 8, 128, 16384};
-  const AttentionGroup group = long_documents.largest(16384);
+  const std::vector<int32_t> one = {0, 16384};
+  Kernels::AttentionShape shape = long_documents.shape();
+  shape.cu_seqlens = one.data(), shape.N = 1;
+  const AttentionGroup group = attention_groups(shape, 16384, long_documents.limits()).front();
   REQUIRE(group.parts == 8);
-  require_taken(long_documents.backward(group), h100);
+  const int64_t taken = require_taken(long_documents.backward(group), h100).end,
+                announced = require_taken(long_documents.backward(long_documents.largest(16384)), h100).end;
+  CHECK(taken <= announced);
 }
 
 TEST_CASE("a B200 does too, but for the backward pass of the widest heads", "[cudnn]") {
@@ -96,17 +104,19 @@ TEST_CASE("a B200 does too, but for the backward pass of the widest heads", "[cu
     require_taken(model.forward(group.bucket), b200);
     if (model.width <= 128) require_taken(model.backward(group), b200);
   }
-  CHECK_THAT(AttentionGraph(wide.backward(wide.largest(1024)), b200).refusal(), Contains("128"));
+  CHECK_THAT(build_cudnn_graph(wide.backward(wide.largest(1024)), b200)->refusal(), Contains("128"));
 }
 
-TEST_CASE("an A100 and an L40 compute the forward pass; cuDNN's backward pass of packed documents is not for them",
-          "[cudnn]") {
+TEST_CASE("an A100 and an L40 compute the forward pass, and the backward pass of padded documents", "[cudnn]") {
   for (const DescribedGpu& older : {a100, l40})
-    for (const Model& model : {llama_1b, llama_8b, mistral}) {
+    for (const Model& model : {smol, llama_8b, mistral}) {
       const AttentionGroup group = model.largest(1024);
       require_taken(model.forward(group.bucket), older);
-      CHECK_THAT(AttentionGraph(model.backward(group), older).refusal(), Contains("SM8X"));
+      CHECK_THAT(build_cudnn_graph(model.backward(group), older)->refusal(), Contains("SM8X"));
+      require_taken(model.padded_backward(group), older);
     }
+  require_taken(wide.forward(wide.largest(1024).bucket), a100);
+  CHECK_THAT(build_cudnn_graph(wide.padded_backward(wide.largest(1024)), a100)->refusal(), Contains("128"));
 }
 
 TEST_CASE("the deterministic backward pass keeps the scores' gradient, and what docs/sharding.md says beside it",

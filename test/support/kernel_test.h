@@ -240,6 +240,13 @@ inline double dot(const Values& a, const Values& b) {
   return sum;
 }
 
+/// |found - expected| / |expected|.
+inline double distance(const Values& found, const Values& expected) {
+  double difference = 0;
+  for (size_t i = 0; i < found.size(); ++i) difference += std::pow(found[i] - expected[i], 2);
+  return std::sqrt(difference / std::max(dot(expected, expected), 1e-30));
+}
+
 inline Values operator+(Values a, const Values& b) {
   for (size_t i = 0; i < a.size(); ++i) a[i] += b.at(i);
   return a;

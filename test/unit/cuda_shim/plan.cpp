@@ -9,35 +9,16 @@
 namespace tessera::test {
 namespace {
 
-/// Products and attention that announce what they will take of the workspace.
+/// Products that want more of the workspace than own kernels.
 class GreedyProducts final : public MatrixProducts {
  public:
-  int64_t workspace_bytes() const override { return 1000; }
+  int64_t workspace_bytes() const override { return 70000; }
   void run(Stream& stream, const GemmDescription& d, const Operands& operands) override {
     plain_.run(stream, d, operands);
   }
 
  private:
   PlainProducts plain_;
-};
-
-class GreedyAttention final : public AttentionLibrary {
- public:
-  explicit GreedyAttention(LargestShapes& announced) : announced_(announced) {}
-  int64_t announce(const LargestShapes& largest) override {
-    announced_ = largest;
-    return 70000;
-  }
-  bool forward(Stream&, const Kernels::AttentionShape&, ConstView, ConstView, ConstView, View, float*) override {
-    return false;
-  }
-  bool backward(Stream&, const Kernels::AttentionShape&, ConstView, ConstView, ConstView, ConstView, const float*,
-                ConstView, View, View, View) override {
-    return false;
-  }
-
- private:
-  LargestShapes& announced_;
 };
 
 /// A model on a GPU whose kernels are `kernels`, and what was planned for it.
@@ -72,18 +53,20 @@ TEST_CASE("a GPU's memory is what the plan says, kernels and batches included, a
   }
 }
 
+TEST_CASE("kernels are told of the largest batch, its documents and the compute type", "[cuda_shim]") {
+  const LargestShapes largest = largest_shapes(odd_model(true), ModelSettings(), 1, 24, 12);
+  CHECK(largest.T == 24);
+  CHECK(largest.longest == 12);
+  CHECK(largest.dtype == DType::bf16);
+  CHECK(largest.trains());
+}
+
 TEST_CASE("libraries and own kernels share one workspace, as large as the one that wants most", "[cuda_shim]") {
   CudaDevice device(0);
-  LargestShapes announced{};
-  CudaKernels kernels(std::make_shared<Workspace>(device), std::make_unique<GreedyProducts>(),
-                      std::make_unique<GreedyAttention>(announced));
+  CudaKernels kernels(std::make_shared<Workspace>(device), std::make_unique<GreedyProducts>());
   const Planned planned = plan_and_allocate(kernels, device, Offload::none);
   CHECK(planned.plan.kernels == 70000 + batches_ahead * DeviceBatch::device_bytes(device, 24));
   CHECK(planned.allocated == planned.plan.total() + static_cast<int64_t>(sizeof(double)));
-  CHECK(announced.T == 24);
-  CHECK(announced.longest == 12);
-  CHECK(announced.dtype == DType::bf16);
-  CHECK(announced.trains());
   CHECK_THAT(planned.plan.describe(), Catch::Contains("kernels 0"));
 }
 

@@ -173,13 +173,6 @@ double forward_tolerance(DType dtype) { return (dtype == DType::bf16 ? 8 : 1) * 
 /// elements are far off for their size, while all of them together are as near as their type allows (distance()).
 double backward_tolerance(DType dtype) { return (dtype == DType::bf16 ? 24 : 1) * tolerance(dtype); }
 
-/// |found - expected| / |expected|.
-double distance(const Values& found, const Values& expected) {
-  double difference = 0;
-  for (size_t i = 0; i < found.size(); ++i) difference += std::pow(found[i] - expected[i], 2);
-  return std::sqrt(difference / std::max(dot(expected, expected), 1e-30));
-}
-
 template <typename Claim>
 void for_every_case(const Claim& claim) {
   on_every_device([&](Rig& rig) {
