@@ -81,8 +81,9 @@ struct Logits {
   __device__ float* place(int p) const { return dynamic_shared<float>() + at(p - registers); }
   /// -∞, which adds nothing, behind the end.
   __device__ void load_piece(int p, float (&x)[N]) const {
-    for (int j = 0; j < N; ++j) x[j] = -INFINITY;
-    if (at(p) < V) load(row + at(p), x);
+    if (at(p) + N <= V) return load(row + at(p), x);
+#pragma unroll
+    for (int j = 0; j < N; ++j) x[j] = at(p) + j < V ? row[at(p) + j] : -INFINITY;
   }
 
   /// Reads them all, and keeps what there is room for.
@@ -126,6 +127,15 @@ struct Logits {
   }
 };
 
+/// row[i … i+N-1] = values, up to the row's end at V.
+template <typename T, int N>
+__device__ void store_piece(const float (&values)[N], T* row, int64_t i, int V) {
+  if (i + N <= V) return store(values, row + i);
+#pragma unroll
+  for (int j = 0; j < N; ++j)
+    if (i + j < V) from_float(values[j], row + i + j);
+}
+
 /// losses[t] of one row a block, 0 where its target is ignored, and its gradient where there is room for one: it may
 /// begin where the logits do.  Shared: `shared` pieces of N floats for each thread.
 template <typename T, int N>
@@ -138,7 +148,7 @@ __global__ void __launch_bounds__(most_threads)
   if (target < 0) {
     if (threadIdx.x == 0) losses[t] = 0;
     const float zero[N] = {};
-    if (dlogits.data != nullptr) for_pieces<N>(V, [&](int64_t i) { store(zero, dlogits[t] + i); });
+    if (dlogits.data != nullptr) for_pieces<N>(V, [&](int64_t i) { store_piece(zero, dlogits[t], i, V); });
     return;
   }
   Logits<N> mine(logits[t], V, shared);
@@ -153,7 +163,7 @@ __global__ void __launch_bounds__(most_threads)
   mine.for_each([&](const float(&x)[N], int64_t i) {
     float gradient[N];
     for (int j = 0; j < N; ++j) gradient[j] = expf(x[j] - row.largest) * factor;
-    store(gradient, d + i);
+    store_piece(gradient, d, i, V);
   });
   if (threadIdx.x == target / N % blockDim.x)  // the thread that has just written there
     from_float((expf(at_target - row.largest) / row.sum - 1) * scale, d + target);
@@ -189,7 +199,8 @@ void cross_entropy(cudaStream_t stream, ConstView logits, const int32_t* targets
   const View gradient = dlogits ? dlogits : View(nullptr, DType::f32, logits.rows, logits.cols);
   with_compute_type(gradient.dtype, [&](auto type) {
     using T = decltype(type);
-    with_piece<float>(logits.cols, {logits, gradient}, [&](auto piece) {
+    constexpr int64_t wide = elements_of_16_bytes<float>;
+    with_piece<float>(round_up(logits.cols, wide), {logits, gradient}, [&](auto piece) {  // the last one may be shorter
       constexpr int N = decltype(piece)::value;
       const int64_t threads = threads_for(logits.cols), piece_bytes = threads * N * int64_t{sizeof(float)};
       const int64_t others = std::max<int64_t>(ceil_div(logits.cols, threads * N) - Logits<N>::registers, 0);

@@ -46,8 +46,7 @@ void CudaKernels::linear_backward_input(Stream& s, ConstView dy, ConstView w, Vi
 
 void CudaKernels::linear_backward_weight(Stream& s, ConstView dy, ConstView x, View dw, Write mode) {
   const GemmDescription product = describe_linear_backward_weight(dy, x, dw, mode);
-  if (product.k == 0 && mode == Write::overwrite)  // a sum of nothing, which the library is not asked for
-    for (int64_t row = 0; row < dw.rows; ++row) fill_zero(s, dw.rows_from(row, 1).data, dw.cols * size_of(dw.dtype));
+  if (product.k == 0 && mode == Write::overwrite) cuda::fill_zero(cuda_stream(s), dw);  // a sum of nothing
   products_->run(s, product, {x.data, dy.data, nullptr, addend(dw, mode).data, dw.data});
 }
 

@@ -58,6 +58,13 @@ void fill_zero(cudaStream_t stream, void* to, int64_t bytes) {
   check(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), stream), "fill_zero");
 }
 
+void fill_zero(cudaStream_t stream, View to) {
+  const auto bytes = [&](int64_t elements) { return static_cast<size_t>(elements * size_of(to.dtype)); };
+  if (to.contiguous()) return fill_zero(stream, to.data, to.bytes());
+  check(cudaMemset2DAsync(to.data, bytes(to.row_stride), 0, bytes(to.cols), static_cast<size_t>(to.rows), stream),
+        "fill_zero");
+}
+
 void copy(cudaStream_t stream, const void* from, void* to, int64_t bytes) {
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream), "copy");
 }

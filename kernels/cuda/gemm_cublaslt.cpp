@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "device/cuda/check.h"
 
 // cuBLAS documentation, "Using the cuBLASLt API": cublasLtMatmul, cublasLtMatmulDescAttributes_t,
@@ -16,7 +17,7 @@ constexpr int64_t product_bytes = 32 << 20;  // of workspace: what cuBLAS advise
 static_assert(product_bytes % workspace_alignment == 0);
 constexpr int candidates_asked = 8;
 constexpr int timed_runs = 3;
-constexpr int most_trials = 64;  // shapes: every product of a layer and the head, and then some
+constexpr int most_trials = 64;  // products of a layer and the head, for a few numbers of tokens
 constexpr int64_t compared_bytes = 4 << 20;
 constexpr size_t plans_kept = 4096;  // packed batches bring a number of tokens of their own each
 
@@ -85,12 +86,40 @@ bool capturing(Stream& stream) {
   return status != cudaStreamCaptureStatusNone;
 }
 
-/// The first of the result's bytes, once the stream has made them.
-std::vector<char> beginning(CudaDevice& device, Stream& stream, const GemmDescription& d, const void* result) {
+/// The first and the last of the result's bytes, once the stream has made them.
+std::vector<char> both_ends(CudaDevice& device, Stream& stream, const GemmDescription& d, const void* result) {
   stream.synchronize();
-  std::vector<char> bytes(static_cast<size_t>(std::min(result_bytes(d), compared_bytes)));
-  device.copy(result, bytes.data(), static_cast<int64_t>(bytes.size()));
+  const int64_t all = result_bytes(d), of_each = std::min(all, compared_bytes);
+  std::vector<char> bytes(static_cast<size_t>(2 * of_each));
+  device.copy(result, bytes.data(), of_each);
+  device.copy(static_cast<const char*>(result) + all - of_each, bytes.data() + of_each, of_each);
   return bytes;
+}
+
+/// What decides in which order a sum is made.  Two algorithms that differ in it can agree on one set of values, where
+/// half of them are zero say, and give other bits for the next.
+struct OrderOfSums {
+  int32_t id, splits;
+  uint32_t reduction, custom;
+  uint16_t inner_shape;
+  bool operator==(const OrderOfSums&) const = default;
+};
+
+template <typename T>
+T attribute_of(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute) {
+  T value{};
+  size_t written = 0;
+  check(cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof value, &written),
+        "reading an algorithm");
+  return value;
+}
+
+OrderOfSums order_of_sums(const cublasLtMatmulAlgo_t& algorithm) {
+  return {attribute_of<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_ID),
+          attribute_of<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
+          attribute_of<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME),
+          attribute_of<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
+          attribute_of<uint16_t>(algorithm, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID)};
 }
 
 bool all_zero(const std::vector<char>& bytes) {
@@ -109,6 +138,7 @@ class CublasLtGemm::Plan {
         c(make_layout(d.result, d.m, d.n, false, d.ldc)),
         added(d.added ? make_layout(d.result, d.m, d.n, false, d.ld_added) : nullptr) {}
 
+  bool adds() const { return added != nullptr; }
   /// The library wants a matrix to add even where it adds none.
   cublasLtMatrixLayout_t layout_added() const { return added ? added.get() : c.get(); }
 
@@ -138,8 +168,35 @@ void CublasLtGemm::run(Stream& stream, const GemmDescription& d, const Operands&
       d, {alignment_of(on.a), alignment_of(on.b), alignment_of(on.bias), alignment_of(on.added), alignment_of(on.c)}};
   Plan& found = plan(shape, on.bias);
   if (d.bias) set(found.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, on.bias);
-  if (found.candidates.size() > 1 && trials_left_ > 0 && !capturing(stream)) try_candidates(stream, d, found, on);
+  if (found.candidates.size() > 1 && !take_choice(shape, found) && trials_left_ > 0 && !capturing(stream))
+    try_candidates(stream, shape, found, on);
   multiply(stream, d, found, found.algorithm, on);
+}
+
+/// As what a product's choice is remembered: packed batches have a number of tokens of their own each, and what is
+/// added to makes little difference.
+CublasLtGemm::Shape CublasLtGemm::rounded(Shape shape) {
+  constexpr int64_t step = 256;
+  GemmDescription& d = shape.description;
+  for (int64_t* size : {&d.m, &d.n, &d.k}) *size = round_up(*size, step);
+  d.added = false, d.ld_added = 0;
+  shape.alignment.added = shape.alignment.c;
+  return shape;
+}
+
+/// The algorithm that was fastest for such a product, where it sums in the order of this one's first candidate, so that
+/// the bits are the same.
+bool CublasLtGemm::take_choice(const Shape& shape, Plan& plan) {
+  const auto found = choices_.find(rounded(shape));
+  if (found == choices_.end()) return false;
+  cublasLtMatmulHeuristicResult_t result{};
+  const cublasStatus_t possible = cublasLtMatmulAlgoCheck(handle_, plan.operation.get(), plan.a.get(), plan.b.get(),
+                                                          plan.layout_added(), plan.c.get(), &found->second, &result);
+  if (possible == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= static_cast<size_t>(product_bytes) &&
+      order_of_sums(found->second) == order_of_sums(plan.algorithm))
+    plan.algorithm = found->second;
+  plan.candidates.clear();
+  return true;
 }
 
 CublasLtGemm::Plan& CublasLtGemm::plan(const Shape& shape, const void* bias) {
@@ -178,40 +235,48 @@ std::vector<cublasLtMatmulHeuristicResult_t> CublasLtGemm::candidates(const Shap
   return results;
 }
 
+cublasStatus_t CublasLtGemm::start(Stream& stream, const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                                   const Operands& on) {
+  const float alpha = 1, beta = plan.adds() ? 1 : 0;
+  return cublasLtMatmul(handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.added,
+                        plan.layout_added(), on.c, plan.c.get(), &algorithm, workspace_->room(stream, product_bytes),
+                        static_cast<size_t>(product_bytes), cuda_stream(stream));
+}
+
 void CublasLtGemm::multiply(Stream& stream, const GemmDescription& d, const Plan& plan,
                             const cublasLtMatmulAlgo_t& algorithm, const Operands& on) {
-  const float alpha = 1, beta = d.added ? 1 : 0;
-  const cublasStatus_t status =
-      cublasLtMatmul(handle_, plan.operation.get(), &alpha, on.a, plan.a.get(), on.b, plan.b.get(), &beta, on.added,
-                     plan.layout_added(), on.c, plan.c.get(), &algorithm, workspace_->room(stream, product_bytes),
-                     static_cast<size_t>(product_bytes), cuda_stream(stream));
+  const cublasStatus_t status = start(stream, plan, algorithm, on);
   if (status != CUBLAS_STATUS_SUCCESS)
     throw ClusterError("cuBLASLt: {}: {}", in_words(d), cublasLtGetStatusString(status));
 }
 
-/// Takes the fastest of the candidates that agree with the first, and forgets the others.  What would be overwritten
-/// anyway is overwritten; where the result is added to what C holds, trials write into the workspace, behind what
-/// products use of it, or are left out where that is too small: they take no memory that the job has not planned.
-void CublasLtGemm::try_candidates(Stream& stream, const GemmDescription& d, Plan& plan, Operands on) {
-  --trials_left_;
+/// Takes the fastest of the candidates that sum in the order of the first and agree with it, and forgets the others.
+/// What would be overwritten anyway is overwritten; where the result is added to what C holds, trials write into the
+/// workspace, behind what products use of it, or wait for such a product that overwrites where that is too small: they
+/// take no memory that the job has not planned.
+void CublasLtGemm::try_candidates(Stream& stream, const Shape& shape, Plan& plan, Operands on) {
+  const GemmDescription& d = shape.description;
   if (d.added && on.added == on.c) {
-    if (product_bytes + result_bytes(d) > workspace_->bytes()) return plan.candidates.clear();
+    if (product_bytes + result_bytes(d) > workspace_->bytes()) return;
     on.c = static_cast<char*>(workspace_->room(stream, workspace_->bytes())) + product_bytes;
     cuda::check(cudaMemsetAsync(on.c, 0, static_cast<size_t>(result_bytes(d)), cuda_stream(stream)),
                 "clearing the place of trials");  // gaps between columns are compared too
   }
+  --trials_left_;
   multiply(stream, d, plan, plan.algorithm, on);
-  const std::vector<char> expected = beginning(device_, stream, d, on.c);
+  const std::vector<char> expected = both_ends(device_, stream, d, on.c);
   if (all_zero(expected)) return;  // any two algorithms would agree: another time
+  const OrderOfSums order = order_of_sums(plan.algorithm);
   double shortest = std::numeric_limits<double>::infinity();
   for (const cublasLtMatmulHeuristicResult_t& candidate : plan.candidates) {
     const cublasLtMatmulAlgo_t& algorithm = candidate.algo;
-    multiply(stream, d, plan, algorithm, on);
-    if (beginning(device_, stream, d, on.c) != expected) continue;
+    if (order_of_sums(algorithm) != order || start(stream, plan, algorithm, on) != CUBLAS_STATUS_SUCCESS) continue;
+    if (both_ends(device_, stream, d, on.c) != expected) continue;
     const double taken = seconds(stream, d, plan, algorithm, on);
     if (taken < shortest) shortest = taken, plan.algorithm = algorithm;
   }
   plan.candidates.clear();
+  choices_.emplace(rounded(shape), plan.algorithm);
 }
 
 double CublasLtGemm::seconds(Stream& stream, const GemmDescription& d, const Plan& plan,

@@ -17,8 +17,9 @@ namespace tessera {
 /// For one compute stream.  Each shape is asked of the heuristics once and remembered.
 ///
 /// Nothing that is measured may change a result: a job that is interrupted would go on with other bits.  So trials only
-/// choose among algorithms whose results agree bit by bit with the first one's on the data at hand.  They wait for the
-/// stream, and are for the first shapes of a process only; nothing is tried while a stream is being captured.
+/// choose among algorithms that sum in the order of the first one, and whose results agree with its bit by bit on the
+/// data at hand.  They wait for the stream, and are for the first shapes of a process only, products of about as many
+/// tokens being one; nothing is tried while a stream is being captured.
 class CublasLtGemm final : public MatrixProducts {
  public:
   CublasLtGemm(CudaDevice& device, std::shared_ptr<Workspace> workspace);
@@ -43,9 +44,13 @@ class CublasLtGemm final : public MatrixProducts {
 
   Plan& plan(const Shape& shape, const void* bias);
   std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Shape& shape, const Plan& plan) const;
+  static Shape rounded(Shape shape);
+  bool take_choice(const Shape& shape, Plan& plan);
+  cublasStatus_t start(Stream& stream, const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                       const Operands& operands);
   void multiply(Stream& stream, const GemmDescription& description, const Plan& plan,
                 const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
-  void try_candidates(Stream& stream, const GemmDescription& description, Plan& plan, Operands on);
+  void try_candidates(Stream& stream, const Shape& shape, Plan& plan, Operands on);
   double seconds(Stream& stream, const GemmDescription& description, const Plan& plan,
                  const cublasLtMatmulAlgo_t& algorithm, const Operands& operands);
 
@@ -54,6 +59,7 @@ class CublasLtGemm final : public MatrixProducts {
   cublasLtHandle_t handle_ = nullptr;
   std::shared_ptr<Workspace> workspace_;
   std::map<Shape, std::unique_ptr<Plan>> plans_;
+  std::map<Shape, cublasLtMatmulAlgo_t> choices_;  ///< what trials found, by rounded() shape
 };
 
 }  // namespace tessera

@@ -85,6 +85,7 @@ void adamw(cudaStream_t stream, const AdamWStep& step, int64_t n, float* master,
 
 void cast(cudaStream_t stream, ConstView from, View to);
 void fill_zero(cudaStream_t stream, void* to, int64_t bytes);
+void fill_zero(cudaStream_t stream, View to);
 void copy(cudaStream_t stream, const void* from, void* to, int64_t bytes);
 
 }  // namespace tessera::cuda

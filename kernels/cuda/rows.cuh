@@ -93,7 +93,12 @@ __device__ void move_row(const T* from, T* to, int64_t cols) {
   Piece pieces[together];
   for_pieces_together<N, together>(
       cols, [&](int k, int64_t i) { pieces[k] = *reinterpret_cast<const Piece*>(from + i); },
-      [&](int k, int64_t i) { *reinterpret_cast<Piece*>(to + i) = pieces[k]; });
+      [&](int k, int64_t i) {
+        if constexpr (N == 1)
+          to[i] = pieces[k];
+        else
+          store_words(to + i, pieces[k].x, pieces[k].y, pieces[k].z, pieces[k].w);
+      });
 }
 
 /// to = 0: the thread's part of a row.

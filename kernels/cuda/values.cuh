@@ -85,13 +85,30 @@ __device__ void load(const T* p, float (&values)[N]) {
   unpack(packed, values);
 }
 
+/// 16 or 8 bytes at p, in one access.  Assigned, nvcc 13 takes them apart where code is unrolled, and a warp writes
+/// each sector four times.
+__device__ inline void store_words(void* p, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+#ifdef __CUDACC__
+  asm volatile("st.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+#else
+  *static_cast<uint4*>(p) = make_uint4(a, b, c, d);
+#endif
+}
+__device__ inline void store_words(void* p, uint32_t a, uint32_t b) {
+#ifdef __CUDACC__
+  asm volatile("st.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(a), "r"(b) : "memory");
+#else
+  *static_cast<uint2*>(p) = make_uint2(a, b);
+#endif
+}
+
 /// p[0 … N-1] = values, aligned as for load().
 template <int N>
 __device__ void store(const float (&values)[N], float* p) {
+  const auto bits = [&](int j) { return __float_as_uint(values[j]); };
   if constexpr (N % 4 == 0) {
 #pragma unroll
-    for (int j = 0; j < N; j += 4)
-      *reinterpret_cast<float4*>(p + j) = make_float4(values[j], values[j + 1], values[j + 2], values[j + 3]);
+    for (int j = 0; j < N; j += 4) store_words(p + j, bits(j), bits(j + 1), bits(j + 2), bits(j + 3));
   } else {
 #pragma unroll
     for (int j = 0; j < N; ++j) p[j] = values[j];
@@ -102,10 +119,9 @@ __device__ void store(const float (&values)[N], bf16* p) {
   const auto pair = [&](int j) { return bf16_pair(values[j], values[j + 1]); };
   if constexpr (N % 8 == 0) {
 #pragma unroll
-    for (int j = 0; j < N; j += 8)
-      *reinterpret_cast<uint4*>(p + j) = make_uint4(pair(j), pair(j + 2), pair(j + 4), pair(j + 6));
+    for (int j = 0; j < N; j += 8) store_words(p + j, pair(j), pair(j + 2), pair(j + 4), pair(j + 6));
   } else if constexpr (N == 4) {
-    *reinterpret_cast<uint2*>(p) = make_uint2(pair(0), pair(2));
+    store_words(p, pair(0), pair(2));
   } else {
 #pragma unroll
     for (int j = 0; j < N; ++j) from_float(values[j], p + j);

@@ -22,6 +22,8 @@ int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T) {
   return std::clamp<int64_t>(logits_bytes / (4 * V) / 64 * 64, 64, std::max<int64_t>(64, round_up(max_T, 64)));
 }
 
+int64_t logit_columns(int64_t V) { return round_up(V, 64); }
+
 LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType dtype, int64_t max_T)
     : kernels_(kernels),
       config_(c),
@@ -30,7 +32,9 @@ LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType
       normed_(device, dtype, max_T, c.C, "head"),
       d_normed_(device, dtype, max_T, c.C, "head"),
       inv_rms_(device, DType::f32, max_T, 1, "head"),
-      logits_(device, DType::f32, chunk_, c.V, "logits") {}
+      logits_(device, DType::f32, chunk_, logit_columns(c.V), "logits") {}
+
+View LossHead::logits_of(int64_t rows) const { return logits_.view(rows).cols_from(0, config_.V); }
 
 void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w) {
   kernels_.embedding_forward(stream, rows, hidden, gathered_.view(S));
@@ -49,8 +53,8 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
   const int64_t rows = rows_a_chunk(supervised.S);
   for (int64_t first = 0; first < supervised.S; first += rows) {
     const int64_t n = std::min(rows, supervised.S - first);
-    kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_.view(n));
-    kernels_.cross_entropy(stream, logits_.view(n), supervised.targets + first, 0, {}, loss_sum);
+    kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_of(n));
+    kernels_.cross_entropy(stream, logits_of(n), supervised.targets + first, 0, {}, loss_sum);
   }
 }
 
@@ -61,7 +65,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
   int64_t first = 0;
   do {  // once at least: without a supervised token the gradients are zero
     const int64_t n = std::min(rows, S - first);
-    const View normed = normed_.view().rows_from(first, n), logits = logits_.view(n);
+    const View normed = normed_.view().rows_from(first, n), logits = logits_of(n);
     const View d_logits = over(logits, normed.dtype);
     kernels_.linear_forward(stream, normed, w.head, {}, {}, logits);
     kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);

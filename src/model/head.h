@@ -16,6 +16,9 @@ struct Supervised {
 /// Tokens whose logits exist at once, for a vocabulary of V and at most max_T tokens: what a device's products want.
 int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T);
 
+/// From one row of logits to the next: rows begin aligned, as products and kernels want it, whatever the vocabulary.
+int64_t logit_columns(int64_t V);
+
 /// Final norm, head and loss over the vocabulary, in chunks of tokens: logits for the whole batch never exist.
 class LossHead {
  public:
@@ -38,6 +41,7 @@ class LossHead {
   /// S tokens in as few chunks as there can be, of about one size: a small last one would be multiplied less
   /// efficiently.
   int64_t rows_a_chunk(int64_t S) const;
+  View logits_of(int64_t rows) const;
   void gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w);
 
   Kernels& kernels_;
@@ -45,7 +49,7 @@ class LossHead {
   int64_t chunk_;                        // tokens whose logits exist at once
   Buffer gathered_, normed_, d_normed_;  // [max_T, C]
   Buffer inv_rms_;                       // [max_T] floats
-  Buffer logits_;                        // [chunk, V] fp32, then their gradient over them
+  Buffer logits_;                        // [chunk, logit_columns(V)] fp32, then their gradient over them
 };
 
 }  // namespace tessera

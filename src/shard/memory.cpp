@@ -86,7 +86,7 @@ MemoryPlan plan_memory(DeviceKind device, const ModelConfig& c, const ShardSetti
   }
   plan.activations = activation_bytes(c, s, model.gradient_checkpointing, b);
   const int64_t chunk = loss_chunk(device, c.V, max_tokens);
-  plan.head = max_tokens * (3 * b * c.C + 4) + chunk * c.V * 4;
+  plan.head = max_tokens * (3 * b * c.C + 4) + chunk * logit_columns(c.V) * 4;
   return plan;
 }
 

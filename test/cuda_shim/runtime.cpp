@@ -200,6 +200,13 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
   return cudaSuccess;
 }
 
+cudaError_t cudaMemset2DAsync(void* to, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream) {
+  cuda_shim::enqueue(stream, [=] {
+    for (size_t row = 0; row < height; ++row) cuda_shim::set_bytes(static_cast<char*>(to) + row * pitch, value, width);
+  });
+  return cudaSuccess;
+}
+
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   *stream = new CUstream_st;
   return cudaSuccess;

@@ -60,34 +60,40 @@ std::vector<uint32_t> bits_over(const Matrix& logits, DType dtype) {
   return bits;
 }
 
+/// Columns beside rows of V with which every row begins aligned.
+int64_t aligning(int64_t V) { return (64 - V % 64) % 64; }
+
 const std::initializer_list<std::pair<int64_t, int64_t>> sizes = {{1, 2}, {3, 31}, {9, 67}, {5, 300}, {257, 3}};
 
 TEMPLATE_TEST_CASE("cross_entropy agrees with its formula and with finite differences", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {
-    for (const auto& [T, V] : sizes) {
-      const std::vector<int32_t> targets = some_targets(T, V);
-      const Matrix logits = Matrix::random(rig, DType::f32, T, V, 1, 3);
-      const Matrix dlogits = Matrix::zeros(rig, dtype_of<TestType>(), T, V, 5);
-      const double loss = run(rig, logits, targets, 0.25f, dlogits);
-      const Values expected = logits_gradient(logits.values(), static_cast<size_t>(V), targets, 0.25);
-      REQUIRE(loss == Approx(cross_entropy(logits.values(), static_cast<size_t>(V), targets)).epsilon(1e-6));
-      REQUIRE_THAT(dlogits.values(), near(expected, tolerance<TestType>()));
-      REQUIRE(dlogits.intact());
-    }
+    for (const auto& [T, V] : sizes)
+      for (const auto& [slack, other] : {std::pair<int64_t, int64_t>{3, 5}, {aligning(V), aligning(V)}}) {
+        const std::vector<int32_t> targets = some_targets(T, V);
+        const Matrix logits = Matrix::random(rig, DType::f32, T, V, 1, slack);
+        const Matrix dlogits = Matrix::zeros(rig, dtype_of<TestType>(), T, V, other);
+        const double loss = run(rig, logits, targets, 0.25f, dlogits);
+        const Values expected = logits_gradient(logits.values(), static_cast<size_t>(V), targets, 0.25);
+        REQUIRE(loss == Approx(cross_entropy(logits.values(), static_cast<size_t>(V), targets)).epsilon(1e-6));
+        REQUIRE_THAT(dlogits.values(), near(expected, tolerance<TestType>()));
+        REQUIRE(dlogits.intact());
+      }
   });
 }
 
 TEMPLATE_TEST_CASE("cross_entropy may write the gradient over the logits", "[kernels]", float, bf16) {
   on_every_device([](Rig& rig) {
     const DType dtype = dtype_of<TestType>();
-    for (const auto& [T, V] : sizes) {
-      const std::vector<int32_t> targets = some_targets(T, V);
-      const Matrix logits = Matrix::random(rig, DType::f32, T, V, 1, 3), apart = Matrix::zeros(rig, dtype, T, V);
-      const double loss = run(rig, logits, targets, 0.25f, apart);
-      REQUIRE(run(rig, logits, targets, 0.25f, over(logits, dtype)) == loss);
-      REQUIRE(bits_over(logits, dtype) == apart.bits());
-      REQUIRE(logits.intact());
-    }
+    for (const auto& [T, V] : sizes)
+      for (const int64_t slack : {int64_t{3}, aligning(V)}) {
+        const std::vector<int32_t> targets = some_targets(T, V);
+        const Matrix logits = Matrix::random(rig, DType::f32, T, V, 1, slack),
+                     apart = Matrix::zeros(rig, dtype, T, V, slack);
+        const double loss = run(rig, logits, targets, 0.25f, apart);
+        REQUIRE(run(rig, logits, targets, 0.25f, over(logits, dtype)) == loss);
+        REQUIRE(bits_over(logits, dtype) == apart.bits());
+        REQUIRE(logits.intact());
+      }
   });
 }
 
@@ -148,7 +154,8 @@ TEMPLATE_TEST_CASE("cross_entropy over a whole vocabulary keeps six digits, also
     const DType dtype = dtype_of<TestType>();
     for (const int64_t V : {49152, 65537, 151936}) {
       INFO("V " << V);
-      const Matrix logits = Matrix::random(rig, DType::f32, 2, V, 1), dlogits = Matrix::zeros(rig, dtype, 2, V);
+      const Matrix logits = Matrix::random(rig, DType::f32, 2, V, 1, aligning(V)),
+                   dlogits = Matrix::zeros(rig, dtype, 2, V, aligning(V));
       const std::vector<int32_t> targets = {static_cast<int32_t>(V) - 1, 17};
       const double expected = cross_entropy(logits.values(), static_cast<size_t>(V), targets);
       const double loss = run(rig, logits, targets, 1, dlogits);
