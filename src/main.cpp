@@ -133,7 +133,8 @@ void inspect(const Job& job, Cluster& cluster) {
   if (const auto checkpoint = chosen_checkpoint(job)) log::info("{}", describe_checkpoint(*checkpoint));
 }
 
-ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster) {
+/// `trainer`: where one is needed, made and left there.
+ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster, std::unique_ptr<Trainer>& trainer) {
   if (command.verb == "tokenize") {
     if (command.arguments.size() != 1) throw JobError("train tokenize DIR: one directory with a tokenizer.json");
     tokenize_lines(Tokenizer::load(command.arguments.front()), std::cin, std::cout,
@@ -153,8 +154,9 @@ ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster)
   if (command.verb == "generate") generate(job, cluster);
   if (command.verb == "export") export_model(job);
   if (command.verb == "inspect") inspect(job, cluster);
-  if (command.verb == "run") return Trainer(job, cluster).run();
-  return ExitCode::done;
+  if (command.verb != "run") return ExitCode::done;
+  trainer = std::make_unique<Trainer>(job, cluster);
+  return trainer->run();
 }
 
 /// Prints the error, then leaves: with several ranks at once for all, since only this one may know of it.
@@ -167,8 +169,10 @@ int fail(Cluster& cluster, int code, const std::string& message) {
 int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster) {
   log::set_up(cluster.prefix(), cluster.rank() == 0);
   if (command.verb == "run") signals::install();  // the other verbs have no state to save: a signal ends them at once
+  // Outlives the handlers: an error is told before its streams are waited for, which may take long or fail as well.
+  std::unique_ptr<Trainer> trainer;
   try {
-    return static_cast<int>(run_verb(command, read, cluster));
+    return static_cast<int>(run_verb(command, read, cluster, trainer));
   } catch (const FailedElsewhere& e) {
     return static_cast<int>(e.code());
   } catch (const Error& e) {

@@ -76,7 +76,11 @@ ShardedModel::~ShardedModel() {
   try {
     synchronize();  // what is enqueued uses the buffers
   } catch (const std::exception&) {
-    // The streams' error has been thrown to whoever waited for them; nothing is left to do with it here.
+    // The streams' error has been thrown to whoever waited for them.  Their host code may still run, and uses the
+    // buffers: it has ended when its stream is gone.
+    host_.reset();
+    communication_.reset();
+    compute_.reset();
   }
 }
 
@@ -89,11 +93,15 @@ void ShardedModel::begin_update(int64_t step) {
 }
 
 void ShardedModel::synchronize() {
-  loss_sum_.fetch(*compute_);
   // All, so that nothing runs on when one has failed; communication last, as its errors name a rank.
   std::vector<Stream*> streams = {compute_.get(), communication_.get()};
   if (host_) streams.insert(streams.begin(), {&host_->stream(), &host_->transfer()});
   std::exception_ptr error;
+  try {
+    loss_sum_.fetch(*compute_);
+  } catch (...) {
+    error = std::current_exception();
+  }
   for (Stream* stream : streams) {
     try {
       stream->synchronize();

@@ -36,17 +36,18 @@ std::vector<std::string> look_for_gpus(Cluster& cluster, DeviceType wanted) {
 
 std::vector<GpusFound> gather_gpus(Cluster& cluster, const std::vector<std::string>& uuids) {
   struct Message {
-    int32_t count;
+    int32_t count, shares_by_nccl;
     std::array<std::array<char, 16>, 32> uuids;  // more than any host has
   };
   Message mine{};
   mine.count = static_cast<int32_t>(std::min(uuids.size(), mine.uuids.size()));
+  mine.shares_by_nccl = nccl_may_share_gpus() ? 1 : 0;
   for (size_t i = 0; i < static_cast<size_t>(mine.count); ++i) uuids[i].copy(mine.uuids[i].data(), 16);
   std::vector<Message> all(static_cast<size_t>(cluster.size()));
   cluster.world().all_gather_host(&mine, all.data(), sizeof mine, "all_gather(GPUs)");
   std::vector<GpusFound> ranks;
   for (size_t r = 0; r < all.size(); ++r) {
-    GpusFound& found = ranks.emplace_back(GpusFound{cluster.hosts()[r], {}});
+    GpusFound& found = ranks.emplace_back(GpusFound{cluster.hosts()[r], {}, all[r].shares_by_nccl != 0});
     for (size_t i = 0; i < static_cast<size_t>(all[r].count); ++i)
       found.uuids.emplace_back(all[r].uuids[i].data(), all[r].uuids[i].size());
   }
@@ -71,6 +72,39 @@ void describe_gpu(const Job& job, const Cluster& cluster, const Device& device) 
   const std::set<std::string> hosts(cluster.hosts().begin(), cluster.hosts().end());
   const bool by_nccl = !job.device.share || nccl_may_share_gpus();
   if (hosts.size() > 1 && by_nccl) log::info("{}", describe_nccl_network());
+}
+
+/// The environment says it, and mpirun passes a variable on to other hosts only where it is told to.
+void require_one_way_to_share(const std::vector<GpusFound>& ranks) {
+  const auto differs = [&](const GpusFound& rank) { return rank.shares_by_nccl != ranks.front().shares_by_nccl; };
+  if (std::any_of(ranks.begin(), ranks.end(), differs))
+    throw ClusterError(
+        "device.share: NCCL_MULTI_RANK_GPU_ENABLE is 1 for some ranks alone; mpirun -x NCCL_MULTI_RANK_GPU_ENABLE "
+        "passes it on");
+}
+
+[[noreturn]] void throw_missing_gpus(const std::vector<GpusFound>& ranks, const std::vector<int>& assigned) {
+  std::map<std::string, std::set<std::string>> gpus;
+  std::map<std::string, int> sizes;
+  std::set<std::string> without, crowded;
+  for (const GpusFound& rank : ranks) {
+    gpus[rank.host].insert(rank.uuids.begin(), rank.uuids.end());
+    ++sizes[rank.host];
+  }
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const std::string& host = ranks[r].host;
+    if (ranks[r].uuids.empty()) {
+      without.insert(host);
+    } else if (assigned[r] < 0) {
+      const size_t count = gpus[host].size();
+      crowded.insert(fmt::format("{} ({} ranks, {} GPU{})", host, sizes[host], count, count == 1 ? "" : "s"));
+    }
+  }
+  if (!without.empty())
+    throw ClusterError("device.type = cuda: no GPU on {}; leave the host out, or set device.type = cpu",
+                       fmt::join(without, ", "));
+  throw ClusterError("device.type = cuda: more ranks than GPUs on {}; start one rank a GPU (slots in the hostfile)",
+                     fmt::join(crowded, ", "));
 }
 
 /// The ranks of a host and its GPUs: Kuhn's algorithm for a matching, in which the ranks take the first that is free.
@@ -118,32 +152,15 @@ std::vector<int> assign_gpus(const std::vector<GpusFound>& ranks) {
 DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusFound>& ranks,
                          const std::vector<int>& assigned) {
   if (settings.type == DeviceType::cpu) return DeviceKind::cpu;
+  const bool all_see_one =
+      std::none_of(ranks.begin(), ranks.end(), [](const GpusFound& rank) { return rank.uuids.empty(); });
+  if (settings.share && all_see_one) {
+    require_one_way_to_share(ranks);
+    return DeviceKind::cuda;
+  }
   if (std::all_of(assigned.begin(), assigned.end(), [](int gpu) { return gpu >= 0; })) return DeviceKind::cuda;
   if (settings.type == DeviceType::auto_) return DeviceKind::cpu;
-
-  std::map<std::string, std::set<std::string>> gpus;
-  std::map<std::string, int> sizes;
-  std::set<std::string> without, crowded;
-  for (const GpusFound& rank : ranks) {
-    gpus[rank.host].insert(rank.uuids.begin(), rank.uuids.end());
-    ++sizes[rank.host];
-  }
-  for (size_t r = 0; r < ranks.size(); ++r) {
-    const std::string& host = ranks[r].host;
-    if (ranks[r].uuids.empty()) {
-      without.insert(host);
-    } else if (assigned[r] < 0) {
-      const size_t count = gpus[host].size();
-      crowded.insert(fmt::format("{} ({} ranks, {} GPU{})", host, sizes[host], count, count == 1 ? "" : "s"));
-    }
-  }
-  if (!without.empty())
-    throw ClusterError("device.type = cuda: no GPU on {}; leave the host out, or set device.type = cpu",
-                       fmt::join(without, ", "));
-  if (!settings.share)
-    throw ClusterError("device.type = cuda: more ranks than GPUs on {}; start one rank a GPU (slots in the hostfile)",
-                       fmt::join(crowded, ", "));
-  return DeviceKind::cuda;
+  throw_missing_gpus(ranks, assigned);
 }
 
 std::unique_ptr<Device> make_compute_device(const Job& job, Cluster& cluster) {

@@ -100,7 +100,8 @@ enum cudaError_t {
   cudaErrorInvalidValue,
   cudaErrorInvalidConfiguration,
   cudaErrorMemoryAllocation,
-  cudaErrorNoDevice
+  cudaErrorNoDevice,
+  cudaErrorIllegalAddress
 };
 inline const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
@@ -114,6 +115,8 @@ inline const char* cudaGetErrorString(cudaError_t error) {
       return "out of memory";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
   }
   return "unknown error";
 }
@@ -123,6 +126,8 @@ using cudaStream_t = struct CUstream_st*;
 namespace cuda_shim {
 /// What the work throws, cudaStreamSynchronize throws.
 void enqueue(cudaStream_t stream, std::function<void()> work);
+/// As after a kernel's illegal access: nobody is waited for any more, and what runs on the host runs on.
+void break_gpu(bool so);
 }  // namespace cuda_shim
 
 struct cudaLaunchConfig_t {
@@ -168,6 +173,8 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
+constexpr unsigned cudaDeviceScheduleBlockingSync = 4, cudaInitDeviceFlagsAreValid = 1;
+cudaError_t cudaInitDevice(int device, unsigned device_flags, unsigned flags);
 cudaError_t cudaGetDevice(int* device);
 enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
@@ -196,7 +203,7 @@ using cudaHostFn_t = void (*)(void*);
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t work, void* argument);
 
 using cudaEvent_t = struct CUevent_st*;
-constexpr unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2;
+constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2;
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);

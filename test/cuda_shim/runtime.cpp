@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -34,6 +35,8 @@ struct CUevent_st {
 
 namespace {
 
+std::atomic<bool> broken = false;
+
 /// Of the default stream: writes to the device that cudaMemcpy and cudaMemset leave to be done.
 std::mutex default_mutex;
 std::vector<std::function<void()>> default_stream;
@@ -53,6 +56,8 @@ void leave_to_default_stream(std::function<void()> work) {
 }
 
 }  // namespace
+
+void cuda_shim::break_gpu(bool so) { broken = so; }
 
 void cuda_shim::enqueue(cudaStream_t stream, std::function<void()> work) {
   if (stream == nullptr) {
@@ -106,6 +111,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int device) {
   return static_cast<size_t>(device) < names_of_gpus().size() ? cudaSuccess : cudaErrorInvalidValue;
 }
+cudaError_t cudaInitDevice(int device, unsigned, unsigned) { return cudaSetDevice(device); }
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
@@ -212,10 +218,12 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (broken) return cudaErrorIllegalAddress;  // the stream is left to itself
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (broken) return cudaErrorIllegalAddress;
   if (stream == nullptr) return cudaDeviceSynchronize();
   stream->stream->synchronize();
   return cudaSuccess;

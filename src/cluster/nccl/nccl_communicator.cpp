@@ -4,9 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <cstdlib>
 #include <exception>
+#include <mutex>
+#include <thread>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "cluster/agree.h"
 #include "cluster/device_communicator.h"
 #include "cluster/nccl/messages.h"
@@ -24,6 +29,8 @@ constexpr int most_ctas = 8;
 
 constexpr auto look_every = std::chrono::milliseconds(20);
 constexpr auto poll_every = std::chrono::microseconds(20);
+constexpr auto poll_at_once = std::chrono::microseconds(100);  // without a pause: most calls come back by then
+constexpr auto abort_takes = std::chrono::seconds(30);
 constexpr double farewell_seconds = 10;
 
 void check_nccl(ncclResult_t result, const std::string& what) {
@@ -66,6 +73,35 @@ cudaEvent_t EventPool::take() {
   return event;
 }
 
+/// Ends the process with the reason if it is not destroyed in time: ncclCommAbort waits for kernels and threads, and
+/// who hangs in it would hang without a word, mutex in hand.
+class LastWords {
+ public:
+  LastWords(std::string why, std::chrono::seconds patience)
+      : thread_([this, why = std::move(why), patience] {
+          std::unique_lock lock(mutex_);
+          if (returned_.wait_for(lock, patience, [this] { return done_; })) return;
+          log::error("{}; NCCL has not given up in {} s", why, patience.count());
+          std::_Exit(static_cast<int>(ExitCode::cluster_failed));
+        }) {}
+  ~LastWords() {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    returned_.notify_all();
+    thread_.join();
+  }
+  LastWords(const LastWords&) = delete;
+  LastWords& operator=(const LastWords&) = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable returned_;
+  bool done_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
 class NcclCommunicator::OnStream final : public RunningCollective {
  public:
   OnStream(EventPool& events, CudaStream& stream, const std::string& name)
@@ -90,7 +126,10 @@ class NcclCommunicator::OnStream final : public RunningCollective {
   void record(cudaEvent_t event) { cuda::check(cudaEventRecord(event, stream_.handle()), "an event of " + name()); }
   bool has_passed(cudaEvent_t event) const {
     const cudaError_t state = cudaEventQuery(event);
-    if (state != cudaErrorNotReady) cuda::check(state, name());
+    if (state != cudaErrorNotReady)
+      cuda::check(state, "seen while " + name() +
+                             " was waited for, but any kernel may have caused it (CUDA_LAUNCH_BLOCKING=1 or "
+                             "compute-sanitizer tells which)");
     return state == cudaSuccess;
   }
 
@@ -143,7 +182,7 @@ void NcclCommunicator::wait_until_ready(const std::string& what, double patience
           "nccl: {} has not come to an end in {} s; NCCL_DEBUG=INFO says which rank or interface is missing, [network] "
           "interface chooses another one",
           what, patience);
-    std::this_thread::sleep_for(poll_every);
+    if (waited.total() > poll_at_once) std::this_thread::sleep_for(poll_every);
   }
   check_nccl(state, what);
 }
@@ -156,7 +195,7 @@ NcclCommunicator::~NcclCommunicator() {
   stopped_.notify_all();
   watchdog_.join();
   try {
-    if (comm_ != nullptr && std::uncaught_exceptions() == 0) leave();  // else the other ranks may not come
+    if (comm_ != nullptr && failure_.empty() && std::uncaught_exceptions() == 0) leave();  // else nobody may come
   } catch (const std::exception&) {
     // The work is done: who cannot take leave goes without.
   }
@@ -255,6 +294,7 @@ void NcclCommunicator::give_up(const std::string& why) {
   failure_ = why;
   for (const auto& collective : watch_.all())
     static_cast<const OnStream&>(*collective).stream().fail(std::make_exception_ptr(ClusterError("{}", why)));
+  const LastWords unless_it_returns(why, abort_takes);
   abort();
 }
 

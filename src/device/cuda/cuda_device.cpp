@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,9 @@ void cuda::check(cudaError_t error, const std::string& what) {
 using cuda::check;
 
 CudaDevice::CudaDevice(int index) : index_(index) {
+  // Who waits for the GPU leaves its core to the CPU's kernels, to NCCL and to other ranks.
+  check(cudaInitDevice(index, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid),
+        fmt::format("starting CUDA on GPU {}", index));
   check(cudaSetDevice(index), fmt::format("choosing GPU {}", index));
   check(cudaGetDeviceProperties(&properties_, index), fmt::format("asking for the properties of GPU {}", index));
   if (properties_.major * 10 + properties_.minor < oldest_capability)
@@ -173,12 +177,56 @@ void CudaDevice::set_zero(void* memory, int64_t bytes, Memory place) {
 
 // ---- streams ----
 
+/// What of a stream's host code runs, and how it failed.  CUDA may begin one, or be in the middle of it, when the
+/// stream is gone: cudaStreamSynchronize does not wait for it once the GPU has failed.
+class CudaStream::HostCode {
+ public:
+  void run(const std::function<void()>& work) noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || failure_ != nullptr) return;  // as the other streams do: what follows a failure is dropped
+      running_ = true;
+    }
+    std::exception_ptr failure;
+    try {
+      work();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const std::lock_guard lock(mutex_);
+    running_ = false;
+    if (failure_ == nullptr) failure_ = failure;
+    idle_.notify_all();
+  }
+  void fail(std::exception_ptr failure) {
+    const std::lock_guard lock(mutex_);
+    if (failure_ == nullptr) failure_ = std::move(failure);
+  }
+  void rethrow() {
+    const std::lock_guard lock(mutex_);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+  /// None begins after this, and none runs when it returns.
+  void close() {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    idle_.wait(lock, [this] { return !running_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  bool running_ = false, closed_ = false;
+  std::exception_ptr failure_;
+};
+
 struct CudaStream::HostWork {
-  CudaStream* stream;
+  std::shared_ptr<HostCode> of;
   std::function<void()> work;
 };
 
-CudaStream::CudaStream(CudaDevice& device, std::string name) : device_(device), name_(std::move(name)) {
+CudaStream::CudaStream(CudaDevice& device, std::string name)
+    : device_(device), name_(std::move(name)), host_code_(std::make_shared<HostCode>()) {
   int least = 0, greatest = 0;
   check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for stream priorities");
   check(cudaStreamCreateWithPriority(&handle_, cudaStreamNonBlocking, name_ == "communication" ? greatest : least),
@@ -187,31 +235,19 @@ CudaStream::CudaStream(CudaDevice& device, std::string name) : device_(device), 
 
 CudaStream::~CudaStream() {
   cudaStreamSynchronize(handle_);
+  host_code_->close();
   cudaStreamDestroy(handle_);
 }
 
-void CudaStream::fail(std::exception_ptr failure) {
-  const std::lock_guard lock(mutex_);
-  if (failure_ == nullptr) failure_ = std::move(failure);
-}
-
-bool CudaStream::failed() const {
-  const std::lock_guard lock(mutex_);
-  return failure_ != nullptr;
-}
+void CudaStream::fail(std::exception_ptr failure) { host_code_->fail(std::move(failure)); }
 
 void CudaStream::run_host_work(void* argument) noexcept {
   const std::unique_ptr<HostWork> item(static_cast<HostWork*>(argument));
-  if (item->stream->failed()) return;  // as the other streams do: what follows a failure is dropped
-  try {
-    item->work();
-  } catch (...) {
-    item->stream->fail(std::current_exception());
-  }
+  item->of->run(item->work);
 }
 
 void CudaStream::enqueue(std::function<void()> work) {
-  auto item = std::make_unique<HostWork>(HostWork{this, std::move(work)});
+  auto item = std::make_unique<HostWork>(HostWork{host_code_, std::move(work)});
   check(cudaLaunchHostFunc(handle_, run_host_work, item.get()), "host work on the stream " + name_);
   static_cast<void>(item.release());  // the stream's now
 }
@@ -225,10 +261,7 @@ void CudaStream::transfer(const void* from, void* to, int64_t bytes) {
 void CudaStream::synchronize() {
   device_.count_wait();
   const cudaError_t error = cudaStreamSynchronize(handle_);
-  {
-    const std::lock_guard lock(mutex_);
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  }
+  host_code_->rethrow();
   check(error, "the work on the stream " + name_);
 }
 
@@ -240,7 +273,9 @@ cudaStream_t cuda_stream(Stream& stream) {
 
 // ---- events ----
 
-CudaEvent::CudaEvent() { check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "making an event"); }
+CudaEvent::CudaEvent() {
+  check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming | cudaEventBlockingSync), "making an event");
+}
 CudaEvent::~CudaEvent() { cudaEventDestroy(handle_); }
 void CudaEvent::record(Stream& stream) { check(cudaEventRecord(handle_, cuda_stream(stream)), "an event"); }
 /// CUDA takes the last record before this call, and none for passed.

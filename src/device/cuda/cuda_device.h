@@ -74,15 +74,14 @@ class CudaStream final : public Stream {
   cudaStream_t handle() const { return handle_; }
 
  private:
+  class HostCode;
   struct HostWork;
   static void run_host_work(void* work) noexcept;
-  bool failed() const;
 
   CudaDevice& device_;
   const std::string name_;
   cudaStream_t handle_ = nullptr;
-  mutable std::mutex mutex_;  // guards failure_
-  std::exception_ptr failure_;
+  std::shared_ptr<HostCode> host_code_;
 };
 
 /// The handle of a stream that a CudaDevice has made.

@@ -57,6 +57,16 @@ TEST_CASE("cuda names the hosts that have no GPU, or fewer than ranks", "[traine
 TEST_CASE("ranks share a GPU only where the job says so", "[trainer]") {
   CHECK(choose(wanted(DeviceType::cuda, true), on({{4, 1}})) == DeviceKind::cuda);
   CHECK_THROWS_WITH(choose(wanted(DeviceType::cuda, true), on({{4, 1}, {1, 0}})), Contains("no GPU on b"));
+  CHECK(choose(wanted(DeviceType::auto_, true), on({{4, 1}})) == DeviceKind::cuda);
+  CHECK(choose(wanted(DeviceType::auto_, true), on({{4, 1}, {1, 0}})) == DeviceKind::cpu);
+}
+
+TEST_CASE("ranks that share GPUs all talk in one way", "[trainer]") {
+  std::vector<GpusFound> ranks = on({{2, 1}, {2, 1}});
+  ranks[0].shares_by_nccl = ranks[1].shares_by_nccl = true;  // as where mpirun did not pass the variable on
+  CHECK_THROWS_WITH(choose(wanted(DeviceType::cuda, true), ranks), Contains("NCCL_MULTI_RANK_GPU_ENABLE"));
+  ranks[2].shares_by_nccl = ranks[3].shares_by_nccl = true;
+  CHECK(choose(wanted(DeviceType::cuda, true), ranks) == DeviceKind::cuda);
 }
 
 TEST_CASE("ranks that see the same GPUs take them in their order", "[trainer]") {

@@ -1,0 +1,37 @@
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
+
+#include "base/error.h"
+#include "device/cuda/cuda_device.h"
+
+namespace tessera::test {
+
+TEST_CASE("a stream of a GPU that failed says so, and ends after the host work that runs", "[cuda_shim]") {
+  CudaDevice device(0);
+  auto stream = device.make_stream("test");
+  std::atomic<bool> begun = false, may_end = false, ended = false, dropped = true;
+  stream->enqueue([&] {
+    begun = true;
+    while (!may_end) std::this_thread::yield();
+    ended = true;
+  });
+  stream->enqueue([&] { dropped = false; });
+  while (!begun) std::this_thread::yield();
+  cuda_shim::break_gpu(true);
+  CHECK_THROWS_WITH(stream->synchronize(), Catch::Contains("illegal memory access"));
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    may_end = true;
+  });
+  stream.reset();
+  CHECK(ended);
+  CHECK(dropped);
+  later.join();
+  cuda_shim::break_gpu(false);
+}
+
+}  // namespace tessera::test
