@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/attention_offsets.h"
-#include "kernels/cuda/attention_padding.h"
 #include "kernels/cuda/launchers.h"
 
 namespace tessera {
@@ -120,44 +119,58 @@ bool FusedAttention::backward(Stream& stream, const Kernels::AttentionShape& sha
   return true;
 }
 
-/// Offsets count from the batch's first row, so what is written apart, and not padded, lies in its rows there.
-void FusedAttention::run(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
-                         const Tensors& tensors) {
+/// Where a call finds its tensors: the caller's, or copies in the workspace.
+FusedAttention::Placed FusedAttention::place(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
+                                             const Tensors& tensors) {
   const D& d = call.by->description;
   const AttentionRoom room = call.by->room();
-  const cudaStream_t on = cuda_stream(stream);
   char* const memory = static_cast<char*>(workspace_->room(stream, room.end));
-  const int32_t* const cu_seqlens = shape.cu_seqlens_on_device + call.group.first;
-  const cuda::PaddedDocuments documents{cu_seqlens, call.group.count, d.bucket.documents, d.bucket.longest};
-
-  AttentionPointers pointers{{},
-                             reinterpret_cast<int64_t*>(memory + room.offsets),
-                             reinterpret_cast<int32_t*>(memory + room.lengths),
-                             memory + room.library};
-  cuda::attention_offsets(on, cu_seqlens, call.group.count, d.bucket.documents, d.offset_strides, pointers.offsets,
-                          pointers.lengths);
-  Tensors copies;
+  Placed placed{
+      {{},
+       reinterpret_cast<int64_t*>(memory + room.offsets),
+       reinterpret_cast<int32_t*>(memory + room.lengths),
+       memory + room.library},
+      {},
+      {shape.cu_seqlens_on_device + call.group.first, call.group.count, d.bucket.documents, d.bucket.longest}};
   for (int64_t role = 0; role < d.roles_used(); ++role) {
     const auto i = static_cast<size_t>(role);
     if (d.copied(role))
-      copies[i] = ConstView(memory + room.copies[i], tensors[i].dtype, d.bucket.tokens, tensors[i].cols);
-    pointers.tensors[i] = const_cast<void*>(d.copied(role) ? copies[i].data : tensors[i].data);
+      placed.copies[i] = ConstView(memory + room.copies[i], tensors[i].dtype, d.bucket.tokens, tensors[i].cols);
+    placed.pointers.tensors[i] = const_cast<void*>(d.copied(role) ? placed.copies[i].data : tensors[i].data);
   }
+  return placed;
+}
+
+void FusedAttention::run(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
+                         const Tensors& tensors) {
+  const D& d = call.by->description;
+  const Placed at = place(stream, shape, call, tensors);
+  const cudaStream_t on = cuda_stream(stream);
+  cuda::attention_offsets(on, at.documents.cu_seqlens, call.group.count, d.bucket.documents, d.offset_strides,
+                          at.pointers.offsets, at.pointers.lengths);
   if (d.padded) {
     for (const D::Role role : {D::q, D::k, D::v, D::out, D::dout})
-      cuda::pad_documents(on, documents, tensors[role], writable(copies[role]));
-    cuda::pad_statistics(on, documents, tensors[D::statistics], static_cast<float*>(pointers.tensors[D::statistics]));
+      cuda::pad_documents(on, at.documents, tensors[role], writable(at.copies[role]));
+    cuda::pad_statistics(on, at.documents, tensors[D::statistics],
+                         static_cast<float*>(at.pointers.tensors[D::statistics]));
   }
-  call.by->graph->execute(stream, pointers);
+  call.by->graph->execute(stream, at.pointers);
+  if (d.backward) fetch_gradients(on, shape, call, tensors, at);
+}
+
+/// Offsets count from the batch's first row, so what is copied but not padded lies in the batch's rows.
+void FusedAttention::fetch_gradients(cudaStream_t on, const Kernels::AttentionShape& shape, const Call& call,
+                                     const Tensors& tensors, const Placed& at) {
+  const D& d = call.by->description;
   const int64_t begin = shape.cu_seqlens[call.group.first],
                 rows = shape.cu_seqlens[call.group.first + call.group.count] - begin;
   for (const D::Role role : {D::dq, D::dk, D::dv}) {
-    if (!d.backward || !d.copied(role)) continue;
+    if (!d.copied(role)) continue;
     const View to = writable(tensors[role]);
     if (d.padded)
-      cuda::unpad_documents(on, documents, copies[role], to);
+      cuda::unpad_documents(on, at.documents, at.copies[role], to);
     else
-      cuda::cast(on, copies[role].rows_from(begin, rows), to.rows_from(begin, rows));
+      cuda::cast(on, at.copies[role].rows_from(begin, rows), to.rows_from(begin, rows));
   }
 }
 

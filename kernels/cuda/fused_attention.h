@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/attention_graph.h"
+#include "kernels/cuda/attention_padding.h"
 #include "kernels/cuda/workspace.h"
 #include "kernels/kernels.h"
 
@@ -55,13 +56,21 @@ class FusedAttention {
   };
   /// The tensors of a call by role; of statistics [T, H].
   using Tensors = std::array<ConstView, AttentionDescription::roles>;
+  struct Placed {
+    AttentionPointers pointers;
+    Tensors copies;  ///< of the roles that are copied()
+    cuda::PaddedDocuments documents;
+  };
 
   bool declined(const std::string& what, const std::string& why);
   const Ready& ready(const AttentionDescription& description);
   const Ready* first_usable(const std::vector<AttentionDescription>& ways);
   std::vector<AttentionDescription> backward_ways(const Kernels::AttentionShape& shape, const AttentionGroup& group,
                                                   const Tensors& tensors) const;
+  Placed place(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, const Tensors& tensors);
   void run(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, const Tensors& tensors);
+  static void fetch_gradients(cudaStream_t stream, const Kernels::AttentionShape& shape, const Call& call,
+                              const Tensors& tensors, const Placed& at);
 
   std::shared_ptr<Workspace> workspace_;
   std::unique_ptr<AttentionGraphs> library_;

@@ -101,7 +101,8 @@ enum cudaError_t {
   cudaErrorInvalidConfiguration,
   cudaErrorMemoryAllocation,
   cudaErrorNoDevice,
-  cudaErrorIllegalAddress
+  cudaErrorIllegalAddress,
+  cudaErrorNotReady
 };
 inline const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
@@ -117,6 +118,8 @@ inline const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorIllegalAddress:
       return "an illegal memory access was encountered";
+    case cudaErrorNotReady:
+      return "device not ready";
   }
   return "unknown error";
 }
@@ -207,6 +210,7 @@ constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDis
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);

@@ -31,6 +31,8 @@ struct CUevent_st {
   std::unique_ptr<tessera::Device> device = tessera::make_cpu_device(1);
   std::unique_ptr<tessera::Event> event = device->make_event();
   std::unique_ptr<tessera::Timestamp> time = device->make_timestamp();
+  int64_t recorded = 0;
+  std::shared_ptr<std::atomic<int64_t>> passed = std::make_shared<std::atomic<int64_t>>(0);  // the stream's, too
 };
 
 namespace {
@@ -244,7 +246,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->time->record(*stream->stream);
   event->event->record(*stream->stream);
+  cuda_shim::enqueue(stream, [passed = event->passed, number = ++event->recorded] { *passed = number; });
   return cudaSuccess;
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return *event->passed == event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   event->event->synchronize();
