@@ -26,7 +26,7 @@ Options parse_options(int argc, char** argv, CLI::App& app) {
   app.add_option("--device", options.device, "cpu or cuda (the first GPU)")->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--tokens", options.tokens, "of a micro-batch")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "of the cpu")->check(CLI::PositiveNumber);
-  app.add_option("--json", options.json, "a file to write the measurements to");
+  app.add_option("--json", options.json, "a file to write the measurements to, anew after each");
   app.add_flag("--quick", options.quick, "on a GPU fewer repetitions, on a CPU tiny shapes");
   app.parse(argc, argv);
   return options;
@@ -48,7 +48,9 @@ void run(const Options& options) {
   std::optional<Ceilings> ceilings;
   Bench bench(*device, sizes, [&](const Measurement& made) {
     measurements.push_back(made);
-    if (ceilings) print_line(made, *ceilings);
+    if (!ceilings) return;
+    print_line(made, *ceilings);
+    if (!options.json.empty()) write_json(options.json, device->description(), *ceilings, measurements);
   });
   ceilings = bench.measure_ceilings();
   const Ceilings& c = *ceilings;
@@ -66,7 +68,6 @@ void run(const Options& options) {
   }
   bench.measure_without_type();
   fmt::print("device memory at most {:.1f} MB\n", static_cast<double>(device->peak_bytes()) * 1e-6);
-  if (!options.json.empty()) write_json(options.json, device->description(), c, measurements);
 }
 
 }  // namespace

@@ -43,10 +43,13 @@ void write_json(const std::filesystem::path& path, const std::string& device, co
       {"copy_bytes_per_second", ceilings.copy_bytes_per_second},
       {"gemm_flops_per_second", {{"bf16", ceilings.bf16_flops_per_second}, {"f32", ceilings.f32_flops_per_second}}},
       {"kernels", kernels}};
-  std::ofstream file(path);
+  const std::filesystem::path unfinished = path.string() + ".part";
+  std::ofstream file(unfinished);
   file << report.dump(2) << '\n';
   file.close();
-  if (!file) throw DataError("{}: the report cannot be written there", path.string());
+  std::error_code failed;
+  if (file) std::filesystem::rename(unfinished, path, failed);
+  if (!file || failed) throw DataError("{}: the report cannot be written there", path.string());
 }
 
 }  // namespace tessera::bench

@@ -12,7 +12,8 @@ void print_heading();
 void print_line(const Measurement& measurement, const Ceilings& ceilings);
 
 /// {"device", "copy_bytes_per_second", "gemm_flops_per_second": {"bf16", "f32"}, "kernels": [{"name", "shape", "dtype",
-/// "seconds", "bytes", "flops", "bound_seconds", "fraction_of_bound"}]}.  Throws DataError where it cannot be written.
+/// "seconds", "bytes", "flops", "bound_seconds", "fraction_of_bound"}]}.  Who reads the file finds this report or
+/// the one before it, whole.  Throws DataError where it cannot be written.
 void write_json(const std::filesystem::path& path, const std::string& device, const Ceilings& ceilings,
                 const std::vector<Measurement>& measurements);
 

@@ -1,4 +1,5 @@
 """What a stage is given, and what it leaves."""
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ class Context:
     machine: Machine
     programs: Programs
     rehearse: bool
-    logs: Path           # stay with the results
+    logs: Path           # packed beside the results
     work: Path           # removed at the end
     cases: list          # folders of reference cases
     peer_python: str | None
@@ -53,7 +54,7 @@ class Context:
 
     def run(self, name, command, seconds=None, variables=None, until=None):
         """A program of this stage, ended at the latest when the stage's time is over."""
-        log = self.logs / f"{name}.log"
+        log = self.logs / plain(f"{name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         limit = min(seconds or self.left(), self.left())
         return processes.run(command, log, limit, variables or self.variables(), until)
@@ -64,6 +65,11 @@ class Context:
         status, lines = status_of(finished), finished.output.strip().splitlines()
         details = {} if status == PASSED else {"exit_status": finished.status, "output": finished.output[-LOG_TAIL:]}
         return Result(name, status, finished.seconds, lines[-1][:200] if lines else "", details)
+
+
+def plain(name):
+    """As a file is called: letters, digits, . _ - and the / of a folder."""
+    return re.sub(r"[^\w./-]+", "-", name, flags=re.ASCII)
 
 
 def missing(stage, program):

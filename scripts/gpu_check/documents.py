@@ -1,7 +1,10 @@
-"""Data of the benchmark: random tokens, in documents as long as a sequence and in documents of realistic lengths."""
+"""Data of the benchmark: random tokens, in documents as long as a sequence and in documents of realistic lengths; and jobs
+with such data."""
 import json
 import math
 import random
+
+from .programs import write_job
 
 MEDIAN, SIGMA, SHORTEST = 400, 1.0, 16  # tokens; log-normal, as lengths of chats and instructions are
 WORST_FILL = 0.9                        # of a packed sequence that is taken
@@ -56,3 +59,28 @@ class Documents:
             for length in lengths:
                 file.write(json.dumps({"input_ids": self.random.choices(range(self.vocabulary), k=length)}) + "\n")
         return path
+
+
+def write_random_job(folder, shape, lengths, settings):
+    """job.ini in a new folder: trains the shape from random weights with documents of these lengths, in their order."""
+    folder.mkdir(parents=True)
+    documents = Documents(shape.of("vocab_size"), shape.sequence_len)
+    write_job(folder / "job.ini", {
+        "job.output_dir": folder,
+        "model.base": shape.write(folder / "model"),
+        "model.init": "random",
+        "model.precision": "bf16",
+        "model.gradient_checkpointing": shape.checkpointing,
+        "data.sequence_len": shape.sequence_len,
+        "data.shuffle": "false",
+        "dataset.random.path": documents.write(folder / "rows.jsonl", lengths),
+        "dataset.random.type": "tokenized",
+        "train.micro_batch_size": shape.micro_batch,
+        "train.gradient_accumulation_steps": shape.accumulation,
+        "train.learning_rate": "1e-5",
+        "train.lr_scheduler": "constant",
+        "checkpoint.export": "never",
+        "checkpoint.resume": "never",
+        "log.tensorboard": "false",
+        **settings})
+    return folder / "job.ini"

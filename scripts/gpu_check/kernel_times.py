@@ -4,26 +4,23 @@ import json
 from .context import FAILED, LOG_TAIL, PASSED, TIMED_OUT, Result, missing
 
 KEYS = ("copy_bytes_per_second", "gemm_flops_per_second", "kernels")
-SHARE = 0.6  # of the stage's time for a thorough run; where that is too little, a quick one has the rest
 
 
 def kernels(context):
+    """bench_kernels writes its JSON anew after each kernel, so that what it measured stays where the time is too short."""
     program, file = context.programs.bench_kernels, context.logs / "kernels.json"
     if not program.exists():
         return missing("kernels", program)
-    file.unlink(missing_ok=True)  # of an earlier run
-    command = [program, "--device", "cpu" if context.rehearse else "cuda", "--json", file]
-    runs = [[*command, "--quick"]] if context.rehearse else [command, [*command, "--quick"]]
-    for number, run in enumerate(runs, start=1):
-        finished = context.run("kernels", run, context.left() * (SHARE if number < len(runs) else 1))
-        if not finished.timed_out:
-            break
+    finished = context.run("kernels", [program, "--device", "cpu" if context.rehearse else "cuda", "--json", file,
+                                       *(["--quick"] if context.rehearse else [])])
     measured, lacking = _read(file)
-    if finished.timed_out or finished.status != 0 or lacking:
-        what = "did not end in time" if finished.timed_out else f"ended with {finished.status}, without {lacking or 'nothing'}"
-        return Result("kernels", TIMED_OUT if finished.timed_out else FAILED, summary=f"bench_kernels {what}",
-                      details={"output": finished.output[-LOG_TAIL:]})
-    return Result("kernels", PASSED, summary=_summary(measured), details={"measured": measured})
+    found = {} if lacking else {"measured": measured}
+    if not finished.timed_out and finished.status == 0 and not lacking:
+        return Result("kernels", PASSED, summary=_summary(measured), details=found)
+    what = "did not end in time" if finished.timed_out else f"ended with {finished.status}"
+    had = f"without {lacking}" if lacking else f"after {_summary(measured)}"
+    return Result("kernels", TIMED_OUT if finished.timed_out else FAILED, summary=f"bench_kernels {what}, {had}",
+                  details={**found, "output": finished.output[-LOG_TAIL:]})
 
 
 def _read(file):

@@ -34,8 +34,7 @@ class Machine:
 
 def look_at_machine(python=None):
     folders = {name: _folder_of(file, python) for name, file in LIBRARIES.items()}
-    chosen = [str(folder) for folder in folders.values() if folder and folder not in LOADER_FOLDERS]
-    path = os.pathsep.join(dict.fromkeys([*chosen, *_given_folders()]))
+    path = _library_path(python, set(folders.values()))
     return Machine(gpu=_ask_nvidia_smi(), libraries={name: folder and str(folder) for name, folder in folders.items()},
                    versions=_ask_libraries(path), library_path=path)
 
@@ -43,18 +42,33 @@ def look_at_machine(python=None):
 def _ask_nvidia_smi():
     fields = {"name": "name", "driver": "driver_version", "memory_mib": "memory.total", "power_limit": "power.limit",
               "highest_sm_clock": "clocks.max.sm", "count": "count"}
-    if not shutil.which("nvidia-smi"):
+    told = _query_gpu(fields.values(), seconds=60)
+    if not told:
         return {}
-    done = subprocess.run(["nvidia-smi", f"--query-gpu={','.join(fields.values())}", "--format=csv,noheader,nounits"],
-                          capture_output=True, text=True, timeout=60)
-    if done.returncode or not done.stdout.strip():
-        return {}
-    gpu = dict(zip(fields, (value.strip() for value in done.stdout.splitlines()[0].split(","))))
+    gpu = dict(zip(fields, told))
     return {**gpu, "memory_bytes": int(float(gpu.pop("memory_mib"))) << 20}
+
+
+def memory_in_use():
+    """Bytes of the GPU's memory that are taken now, by whatever; None where nvidia-smi does not say."""
+    told = _query_gpu(["memory.used"], seconds=5)
+    return int(told[0]) << 20 if told and told[0].isdigit() else None
+
+
+def _query_gpu(fields, seconds):
+    """What nvidia-smi says of the first GPU; empty where it says nothing in that time."""
+    told = _output(["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"], seconds)
+    return [value.strip() for value in told.splitlines()[0].split(",")] if told else []
 
 
 def _folder_of(file, python):
     return next((folder for folder in _library_folders(python) if (folder / file).exists()), None)
+
+
+def _library_path(python, chosen):
+    """The folders given and chosen in the order of the search, so that the loader finds what the search has found."""
+    wanted = chosen - set(LOADER_FOLDERS) | set(map(Path, _given_folders()))
+    return os.pathsep.join(dict.fromkeys(str(folder) for folder in _library_folders(python) if folder in wanted))
 
 
 def toolkits():
@@ -80,7 +94,7 @@ def _library_folders(python):
 def _site_packages(python):
     """The folders of packages of every Python found."""
     code = "import site, sys; print('\\n'.join(p for p in [*sys.path, site.getusersitepackages()] if 'packages' in p))"
-    answers = (_ask(each, code) or "" for each in pythons(python))
+    answers = (_output([each, "-c", code]) or "" for each in pythons(python))
     return list(dict.fromkeys(folder for answer in answers for folder in answer.splitlines()))
 
 
@@ -96,12 +110,13 @@ def pythons(first=None):
 def find_peer_python(python=None):
     """The first Python that has torch and transformers, or None."""
     code = "from importlib.util import find_spec as f; print(bool(f('torch') and f('transformers')))"
-    return next((each for each in pythons(python) if _ask(each, code) == "True"), None)
+    return next((each for each in pythons(python) if _output([each, "-c", code]) == "True"), None)
 
 
-def _ask(python, code):
+def _output(command, seconds=60):
+    """What a program prints; None where it is not there, fails or takes longer."""
     try:
-        done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -4,6 +4,12 @@
     scripts/gpu-check --stages unit,training       these alone; a stage has the time that others do not take
     scripts/gpu-check --rehearse                   on a CPU with tiny shapes: tries the script, measures nothing
 
+Nine minutes are few for all of it: training then has time for little more than the shapes that targets are for.  A machine
+that is lent for two commands shows more with
+    scripts/gpu-check --stages unit,reference,resume,ranks,sanitizer,kernels --minutes 4 \\
+                      --limit ranks=110 --limit sanitizer=90
+    scripts/gpu-check --stages training --minutes 7
+
 Needs an NVIDIA GPU with its driver, Python 3.10, and CUDA's libraries in /usr/local/cuda or as Python packages
 (nvidia-cublas, nvidia-cudnn-cu13, nvidia-nccl-cu13, nvidia-cuda-nvrtc); no compiler.  Training is compared with PyTorch
 where a Python has torch and transformers; its torch.compile does need a C compiler.  Exit status 0: every stage passed, or
@@ -17,6 +23,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from . import processes, report
@@ -45,7 +52,7 @@ def parse(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     option = parser.add_argument
     option("--stages", default=",".join(STAGES), help="names with commas between them; all: %(default)s")
-    option("--output", type=Path, default=Path("gpu-check-results"), help="folder for gpu-check.json, gpu-check.md, logs")
+    option("--output", type=Path, default=Path("gpu-check-results"), help="folder of gpu-check.json, .md and logs.tar.gz")
     option("--rehearse", action="store_true", help="on a CPU, with tiny shapes")
     option("--minutes", type=float, default=WHOLE / 60, help="for the whole (%(default)s)")
     option("--limit", action="append", default=[], metavar="STAGE=SECONDS", help="another time limit of a stage")
@@ -81,26 +88,32 @@ def run_stage(name, context, limit, deadline, publish):
     stage, _ = STAGES[name]
     begin = time.monotonic()
     context.deadline = min(begin + limit, deadline)
+    so_far = Result(name, FAILED)
 
     def finish(result):
-        result.seconds = time.monotonic() - begin
-        if context.rehearse:
-            result.details["rehearsed"] = True
-            result.summary = f"rehearsed on a CPU: {result.summary}"
-        return result
+        result = replace(result, seconds=time.monotonic() - begin)
+        if not context.rehearse:
+            return result
+        return replace(result, summary=f"rehearsed on a CPU: {result.summary}",
+                       details={**result.details, "rehearsed": True})
+
+    def keep(result):
+        nonlocal so_far
+        so_far = result
+        publish(finish(result))
 
     if begin >= deadline:
         return finish(Result(name, FAILED, summary="not run, the time for the whole was over; try --stages with it alone"))
-    more = [lambda result: publish(finish(result))] if stage is training else []
     try:
-        return finish(stage(context, *more))
-    except Exception as error:  # the other stages still run, and this one is told as failed
-        return finish(Result(name, FAILED, summary=f"{type(error).__name__}: {error}"))
+        return finish(stage(context, keep) if stage is training else stage(context))
+    except Exception as error:  # the other stages still run, and this one is told as failed, with what it had
+        summary = "; ".join(filter(None, [f"{type(error).__name__}: {error}", so_far.summary]))
+        return finish(replace(so_far, status=FAILED, summary=summary))
 
 
 def run_stages(arguments, machine, work, deadline):
-    context = Context(machine, find_programs(arguments), arguments.rehearse, logs=arguments.output.resolve() / "logs",
-                      work=work, cases=find_cases(arguments.cases), peer_python=find_peer_python(arguments.python))
+    context = Context(machine, find_programs(arguments), arguments.rehearse, logs=work / "logs", work=work,
+                      cases=find_cases(arguments.cases), peer_python=find_peer_python(arguments.python))
     about, results = describe(arguments, machine, context), []
     for name in arguments.stages:
         print(f"{name} …", flush=True)
@@ -108,6 +121,7 @@ def run_stages(arguments, machine, work, deadline):
                            lambda so_far: report.write(arguments.output, about, [*results, so_far]))
         results.append(result)
         report.write(arguments.output, about, results)
+        report.pack_logs(arguments.output, context.logs)
         print(f"{name}: {result.status.replace('_', ' ')} in {result.seconds:.0f} s: {result.summary}", flush=True)
     return results
 
@@ -122,19 +136,21 @@ def main(arguments=None):
     deadline = time.monotonic() + 60 * arguments.minutes
     machine = look_at_machine(arguments.python)
     if not machine.gpu and not arguments.rehearse:
-        print("gpu-check: nvidia-smi finds no GPU here; run this on a machine with one, or try the script with --rehearse",
+        print("gpu-check: nvidia-smi shows no GPU here; run this on a machine with one, or try the script with --rehearse",
               file=sys.stderr)
         return 1
     if arguments.rehearse:
         print(report.REHEARSED, flush=True)
-    (arguments.output / "logs").mkdir(parents=True, exist_ok=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="gpu-check-"))
+    (work / "logs").mkdir()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         results = run_stages(arguments, machine, work, deadline)
     finally:
         processes.end_all()
+        report.pack_logs(arguments.output, work / "logs")
         shutil.rmtree(work, ignore_errors=True)
     print(f"{arguments.output / 'gpu-check.md'} has the tables, {arguments.output / 'gpu-check.json'} all of it")
     return 0 if all(result.status in (PASSED, SKIPPED) for result in results) else 1

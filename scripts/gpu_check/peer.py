@@ -5,7 +5,7 @@
 What a user of torchtitan runs on one GPU: fp32 weights, gradients and moments, bf16 autocast, every decoder layer and the
 loss over the head through torch.compile, cuDNN's or flash attention (the first that PyTorch has for the shape), fused
 AdamW, gradient clipping.  --parameters bf16 keeps all of that in bf16 instead, --compile model compiles the whole model.
-Prints one JSON line: seconds of each step behind the warm-up, tokens of a step, loss of each step, peak memory.
+Prints one JSON line: seconds of each step of the warm-up and behind it, tokens of a step, loss of each step, peak memory.
 """
 import argparse
 import contextlib
@@ -125,7 +125,7 @@ def train(model, arguments):
         losses.append(float(total))
         synchronize(arguments)
         seconds.append(time.perf_counter() - begin)
-    return seconds[arguments.warm_up:], losses
+    return seconds, losses
 
 
 def main():
@@ -140,7 +140,8 @@ def main():
     peak = (torch.cuda.max_memory_allocated() if arguments.device == "cuda"
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     tokens = arguments.sequence_len * arguments.micro_batch * arguments.accumulation
-    print(json.dumps({"seconds": seconds, "tokens": tokens, "loss": losses, "peak_bytes": peak, "attention": attention,
+    print(json.dumps({"warm_up_seconds": seconds[:arguments.warm_up], "seconds": seconds[arguments.warm_up:],
+                      "tokens": tokens, "loss": losses, "peak_bytes": peak, "attention": attention,
                       "versions": f"torch {torch.__version__}, transformers {transformers.__version__}"}))
 
 

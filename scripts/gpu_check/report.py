@@ -1,6 +1,9 @@
-"""gpu-check.json, and gpu-check.md for people.  Written anew after every stage, so that a run that is killed leaves what
-it has."""
+"""gpu-check.json, gpu-check.md for people, and logs.tar.gz.  Written anew after every stage, so that a run that is killed
+leaves what it has."""
 import json
+import tarfile
+
+from .targets import LEFT_OUT
 
 REHEARSED = "REHEARSED ON A CPU with shrunk shapes: this tries the script, no figure here is a GPU's"
 WRONG = ("failed", "timed_out")
@@ -14,6 +17,14 @@ def write(folder, about, results):
         unfinished = folder / f"{name}.part"
         unfinished.write_text(text)
         unfinished.replace(folder / name)
+
+
+def pack_logs(folder, logs):
+    """Into one file: a machine that is lent may give few of them back."""
+    unfinished = folder / "logs.tar.gz.part"
+    with tarfile.open(unfinished, "w:gz") as archive:
+        archive.add(logs, "logs")
+    unfinished.replace(folder / "logs.tar.gz")
 
 
 def markdown(about, results):
@@ -64,8 +75,9 @@ def _kernels(measured):
 
 def _training(shapes):
     heads = ["model", "tokens/s", "C-MFU", "PyTorch, tokens/s", "PyTorch, C-MFU", "ratio (rounds)", "memory, GiB",
-             "of the plan", "PyTorch, GiB", "packed, tokens/s", "of full-length"]
-    errors = [f"- {name}: {error}\n" for name, found in shapes.items() for error in found["errors"]]
+             "of the plan", "GPU memory in use, GiB", "PyTorch, GiB", "packed, tokens/s", "of full-length"]
+    errors = [f"- {name}: {error}\n" for name, found in shapes.items()
+              for error in [*found["errors"], *([LEFT_OUT] if found["left_out"] else [])]]
     return (_how_trained(list(shapes.values())) + _table(heads, [_row(name, found) for name, found in shapes.items()]) +
             ("\nWhat did not run:\n\n" + "".join(errors) if errors else ""))
 
@@ -76,23 +88,27 @@ def _how_trained(shapes):
     if peers:
         compiled = "every layer and the loss compiled" if peers[0]["compiled"] else "eager, without torch.compile"
         attention = ", ".join(sorted({peer["attention"] for peer in peers}))
-        told = (f"PyTorch: {peers[0]['versions']}; fp32 weights and moments under bf16 autocast, {compiled},\n{attention}, "
-                "fused AdamW (scripts/gpu_check/peer.py), in turns with `train`; its memory is what it allocated.\n\n")
+        told = (f"PyTorch: {peers[0]['versions']}; fp32 weights, gradients and moments under bf16 autocast\n(all of them bf16 "
+                f"where the table says so), {compiled}, {attention},\nfused AdamW (scripts/gpu_check/peer.py), in turns "
+                "with `train`; its memory is what it allocated.\n\n")
     return (f"bf16, random weights and tokens, sequences of {shapes[0]['sequence_len']} tokens, micro-batch × "
             "accumulation behind the name, nothing\nrecomputed; medians of steps, the first ones left out. C-MFU: "
             "6·(weights without the embedding table, with the head)\n+ 6·L·C·T a token, over 989.4 TFLOP/s. Packed: "
-            f"documents of log-normal lengths.\n{told}")
+            "documents of log-normal lengths. GPU memory in use: what nvidia-smi\nsays meanwhile, with CUDA's context, the "
+            f"libraries and whatever else runs there.\n{told}")
 
 
 def _row(name, found):
     peer, ratio = found.get("peer", {}), found.get("ratio", found.get("ratio_to_eager"))
     rounds = ", ".join(f"{each:.2f}" for each in found.get("ratios", []))
     note = f" ({found['note']})" if found["note"] else ""
+    bf16 = " (bf16 weights)" if "bf16" in peer.get("parameters", "") else ""
     return [f"{name}{note}, {found['micro_batch']} × {found['accumulation']}",
             _number(found.get("tokens_per_second")), _percent(found.get("c_mfu")),
-            _number(peer.get("tokens_per_second")), _percent(peer.get("c_mfu")),
+            _number(peer.get("tokens_per_second")) + bf16, _percent(peer.get("c_mfu")),
             "–" if ratio is None else f"{ratio:.2f} ({rounds})",
-            _gib(found.get("peak_bytes")), _percent(found.get("memory_ratio")), _gib(peer.get("peak_bytes")),
+            _gib(found.get("peak_bytes")), _percent(found.get("memory_ratio")),
+            _gib(found.get("memory_in_use")), _gib(peer.get("peak_bytes")),
             _number(found.get("packed_tokens_per_second")), _percent(found.get("packed_ratio"))]
 
 

@@ -6,7 +6,12 @@ LEAST_C_MFU = {LLAMA32_1B.name: 0.50, QWEN25_3B.name: 0.55}
 LEAST_PACKED = 0.95   # of the tokens per second of full-length documents
 MEMORY_WITHIN = 0.05  # of what the plan says
 
-MET, MISSED, NOT_MEASURED, NOT_JUDGED = "met", "missed", "not measured", "not judged"
+MET, MISSED, NOT_MEASURED, NOT_JUDGED, LEFT_OUT = "met", "missed", "not measured", "not judged", "left out: no time"
+
+
+def is_judged(name):
+    """Whether that shape's speed is."""
+    return name in LEAST_C_MFU
 
 
 def judge(measured, context):
@@ -23,6 +28,8 @@ def judge(measured, context):
         ratio = found.get("memory_ratio")
         memory.append(_row(f"{name}: peak memory over the plan", f"1 ± {MEMORY_WITHIN}", ratio,
                            ratio is not None and abs(ratio - 1) <= MEMORY_WITHIN))
+        if found["left_out"] and not is_judged(name):
+            memory[-1]["verdict"] = LEFT_OUT
     for row in speed + memory if context.rehearse else [] if context.machine.is_h100 else speed:
         row["verdict"] = NOT_JUDGED
     return speed + memory
