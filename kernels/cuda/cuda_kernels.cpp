@@ -18,7 +18,7 @@ cuda::Attention own_attention(const Kernels::AttentionShape& s) {
 
 }  // namespace
 
-CudaKernels::CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<MatrixProducts> products,
+CudaKernels::CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<CublasLtGemm> products,
                          std::unique_ptr<FusedAttention> attention)
     : workspace_(std::move(workspace)), products_(std::move(products)), attention_(std::move(attention)) {}
 

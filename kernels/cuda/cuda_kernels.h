@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "kernels/cuda/fused_attention.h"
-#include "kernels/cuda/matrix_products.h"
+#include "kernels/cuda/gemm_cublaslt.h"
 #include "kernels/cuda/workspace.h"
 #include "kernels/kernels.h"
 
@@ -13,7 +13,7 @@ namespace tessera {
 class CudaKernels final : public Kernels {
  public:
   /// `workspace`: the libraries' too.  Without `attention`, or where it declines, own kernels do its work.
-  CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<MatrixProducts> products,
+  CudaKernels(std::shared_ptr<Workspace> workspace, std::unique_ptr<CublasLtGemm> products,
               std::unique_ptr<FusedAttention> attention = nullptr);
 
   int64_t workspace_bytes(const LargestShapes& largest) override;
@@ -57,7 +57,7 @@ class CudaKernels final : public Kernels {
   void* scratch(Stream& stream, int64_t bytes) { return workspace_->room(stream, bytes); }
 
   std::shared_ptr<Workspace> workspace_;
-  std::unique_ptr<MatrixProducts> products_;
+  std::unique_ptr<CublasLtGemm> products_;
   std::unique_ptr<FusedAttention> attention_;
 };
 

@@ -80,12 +80,6 @@ uint32_t alignment_of(const void* address) {
 /// What a result takes, from its first element to its last.
 int64_t result_bytes(const GemmDescription& d) { return ((d.n - 1) * d.ldc + d.m) * size_of(d.result); }
 
-bool capturing(Stream& stream) {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  cuda::check(cudaStreamIsCapturing(cuda_stream(stream), &status), "asking whether a stream is captured");
-  return status != cudaStreamCaptureStatusNone;
-}
-
 /// The first and the last of the result's bytes, once the stream has made them.
 std::vector<char> both_ends(CudaDevice& device, Stream& stream, const GemmDescription& d, const void* result) {
   stream.synchronize();
@@ -168,7 +162,7 @@ void CublasLtGemm::run(Stream& stream, const GemmDescription& d, const Operands&
       d, {alignment_of(on.a), alignment_of(on.b), alignment_of(on.bias), alignment_of(on.added), alignment_of(on.c)}};
   Plan& found = plan(shape, on.bias);
   if (d.bias) set(found.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, on.bias);
-  if (found.candidates.size() > 1 && !take_choice(shape, found) && trials_left_ > 0 && !capturing(stream))
+  if (found.candidates.size() > 1 && !take_choice(shape, found) && trials_left_ > 0)
     try_candidates(stream, shape, found, on);
   multiply(stream, d, found, found.algorithm, on);
 }

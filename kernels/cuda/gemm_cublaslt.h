@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "device/cuda/cuda_device.h"
-#include "kernels/cuda/matrix_products.h"
+#include "kernels/cuda/gemm_description.h"
 #include "kernels/cuda/workspace.h"
 
 namespace tessera {
@@ -19,15 +19,23 @@ namespace tessera {
 /// Nothing that is measured may change a result: a job that is interrupted would go on with other bits.  So trials only
 /// choose among algorithms that sum in the order of the first one, and whose results agree with its bit by bit on the
 /// data at hand.  They wait for the stream, and are for the first shapes of a process only, products of about as many
-/// tokens being one; nothing is tried while a stream is being captured.
-class CublasLtGemm final : public MatrixProducts {
+/// tokens being one.
+class CublasLtGemm {
  public:
   CublasLtGemm(CudaDevice& device, std::shared_ptr<Workspace> workspace);
-  ~CublasLtGemm() override;
+  ~CublasLtGemm();
 
-  int64_t workspace_bytes() const override;
+  /// What the function that made the description calls A, B and C; a bias of `m` elements, and what else is added, null
+  /// unless the description has them.
+  struct Operands {
+    const void *a, *b, *bias, *added;
+    void* c;
+  };
+  /// Enqueued on `stream`; nothing where description.empty().
+  void run(Stream& stream, const GemmDescription& description, const Operands& operands);
 
-  void run(Stream& stream, const GemmDescription& description, const Operands& operands) override;
+  /// Of the workspace (workspace.h), what a product may use.
+  int64_t workspace_bytes() const;
 
  private:
   /// How far the addresses are aligned, in bytes, at most 256: algorithms are asked for by it.

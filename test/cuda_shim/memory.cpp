@@ -15,7 +15,7 @@
 namespace cuda_shim {
 namespace {
 
-constexpr size_t alignment = 64;
+constexpr size_t alignment = 256;
 constexpr size_t zone = 1024;  // before and behind each piece
 static_assert(zone % (2 * alignment) == 0);
 

@@ -6,8 +6,8 @@ namespace cuda_shim {
 
 constexpr unsigned char untouched = 0xff;  ///< every byte of new memory: NaN as fp32, bf16 and double
 
-/// Aligned to 64 bytes and to no more.  Accesses outside are found at once by AddressSanitizer; without it a write
-/// shows at the next check, and a read gives NaNs.
+/// Aligned to 256 bytes, as cudaMalloc promises, and to no more.  Accesses outside are found at once by
+/// AddressSanitizer; without it a write shows at the next check, and a read gives NaNs.
 void* allocate(size_t bytes);
 void release(void* memory) noexcept;
 

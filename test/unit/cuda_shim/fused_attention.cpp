@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "cuda_shim/attention_graphs.h"
-#include "cuda_shim/matrix_products.h"
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "support/kernel_test.h"
@@ -29,26 +28,27 @@ const std::vector<Case> cases = {{4, 2, 64, 0, {100, 100, 100, 90, 90, 80, 60}},
                                  {8, 8, 72, 0, {129, 128, 7}},
                                  {8, 4, 128, 3, {40}}};
 
-/// A device with own kernels, and with a library for attention beside them.
+/// A device with own kernels, and a library for attention with a workspace of its own.
 struct Kitchen {
-  explicit Kitchen(PlainGraphs::Refusal refuses = nullptr, int64_t most_score_bytes = int64_t{1} << 30) {
-    rig.device = std::make_unique<CudaDevice>(0);
-    rig.stream = rig.device->make_stream("test");
-    workspace = std::make_shared<Workspace>(*rig.device);
-    own = std::make_unique<CudaKernels>(std::make_shared<Workspace>(*rig.device), std::make_unique<PlainProducts>());
-    fused = std::make_unique<CudaKernels>(
-        workspace, std::make_unique<PlainProducts>(),
-        std::make_unique<FusedAttention>(workspace, std::make_unique<PlainGraphs>(std::move(refuses), &asked_for),
-                                         FusedAttentionSettings{.most_score_bytes = most_score_bytes}));
+  explicit Kitchen(PlainGraphs::Refusal refuses = nullptr, int64_t most_score_bytes = int64_t{1} << 30)
+      : device(std::make_shared<CudaDevice>(0)),
+        workspace(std::make_shared<Workspace>(*device)),
+        fused(workspace, std::make_unique<PlainGraphs>(std::move(refuses), &asked_for),
+              FusedAttentionSettings{.most_score_bytes = most_score_bytes}) {
+    rig.device = device;
+    rig.stream = device->make_stream("test");
+    rig.kernels = kernels_with(nullptr);
   }
-  void announce(const Case& c) {
-    fused->reserve({c.tokens(), c.H * c.D, c.H, c.G, c.D, 8, c.documents.front(), 1, DType::bf16});
+  std::unique_ptr<CudaKernels> kernels_with(std::unique_ptr<FusedAttention> attention) const {
+    const auto shared = std::make_shared<Workspace>(*device);
+    return std::make_unique<CudaKernels>(shared, std::make_unique<CublasLtGemm>(*device, shared), std::move(attention));
   }
 
-  Rig rig;
+  std::shared_ptr<CudaDevice> device;
   std::shared_ptr<Workspace> workspace;
-  std::unique_ptr<CudaKernels> own, fused;
   std::vector<AttentionDescription> asked_for;
+  FusedAttention fused;
+  Rig rig;
 };
 
 /// The same values for a library, in bf16, and for own kernels, in fp32.
@@ -77,15 +77,19 @@ struct Batch {
     for (double& value : values) value = static_cast<double>(static_cast<float>(bf16(static_cast<float>(value))));
     return values;
   }
-  void run(Kernels& kernels, Stream& stream) {
-    const auto of = [&](const Matrix& m, int64_t first, int64_t heads) {
-      return m.view().cols_from(first * shape.D, heads * shape.D);
-    };
-    const int64_t k = shape.H, v = shape.H + shape.G;
-    const View q = of(qkv, 0, shape.H);
-    kernels.attention_forward(stream, shape, q, of(qkv, k, shape.G), of(qkv, v, shape.G), out, log_sum_exp.data());
-    kernels.attention_backward(stream, shape, q, of(qkv, k, shape.G), of(qkv, v, shape.G), out, log_sum_exp.data(),
-                               dout, of(dqkv, 0, shape.H), of(dqkv, k, shape.G), of(dqkv, v, shape.G));
+  View q(const Matrix& m) const { return m.view().cols_from(0, shape.H * shape.D); }
+  View k(const Matrix& m) const { return m.view().cols_from(shape.H * shape.D, shape.G * shape.D); }
+  View v(const Matrix& m) const { return m.view().cols_from((shape.H + shape.G) * shape.D, shape.G * shape.D); }
+
+  void run(Kernels& by, Stream& stream) {
+    by.attention_forward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data());
+    by.attention_backward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data(), dout, q(dqkv), k(dqkv),
+                          v(dqkv));
+  }
+  /// Whether it did both.
+  bool run(FusedAttention& by, Stream& stream) {
+    return by.forward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data()) &&
+           by.backward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data(), dout, q(dqkv), k(dqkv), v(dqkv));
   }
 
   int64_t width;
@@ -99,17 +103,18 @@ struct Batch {
 void require_as_own_kernels(Kitchen& at, const Case& c) {
   INFO("H " << c.H << ", G " << c.G << ", D " << c.D << ", window " << c.window << ", T " << c.tokens());
   Batch batch(at.rig, DType::bf16, c), expected(at.rig, DType::f32, c);
-  at.announce(c);
-  const int64_t reserved = at.workspace->bytes();
-  batch.run(*at.fused, *at.rig.stream);
-  expected.run(*at.own, *at.rig.stream);
+  const int64_t announced =
+      at.fused.announce({c.tokens(), c.H * c.D, c.H, c.G, c.D, 8, c.documents.front(), 1, DType::bf16});
+  at.workspace->reserve(announced);
+  REQUIRE(batch.run(at.fused, *at.rig.stream));
+  expected.run(*at.rig.kernels, *at.rig.stream);
   REQUIRE_THAT(batch.out.values(), near(expected.out.values(), tolerance(DType::bf16)));
   // `out` is rounded before it is multiplied by dout: single elements are far off for their size (attention.cpp).
   REQUIRE_THAT(batch.dqkv.values(), near(expected.dqkv.values(), 24 * tolerance(DType::bf16)));
   REQUIRE(distance(batch.dqkv.values(), expected.dqkv.values()) < tolerance(DType::bf16));
   REQUIRE(batch.out.intact());
   REQUIRE(batch.dqkv.intact());
-  REQUIRE(at.workspace->bytes() == reserved);  // what was announced is enough
+  REQUIRE(at.workspace->bytes() == announced);  // it was enough
 }
 
 /// As cuDNN on a GPU before Hopper.
@@ -149,13 +154,17 @@ TEST_CASE("a document whose scores take too much gets its heads in parts", "[ker
 
 TEST_CASE("where the library declines own kernels compute", "[kernels][attention]") {
   const Case& c = cases.front();
-  Kitchen at([](const AttentionDescription&) { return "no engine"; });
-  Batch batch(at.rig, DType::bf16, c), expected(at.rig, DType::bf16, c);
-  batch.run(*at.fused, *at.rig.stream);
-  expected.run(*at.own, *at.rig.stream);
+  std::vector<AttentionDescription> asked;
+  const Kitchen at;
+  const auto kernels = at.kernels_with(std::make_unique<FusedAttention>(
+      at.workspace, std::make_unique<PlainGraphs>([](const AttentionDescription&) { return "no engine"; }, &asked)));
+  Rig rig = at.rig;
+  Batch batch(rig, DType::bf16, c), expected(rig, DType::bf16, c);
+  batch.run(*kernels, *rig.stream);
+  expected.run(*rig.kernels, *rig.stream);
   REQUIRE(batch.out.bits() == expected.out.bits());
   REQUIRE(batch.dqkv.bits() == expected.dqkv.bits());
-  REQUIRE(asked_for(at, [](const AttentionDescription& d) { return d.padded; }));
+  REQUIRE(asked.size() == 3);  // the forward pass, the backward pass of packed documents and of padded ones
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include <catch2/catch.hpp>
 
-#include "cuda_shim/matrix_products.h"
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "shard/memory.h"
@@ -9,16 +8,11 @@
 namespace tessera::test {
 namespace {
 
-/// Products that want more of the workspace than own kernels.
-class GreedyProducts final : public MatrixProducts {
- public:
-  int64_t workspace_bytes() const override { return 70000; }
-  void run(Stream& stream, const GemmDescription& d, const Operands& operands) override {
-    plain_.run(stream, d, operands);
-  }
-
- private:
-  PlainProducts plain_;
+/// The kernels of a GPU without cuDNN.
+struct Gpu {
+  CudaDevice device{0};
+  std::shared_ptr<Workspace> workspace = std::make_shared<Workspace>(device);
+  CudaKernels kernels{workspace, std::make_unique<CublasLtGemm>(device, workspace)};
 };
 
 /// A model on a GPU whose kernels are `kernels`, and what was planned for it.
@@ -45,9 +39,8 @@ Planned plan_and_allocate(Kernels& kernels, CudaDevice& device, Offload offload)
 
 TEST_CASE("a GPU's memory is what the plan says, kernels and batches included, and the loss", "[cuda_shim]") {
   for (const Offload offload : {Offload::none, Offload::optimizer, Offload::params}) {
-    CudaDevice device(0);
-    CudaKernels kernels(std::make_shared<Workspace>(device), std::make_unique<PlainProducts>());
-    const Planned planned = plan_and_allocate(kernels, device, offload);
+    Gpu gpu;
+    const Planned planned = plan_and_allocate(gpu.kernels, gpu.device, offload);
     CHECK(planned.plan.kernels > 0);
     CHECK(planned.allocated == planned.plan.total() + static_cast<int64_t>(sizeof(double)));
   }
@@ -62,12 +55,12 @@ TEST_CASE("kernels are told of the largest batch, its documents and the compute 
 }
 
 TEST_CASE("libraries and own kernels share one workspace, as large as the one that wants most", "[cuda_shim]") {
-  CudaDevice device(0);
-  CudaKernels kernels(std::make_shared<Workspace>(device), std::make_unique<GreedyProducts>());
-  const Planned planned = plan_and_allocate(kernels, device, Offload::none);
-  CHECK(planned.plan.kernels == 70000 + batches_ahead * DeviceBatch::device_bytes(device, 24));
+  Gpu gpu;
+  const Planned planned = plan_and_allocate(gpu.kernels, gpu.device, Offload::none);
+  const int64_t of_products = CublasLtGemm(gpu.device, gpu.workspace).workspace_bytes();
+  CHECK(planned.plan.kernels == of_products + batches_ahead * DeviceBatch::device_bytes(gpu.device, 24));
   CHECK(planned.allocated == planned.plan.total() + static_cast<int64_t>(sizeof(double)));
-  CHECK_THAT(planned.plan.describe(), Catch::Contains("kernels 0"));
+  CHECK_THAT(planned.plan.describe(), Catch::Contains("kernels 34"));
 }
 
 }  // namespace tessera::test
