@@ -12,9 +12,9 @@ build=build/tidy
 cmake -S . -B "$build" -G Ninja -DTESSERA_CUDA=OFF -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >"build/tidy-cmake.log" || { cat build/tidy-cmake.log; exit 1; }
 
 [ $# -gt 0 ] || set -- src kernels bench
-# Files that no target compiles (those of NCCL and cuDNN) have no command, and clang-tidy could only guess; what is compiled with
+# Files that no target compiles (those of cuDNN) have no command, and clang-tidy could only guess; what is compiled with
 # the execution shim's cuda_runtime.h needs std::source_location, which clang 14 does not know.
-mapfile -t files < <(git ls-files -- "$@" | grep '\.cpp$' | grep -vE '^(src/device|kernels)/cuda/' | while read -r file; do
+mapfile -t files < <(git ls-files -- "$@" | grep '\.cpp$' | grep -vE '^(src/(device/cuda|cluster/nccl)|kernels/cuda)/' | while read -r file; do
   if grep -qF "\"file\": \"$PWD/$file\"" "$build/compile_commands.json"; then echo "$file"; fi
 done)
 [ ${#files[@]} -gt 0 ] || { echo "tidy: no file of the build among: $*"; exit 1; }

@@ -27,7 +27,8 @@
 #include "trainer/trainer.h"
 #include "trainer/weights.h"
 
-/// The command: verbs, and the only place that turns an error into an exit code or MPI_Abort.
+/// The command: verbs, and the place that turns an error into an exit code or MPI_Abort; the only one but for
+/// cluster/last_words.h.
 namespace tessera {
 namespace {
 

@@ -4,16 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <cstdlib>
 #include <exception>
-#include <mutex>
-#include <thread>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "cluster/agree.h"
 #include "cluster/device_communicator.h"
+#include "cluster/last_words.h"
 #include "cluster/nccl/messages.h"
 #include "device/cuda/check.h"
 
@@ -30,7 +26,7 @@ constexpr int most_ctas = 8;
 constexpr auto look_every = std::chrono::milliseconds(20);
 constexpr auto poll_every = std::chrono::microseconds(20);
 constexpr auto poll_at_once = std::chrono::microseconds(100);  // without a pause: most calls come back by then
-constexpr auto abort_takes = std::chrono::seconds(30);
+constexpr std::chrono::seconds abort_takes{30};
 constexpr double farewell_seconds = 10;
 
 void check_nccl(ncclResult_t result, const std::string& what) {
@@ -72,35 +68,6 @@ cudaEvent_t EventPool::take() {
   }
   return event;
 }
-
-/// Ends the process with the reason if it is not destroyed in time: ncclCommAbort waits for kernels and threads, and
-/// who hangs in it would hang without a word, mutex in hand.
-class LastWords {
- public:
-  LastWords(std::string why, std::chrono::seconds patience)
-      : thread_([this, why = std::move(why), patience] {
-          std::unique_lock lock(mutex_);
-          if (returned_.wait_for(lock, patience, [this] { return done_; })) return;
-          log::error("{}; NCCL has not given up in {} s", why, patience.count());
-          std::_Exit(static_cast<int>(ExitCode::cluster_failed));
-        }) {}
-  ~LastWords() {
-    {
-      const std::lock_guard lock(mutex_);
-      done_ = true;
-    }
-    returned_.notify_all();
-    thread_.join();
-  }
-  LastWords(const LastWords&) = delete;
-  LastWords& operator=(const LastWords&) = delete;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable returned_;
-  bool done_ = false;
-  std::thread thread_;  // last: it uses the others
-};
 
 class NcclCommunicator::OnStream final : public RunningCollective {
  public:
@@ -294,7 +261,7 @@ void NcclCommunicator::give_up(const std::string& why) {
   failure_ = why;
   for (const auto& collective : watch_.all())
     static_cast<const OnStream&>(*collective).stream().fail(std::make_exception_ptr(ClusterError("{}", why)));
-  const LastWords unless_it_returns(why, abort_takes);
+  const LastWords unless_it_returns(why, abort_takes);  // mutex in hand: who hangs in it would hang without a word
   abort();
 }
 

@@ -1,9 +1,12 @@
 #include <nccl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <thread>
 
 #include "base/error.h"
+#include "cluster/last_words.h"
 #include "cluster/nccl/nccl_communicator.h"
 #include "support/collective_claims.h"
 #include "support/local_communicator.h"
@@ -137,6 +140,24 @@ TEST_CASE("a collective that NCCL refuses is told at once, and every later one",
     return thrown_by(sum) == told ? told : "another error";
   });
   CHECK_THAT(problems[0], Contains("nccl: the sum of step 7: another error (the shim was told to)"));
+}
+
+TEST_CASE("who hangs while it gives up ends with its error", "[cuda_shim][nccl]") {
+  const auto status_of = [](double seconds_taken) {
+    const pid_t child = fork();
+    if (child == 0) {
+      {
+        const LastWords unless_it_returns("a rank is late", std::chrono::milliseconds(200));
+        std::this_thread::sleep_for(std::chrono::duration<double>(seconds_taken));
+      }
+      std::_Exit(0);
+    }
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    return WEXITSTATUS(status);
+  };
+  CHECK(status_of(0) == 0);
+  CHECK(status_of(60) == static_cast<int>(ExitCode::cluster_failed));
 }
 
 }  // namespace tessera::test
