@@ -149,6 +149,15 @@ TEST_CASE("no batch's documents take more of the workspace than the largest grou
     }
 }
 
+TEST_CASE("a window takes no more of the workspace than full attention, which is announced", "[cudnn]") {
+  Model full = mistral;
+  full.window = 0;
+  CHECK(require_taken(mistral.backward(mistral.largest(4096)), h100).end <=
+        require_taken(full.backward(full.largest(4096)), h100).end);
+  CHECK(require_taken(mistral.forward(mistral.largest(4096).bucket), h100).end <=
+        require_taken(full.forward(full.largest(4096).bucket), h100).end);
+}
+
 TEST_CASE("gradients of shared keys that are slices would cost cuDNN a workspace of mostly gaps", "[cudnn]") {
   const AttentionGroup group = qwen_3b.largest(1024);
   D apart = qwen_3b.backward(group), slices = apart;
