@@ -17,10 +17,11 @@ struct Library {
     rig.stream = device->make_stream("test");
     workspace->reserve(gemm.workspace_bytes());
   }
-  /// dw [O, I] = or += dyᵀ x.
+  /// dw [O, I] = or += dyᵀ x, made when it returns.
   void weight_gradient(const Matrix& dy, const Matrix& x, const Matrix& dw, Write mode) {
     const GemmDescription d = describe_linear_backward_weight(dy, x, dw, mode);
     gemm.run(*rig.stream, d, {x.view().data, dy.view().data, nullptr, addend(dw.view(), mode).data, dw.view().data});
+    rig.stream->synchronize();
   }
 
   std::shared_ptr<CudaDevice> device = std::make_shared<CudaDevice>(0);
@@ -127,7 +128,6 @@ TEST_CASE("a product is tried once for about as many tokens, and so is one that 
     const Matrix x = Matrix::random(rig, DType::bf16, T, I, 1), dy = Matrix::random(rig, DType::bf16, T, O, 2);
     const int before = cublaslt_shim::calls().products;
     library.weight_gradient(dy, x, dw, mode);
-    rig.stream->synchronize();
     return cublaslt_shim::calls().products - before;
   };
   CHECK(products_of(200, Write::accumulate) == 1);  // no room for trials, and nothing chosen yet
