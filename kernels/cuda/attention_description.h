@@ -9,7 +9,8 @@
 #include "kernels/kernels.h"
 
 /// Attention as cuDNN's SDPA is asked for it.  Nothing here knows CUDA: strides, offsets and masks are checked on the
-/// CPU (test/unit/kernels/attention_description.cpp), and attention_cudnn.cpp copies them field by field.
+/// CPU (test/unit/kernels/attention_description.cpp), where plain loops carry them out too
+/// (test/unit/cuda_shim/fused_attention.cpp), and attention_cudnn.cpp copies them field by field.
 ///
 /// cuDNN sees four dimensions: document, head, position, column.  Packed documents are "ragged": document b of a tensor
 /// begins at an element that an array on the device tells, and has as many positions as another array tells.

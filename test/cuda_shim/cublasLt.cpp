@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "device/dtype.h"
@@ -290,7 +288,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
     std::memset(workspace, 0xff, workspace_taken);
     std::memset(static_cast<char*>(workspace) + workspace_bytes - 64, 0xff, 64);
     multiply(product, words.algorithm, a, b, added == 1 ? c : nullptr, d);
-    if (slow) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (slow) cuda_shim::let_time_pass(3600);
   });
   return CUBLAS_STATUS_SUCCESS;
 }

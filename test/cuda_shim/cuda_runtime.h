@@ -129,8 +129,17 @@ using cudaStream_t = struct CUstream_st*;
 namespace cuda_shim {
 /// What the work throws, cudaStreamSynchronize throws.
 void enqueue(cudaStream_t stream, std::function<void()> work);
+/// In a stream's work: what timestamps tell is so much later from here on, without anybody waiting.
+void let_time_pass(double seconds);
+
 /// As after a kernel's illegal access: nobody is waited for any more, and what runs on the host runs on.
 void break_gpu(bool so);
+/// What was asked of it since.
+struct BrokenGpu {
+  int waits;                       ///< cudaStreamSynchronize
+  bool destroyed_under_host_code;  ///< a stream, while its host code was running
+};
+BrokenGpu asked_of_broken_gpu();
 }  // namespace cuda_shim
 
 struct cudaLaunchConfig_t {

@@ -25,6 +25,7 @@
 struct CUstream_st {
   std::unique_ptr<tessera::Device> device = tessera::make_cpu_device(1);
   std::unique_ptr<tessera::Stream> stream = device->make_stream("CUDA");
+  std::atomic<bool> runs_host_code = false;
 };
 struct CUevent_st {
   unsigned flags;
@@ -32,12 +33,19 @@ struct CUevent_st {
   std::unique_ptr<tessera::Event> event = device->make_event();
   std::unique_ptr<tessera::Timestamp> time = device->make_timestamp();
   int64_t recorded = 0;
-  std::shared_ptr<std::atomic<int64_t>> passed = std::make_shared<std::atomic<int64_t>>(0);  // the stream's, too
+  /// What the stream writes when it gets there, also after the event is gone.
+  struct Passed {
+    std::atomic<int64_t> number = 0;
+    std::atomic<double> extra_seconds = 0;  // let_time_pass() until then
+  };
+  std::shared_ptr<Passed> passed = std::make_shared<Passed>();
 };
 
 namespace {
 
-std::atomic<bool> broken = false;
+std::atomic<bool> broken = false, destroyed_under_host_code = false;
+std::atomic<int> waits_while_broken = 0;
+std::atomic<double> extra_seconds = 0;
 
 /// Of the default stream: writes to the device that cudaMemcpy and cudaMemset leave to be done.
 std::mutex default_mutex;
@@ -59,7 +67,13 @@ void leave_to_default_stream(std::function<void()> work) {
 
 }  // namespace
 
-void cuda_shim::break_gpu(bool so) { broken = so; }
+void cuda_shim::let_time_pass(double seconds) { extra_seconds = extra_seconds + seconds; }
+void cuda_shim::break_gpu(bool so) {
+  broken = so;
+  waits_while_broken = 0;
+  destroyed_under_host_code = false;
+}
+cuda_shim::BrokenGpu cuda_shim::asked_of_broken_gpu() { return {waits_while_broken, destroyed_under_host_code}; }
 
 void cuda_shim::enqueue(cudaStream_t stream, std::function<void()> work) {
   if (stream == nullptr) {
@@ -220,18 +234,28 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  if (broken) return cudaErrorIllegalAddress;  // the stream is left to itself
+  if (broken) {  // the stream is left to itself
+    if (stream->runs_host_code) destroyed_under_host_code = true;
+    return cudaErrorIllegalAddress;
+  }
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (broken) return cudaErrorIllegalAddress;
+  if (broken) {
+    ++waits_while_broken;
+    return cudaErrorIllegalAddress;
+  }
   if (stream == nullptr) return cudaDeviceSynchronize();
   stream->stream->synchronize();
   return cudaSuccess;
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t work, void* argument) {
-  cuda_shim::enqueue(stream, [=] { work(argument); });
+  cuda_shim::enqueue(stream, [=] {
+    stream->runs_host_code = true;
+    work(argument);
+    stream->runs_host_code = false;
+  });
   return cudaSuccess;
 }
 
@@ -246,11 +270,14 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->time->record(*stream->stream);
   event->event->record(*stream->stream);
-  cuda_shim::enqueue(stream, [passed = event->passed, number = ++event->recorded] { *passed = number; });
+  cuda_shim::enqueue(stream, [passed = event->passed, number = ++event->recorded] {
+    passed->extra_seconds = extra_seconds.load();
+    passed->number = number;
+  });
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return *event->passed == event->recorded ? cudaSuccess : cudaErrorNotReady;
+  return event->passed->number == event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   event->event->synchronize();
@@ -262,6 +289,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   if (((begin->flags | end->flags) & cudaEventDisableTiming) != 0) return cudaErrorInvalidValue;
-  *milliseconds = static_cast<float>(end->time->seconds_since(*begin->time) * 1e3);
+  const double extra = end->passed->extra_seconds - begin->passed->extra_seconds;
+  *milliseconds = static_cast<float>((end->time->seconds_since(*begin->time) + extra) * 1e3);
   return cudaSuccess;
 }
