@@ -92,7 +92,7 @@ void prepare_environment(const std::string& interface) {
   if (!may_read_process_memory()) set_default("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
   // MPI is given host memory alone, also by code that CUDA runs on its stream, where asking CUDA whose it is could
   // hang.
-  for (const char* off : {"OMPI_MCA_opal_cuda_support", "OMPI_MCA_mpi_cuda_support"}) set_default(off, "0");
+  set_default("OMPI_MCA_opal_cuda_support", "0");
   set_default("OMPI_MCA_accelerator", "null");  // the same for Open MPI 5
   // Hosts without a GPU's driver are no reason for a warning.
   set_default("OMPI_MCA_opal_warn_on_missing_libcuda", "0");

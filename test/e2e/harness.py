@@ -146,6 +146,8 @@ class Program:
             fail(f"{what}: ends within {TIMEOUT} s", process.communicate()[0])
         if process.returncode != expect:
             fail(f"{what}: exit status {expect}", f"it was {process.returncode}:\n{output}")
+        if "MCA variable" in output:  # of the settings that cluster/launch.cpp makes
+            fail(f"{what}: Open MPI has nothing to say of the settings it is given", output)
         return output
 
     def require_told_once(self, claim, folder, settings, expected, variables=None, by_rank="", ranks=2):
