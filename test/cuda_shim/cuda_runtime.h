@@ -134,12 +134,8 @@ void let_time_pass(double seconds);
 
 /// As after a kernel's illegal access: nobody is waited for any more, and what runs on the host runs on.
 void break_gpu(bool so);
-/// What was asked of it since.
-struct BrokenGpu {
-  int waits;                       ///< cudaStreamSynchronize
-  bool destroyed_under_host_code;  ///< a stream, while its host code was running
-};
-BrokenGpu asked_of_broken_gpu();
+/// How often a stream was to be waited for since.
+int waits_for_broken_gpu();
 }  // namespace cuda_shim
 
 struct cudaLaunchConfig_t {

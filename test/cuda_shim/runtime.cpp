@@ -25,7 +25,6 @@
 struct CUstream_st {
   std::unique_ptr<tessera::Device> device = tessera::make_cpu_device(1);
   std::unique_ptr<tessera::Stream> stream = device->make_stream("CUDA");
-  std::atomic<bool> runs_host_code = false;
 };
 struct CUevent_st {
   unsigned flags;
@@ -43,7 +42,7 @@ struct CUevent_st {
 
 namespace {
 
-std::atomic<bool> broken = false, destroyed_under_host_code = false;
+std::atomic<bool> broken = false;
 std::atomic<int> waits_while_broken = 0;
 std::atomic<double> extra_seconds = 0;
 
@@ -71,9 +70,8 @@ void cuda_shim::let_time_pass(double seconds) { extra_seconds = extra_seconds + 
 void cuda_shim::break_gpu(bool so) {
   broken = so;
   waits_while_broken = 0;
-  destroyed_under_host_code = false;
 }
-cuda_shim::BrokenGpu cuda_shim::asked_of_broken_gpu() { return {waits_while_broken, destroyed_under_host_code}; }
+int cuda_shim::waits_for_broken_gpu() { return waits_while_broken; }
 
 void cuda_shim::enqueue(cudaStream_t stream, std::function<void()> work) {
   if (stream == nullptr) {
@@ -234,10 +232,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  if (broken) {  // the stream is left to itself
-    if (stream->runs_host_code) destroyed_under_host_code = true;
-    return cudaErrorIllegalAddress;
-  }
+  if (broken) return cudaErrorIllegalAddress;  // the stream is left to itself
   delete stream;
   return cudaSuccess;
 }
@@ -251,11 +246,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t work, void* argument) {
-  cuda_shim::enqueue(stream, [=] {
-    stream->runs_host_code = true;
-    work(argument);
-    stream->runs_host_code = false;
-  });
+  cuda_shim::enqueue(stream, [=] { work(argument); });
   return cudaSuccess;
 }
 
