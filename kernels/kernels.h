@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "device/device.h"
 #include "device/view.h"
@@ -32,9 +33,10 @@ struct AdamWStep {
 /// The largest sizes of a job, by their letters.
 struct LargestShapes {
   int64_t T, C, H, G, D, F;
-  int64_t longest;  ///< tokens of a document
-  int64_t shard;    ///< elements of the flat shard; 0: nothing is trained
-  DType dtype;      ///< the compute type
+  int64_t longest;                     ///< tokens of a document
+  int64_t shard;                       ///< elements of the flat shard; 0: nothing is trained
+  DType dtype;                         ///< the compute type
+  std::vector<int64_t> windows = {0};  ///< of the layers, each once
 
   bool trains() const { return shard > 0; }
 };
@@ -112,7 +114,8 @@ class Kernels {
     }
   };
   /// Causal attention inside each document, blocked with an online softmax: no T×T matrix in memory.
-  /// q, out [T, H·D], k, v [T, G·D] (slices allowed): compute type; log_sum_exp: T·H floats, [t, h].
+  /// q, out [T, H·D], k, v [T, G·D] (slices allowed): compute type; log_sum_exp: T·H floats, [t, h].  Behind all of
+  /// them, and dout, lie attention_spare_rows() more of finite numbers.
   /// Dao et al. 2022 (FlashAttention), algorithm 1.
   virtual void attention_forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
                                  View out, float* log_sum_exp) = 0;
@@ -156,7 +159,15 @@ class Kernels {
   virtual void copy(Stream& stream, const void* from, void* to, int64_t bytes) = 0;
 };
 
+/// Rows behind the last one that attention may read and multiply by zero, which a NaN would survive: the tile that
+/// holds a batch's last token is that long on a GPU.
+constexpr int64_t attention_spare_rows(DeviceKind device) { return device == DeviceKind::cuda ? 128 : 0; }
+
+struct KernelSettings {
+  bool deterministic = true;  ///< false: a GPU's libraries may add in an order that depends on timing
+};
+
 /// The kernels for a device.  Lives as long as its streams have work.
-std::unique_ptr<Kernels> make_kernels(Device& device);
+std::unique_ptr<Kernels> make_kernels(Device& device, const KernelSettings& settings = {});
 
 }  // namespace tessera

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "device/cuda/check.h"
 #include "device/cuda/cuda_device.h"
 
 // cuDNN frontend, docs/operations/Attention.md; samples/cpp/sdpa/fp16_fwd.cpp and fp16_bwd.cpp.
@@ -21,8 +22,9 @@ namespace fe = cudnn_frontend;
 using D = AttentionDescription;
 using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
 
-/// 9.6 brought packed statistics and shared key heads for packed documents; 9.10.2 mended sliding windows.
-constexpr size_t oldest_version = 91002;
+/// 9.6 brought packed statistics and shared key heads for packed documents; 9.10.2 mended sliding windows, 9.18.1 NaN
+/// in the gradients of packed documents on Hopper (NVIDIA/TransformerEngine, issue 2186).
+constexpr size_t oldest_version = 91801;
 
 /// What a graph knows its tensors by.
 constexpr int64_t tensor_uid(int64_t role) { return 1 + role; }
@@ -174,13 +176,23 @@ void check_cudnn_version() {
   const size_t version = cudnnGetVersion();
   if (version >= oldest_version && version / 10000 == CUDNN_MAJOR) return;
   throw ClusterError(
-      "cuDNN {} is installed, {} or newer of cuDNN {} is needed; install it, or set LD_LIBRARY_PATH to it",
+      "cuDNN {} is installed, {} or newer of cuDNN {} is needed: older ones give wrong gradients of packed documents "
+      "on "
+      "some GPUs; install it, or set LD_LIBRARY_PATH to it",
       version_in_words(version), version_in_words(oldest_version), CUDNN_MAJOR);
 }
 
 CudnnGraphs::CudnnGraphs() {
   check_cudnn_version();
   check(cudnnCreate(&handle_), "starting");
+}
+
+std::string CudnnGraphs::identity() const {
+  int device = 0, major = 0, minor = 0;
+  cuda::check(cudaGetDevice(&device), "asking for the GPU in use");
+  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for its capability");
+  cuda::check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "asking for its capability");
+  return fmt::format("cuDNN {} on {}.{}", version_in_words(cudnnGetVersion()), major, minor);
 }
 
 CudnnGraphs::~CudnnGraphs() { cudnnDestroy(handle_); }

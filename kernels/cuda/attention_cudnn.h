@@ -15,6 +15,8 @@ class CudnnGraphs final : public AttentionGraphs {
   CudnnGraphs();
   ~CudnnGraphs() override;
 
+  std::string identity() const override;
+
   std::unique_ptr<AttentionGraph> build(const AttentionDescription& description) override;
 
  private:

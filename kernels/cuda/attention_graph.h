@@ -34,6 +34,8 @@ class AttentionGraphs {
  public:
   virtual ~AttentionGraphs() = default;
 
+  /// "cuDNN 9.19.0 on 9.0": what decides how its kernels compute.
+  virtual std::string identity() const = 0;
   /// Takes long; the graph must not outlive what made it.
   virtual std::unique_ptr<AttentionGraph> build(const AttentionDescription& description) = 0;
 };

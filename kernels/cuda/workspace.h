@@ -26,6 +26,7 @@ class Workspace {
     return memory_.data();
   }
   int64_t bytes() const { return memory_.bytes(); }
+  Device& device() const { return device_; }
 
  private:
   Device& device_;

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "cluster/binding.h"
 #include "cluster/launch.h"
 #include "cluster/message_communicator.h"
 #include "cluster/mpi_check.h"
@@ -88,7 +89,7 @@ Cluster::Cluster(int* argc, char*** argv, const ClusterSettings& settings) : sta
   if (!settings.interface.empty()) check_interface(settings.interface);
   if (started_by_launcher()) {
     prepare_environment(settings.interface);
-    undo_default_binding();
+    undo_binding_to_one_core();
     init_mpi(argc, argv);
     state_->has_mpi = true;
     MpiGroup control = MpiGroup::duplicate(MPI_COMM_WORLD);

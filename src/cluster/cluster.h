@@ -9,7 +9,8 @@
 /// includes mpi.h (and, with GPUs, nccl.h).
 ///
 ///   cluster.h                who and where; signals           agree.h        one error, one message, every rank stops
-///   communicator.h           the collectives' interface       launch.h       around MPI_Init: environment, binding
+///   communicator.h           the collectives' interface       launch.h       around MPI_Init: the environment
+///   binding.h                the CPUs that a rank runs on
 ///   message_communicator.h   collectives over messages        exchange.h     one collective: pieces, waiting, timeout
 ///   network.h                interfaces of this host          device_communicator.h   the one for a device
 ///   over_group.h             what the two for GPUs share      staged_communicator.h   through host memory

@@ -35,12 +35,13 @@ std::string describe_nccl_network() {
                             wanted.empty() ? "" : ", of which NCCL_IB_HCA = " + wanted);
 }
 
-std::unique_ptr<Communicator> communicator_for(Device& device, std::unique_ptr<Communicator> group, bool share) {
+std::unique_ptr<Communicator> communicator_for(Device& device, std::unique_ptr<Communicator> group,
+                                               const CommunicatorSettings& settings) {
   if (device.kind() == DeviceKind::cpu || group->size() == 1) return group;
-  if (share && !nccl_may_share_gpus()) return std::make_unique<StagedCommunicator>(device, std::move(group));
-  using Make = Communicator*(Device&, std::unique_ptr<Communicator> &&);
+  if (settings.share && !nccl_may_share_gpus()) return std::make_unique<StagedCommunicator>(device, std::move(group));
+  using Make = Communicator*(Device&, std::unique_ptr<Communicator>&&, int max_ctas);
   return std::unique_ptr<Communicator>(
-      GpuLibrary::get().find<Make>("tessera_gpu_make_communicator")(device, std::move(group)));
+      GpuLibrary::get().find<Make>("tessera_gpu_make_communicator")(device, std::move(group), settings.nccl_max_ctas));
 }
 
 }  // namespace tessera

@@ -6,10 +6,18 @@
 
 namespace tessera {
 
+struct CommunicatorSettings {
+  bool share = false;  ///< ranks may share a GPU
+  /// CTAs, each on a multiprocessor, that a collective of NCCL takes at most; 0: NCCL's choice between hosts, 8 inside
+  /// one.
+  int nccl_max_ctas = 0;
+};
+
 /// The collectives of a group for streams of `device`: on a CPU the group's own; on GPUs NCCL's, or where ranks share a
-/// GPU (`share`) and NCCL may not, the group's own through page-locked memory.  The group's own serve the host-side
-/// ones in any case.  All ranks of the group call it together.
-std::unique_ptr<Communicator> communicator_for(Device& device, std::unique_ptr<Communicator> group, bool share);
+/// GPU and NCCL may not, the group's own through page-locked memory.  The group's own serve the host-side ones in any
+/// case.  All ranks of the group call it together.
+std::unique_ptr<Communicator> communicator_for(Device& device, std::unique_ptr<Communicator> group,
+                                               const CommunicatorSettings& settings);
 
 /// Throws ClusterError where the NCCL library here is too old for several ranks; beforehand, so that every rank's word
 /// is heard before they try to connect.

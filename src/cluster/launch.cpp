@@ -1,7 +1,5 @@
 #include "cluster/launch.h"
 
-#include <sched.h>
-#include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -9,7 +7,6 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <string_view>
 
@@ -30,46 +27,17 @@ bool has_fabric() {
   return std::any_of(kClasses.begin(), kClasses.end(), [](const char* path) { return std::filesystem::exists(path); });
 }
 
+/// Open MPI takes UCX where there is a fabric, unless it is told not to.
+bool uses_ucx() {
+  const char* pml = std::getenv("OMPI_MCA_pml");
+  return pml == nullptr || std::string_view(pml).find("ob1") == std::string_view::npos;
+}
+
 /// Some containers forbid reading another process's memory.
 bool may_read_process_memory() {
   char from = 1, to = 0;
   const iovec local{&to, 1}, remote{&from, 1};
   return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1;
-}
-
-struct Process {
-  pid_t parent = 0;
-  std::string program;
-};
-
-/// From /proc/PID/stat: "PID (program) state parent …".
-Process process(pid_t id) {
-  std::ifstream file("/proc/" + std::to_string(id) + "/stat");
-  std::string text;
-  std::getline(file, text);
-  const size_t open = text.find('('), close = text.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close + 4 > text.size()) return {};
-  return {static_cast<pid_t>(std::strtol(text.c_str() + close + 4, nullptr, 10)),
-          text.substr(open + 1, close - open - 1)};
-}
-
-/// The process above this one that belongs to Open MPI, 0 where there is none.
-pid_t launcher() {
-  constexpr std::array<std::string_view, 4> kLaunchers = {"mpirun", "mpiexec", "orterun", "orted"};
-  for (pid_t id = getppid(); id > 1;) {
-    const Process p = process(id);
-    if (std::find(kLaunchers.begin(), kLaunchers.end(), p.program) != kLaunchers.end()) return id;
-    id = p.parent;
-  }
-  return 0;
-}
-
-bool binding_was_asked_for() {
-  const char* mapping = std::getenv("OMPI_MCA_rmaps_base_mapping_policy");
-  const std::string policy = mapping != nullptr ? mapping : "";
-  return is_set("OMPI_MCA_hwloc_base_binding_policy") || is_set("OMPI_MCA_hwloc_base_cpu_list") ||
-         is_set("OMPI_MCA_rmaps_rank_file_path") || policy.find("PE=") != std::string::npos ||
-         policy.find("pe=") != std::string::npos;
 }
 
 }  // namespace
@@ -94,6 +62,11 @@ void prepare_environment(const std::string& interface) {
   // hang.
   set_default("OMPI_MCA_opal_cuda_support", "0");
   set_default("OMPI_MCA_accelerator", "null");  // the same for Open MPI 5
+  // UCX would ask as well.
+  if (uses_ucx()) {
+    set_default("UCX_MEMTYPE_CACHE", "n");
+    set_default("UCX_TLS", "^cuda");
+  }
   // Hosts without a GPU's driver are no reason for a warning.
   set_default("OMPI_MCA_opal_warn_on_missing_libcuda", "0");
   // NVLink switches add in no fixed order; the same job is to give the same bits again.
@@ -118,14 +91,6 @@ void check_interface_in_environment(const std::string& interface) {
         "[network] interface: {} here, and the environment or mpirun --mca sets {} to {}; leave one of the two out",
         interface, std::string_view(variable).substr(9), value);
   }
-}
-
-void undo_default_binding() {
-  if (!is_set("OMPI_MCA_orte_bound_at_launch") || binding_was_asked_for()) return;
-  cpu_set_t cores;
-  const pid_t above = launcher();
-  if (above == 0 || sched_getaffinity(above, sizeof cores, &cores) != 0) return;
-  sched_setaffinity(0, sizeof cores, &cores);  // an optimisation: where it is refused, the rank runs on its one core
 }
 
 }  // namespace tessera

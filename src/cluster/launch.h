@@ -20,8 +20,4 @@ void check_interface_in_environment(const std::string& interface);
 /// 10.0.0.1, eth1 10.1.0.1".
 void suggest_interfaces_to_nccl(const std::string& connected);
 
-/// mpirun binds each of one or two ranks to a single core unless it is told otherwise, which leaves a rank's threads
-/// one core of the host.  Gives the process back the cores of mpirun itself, where nobody asked for a binding.
-void undo_default_binding();
-
 }  // namespace tessera

@@ -63,8 +63,11 @@ class Device {
   virtual ~Device() = default;
   virtual DeviceKind kind() const = 0;
   virtual std::string description() const = 0;
-  /// FLOP/s of dense products in the data sheet; 0 where that is not known, or has to be measured as on a CPU.
+  /// FLOP/s of dense products in the data sheet; 0 where that is not known, or has to be measured as on a CPU
+  /// (trainer/flops.h, gemm_peak).
   virtual double peak_flops(DType dtype) const = 0;
+  /// The host's CPUs nearest to it, as "0-15,64-79"; empty where all are alike or nobody knows.
+  virtual std::string near_cpus() const { return {}; }
 
   virtual std::unique_ptr<Stream> make_stream(std::string name) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
@@ -76,8 +79,9 @@ class Device {
 
   /// Takes `bytes` of Memory::device in one piece, for allocate() to cut from while there is room.  `plan`: what they
   /// are for, in words for the ClusterError that is thrown where there is not so much.  A CPU's memory is not taken
-  /// before it is written to: there it does nothing.
-  virtual void reserve(int64_t /*bytes*/, const std::string& /*plan*/) {}
+  /// before it is written to: there it does nothing.  peak_bytes() counts from here on: what setting up a job took for
+  /// a while and gave back is not the job's.
+  virtual void reserve(int64_t /*bytes*/, const std::string& /*plan*/) { peak_ = in_use_.load(); }
 
   /// At once, between any memories of the host and this device, for setting up, loading and saving: no stream may be
   /// using them.

@@ -8,6 +8,7 @@ namespace tessera {
 /// in words.  Its entry points are extern "C" functions:
 ///   device room    tessera_gpu_find, tessera_gpu_make_device                          src/device/cuda
 ///   kernels room   tessera_gpu_check_kernels, tessera_gpu_make_kernels                kernels/cuda
+///                  tessera_gpu_check_attention, for tests
 ///   cluster room   tessera_gpu_check_communicator, tessera_gpu_make_communicator      src/cluster/nccl
 class GpuLibrary {
  public:

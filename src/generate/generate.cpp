@@ -106,7 +106,7 @@ class Generator {
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),
         device_(device),
-        kernels_(make_kernels(device)) {}
+        kernels_(make_kernels(device, {job.device.deterministic})) {}
 
   /// The answer to each of this rank's prompts.
   std::vector<std::string> answer(const std::vector<std::string>& prompts, int rank, int ranks) {
@@ -116,8 +116,7 @@ class Generator {
       ids.push_back(prompt_ids(prompt, tokenizer_, chat_));
       longest = std::max(longest, ids.back().size());
     }
-    InferenceModel model(device_, *kernels_, config_,
-                         job_.model.precision == Precision::bf16 ? DType::bf16 : DType::f32,
+    InferenceModel model(device_, *kernels_, config_, compute_dtype(job_.model),
                          static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
     load_weights(job_, config_, model, rank == 0);
     std::vector<std::string> answers(prompts.size());

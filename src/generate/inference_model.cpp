@@ -44,7 +44,8 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelConf
                    .F = config.F,
                    .longest = capacity,
                    .shard = 0,
-                   .dtype = dtype});
+                   .dtype = dtype,
+                   .windows = distinct_windows(config)});
   for (const UnitSpec& spec : specs_) units_.emplace_back(device, dtype, 1, spec.size, "weights");
   for (int64_t i = 0; i < config.L; ++i) {
     const auto unit = static_cast<size_t>(i) + 1;

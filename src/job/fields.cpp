@@ -174,7 +174,10 @@ Section device_section() {
            device.key("threads", &DeviceSettings::threads, whole_number(0),
                       "a rank's compute threads; 0: cores over the ranks of the host"),
            device.key("share", &DeviceSettings::share, boolean(),
-                      "ranks of a host may share a GPU, and then send through host memory: for tests")}};
+                      "ranks of a host may share a GPU, and then send through host memory: for tests"),
+           device.key("deterministic", &DeviceSettings::deterministic, boolean(),
+                      "on GPUs: the same job gives the same bits again; false allows cuDNN's faster backward pass of "
+                      "attention, whose sums depend on timing")}};
 }
 
 Section network_section() {
@@ -185,7 +188,10 @@ Section network_section() {
           {network.key("interface", &NetworkSettings::interface, words(),
                        "the interface for messages between hosts, as eth1; empty: what reaches the other hosts"),
            network.key("timeout_seconds", &NetworkSettings::timeout_seconds, number(above(0)),
-                       "how long a rank may be late before the job names it and stops")}};
+                       "how long a rank may be late before the job names it and stops"),
+           network.key("nccl_max_ctas", &NetworkSettings::nccl_max_ctas, whole_number(0),
+                       "CTAs that a collective of NCCL takes from a GPU's products at most, one a network card at "
+                       "least; 0: NCCL's choice between hosts, 8 inside one")}};
 }
 
 }  // namespace

@@ -148,11 +148,13 @@ struct DeviceSettings {
   DeviceType type = DeviceType::auto_;  // auto: cuda when every rank has one, else cpu
   int64_t threads = 0;                  // a rank's compute threads; 0: cores / local ranks
   bool share = false;                   // ranks of a host may share a GPU
+  bool deterministic = true;            // of a GPU: no kernel whose sums depend on timing
 };
 
 struct NetworkSettings {
   std::string interface;
   double timeout_seconds = 300;
+  int64_t nccl_max_ctas = 0;  // of a collective; 0: NCCL's choice between hosts, 8 inside one
 };
 
 struct Job {

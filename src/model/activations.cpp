@@ -9,6 +9,20 @@ std::vector<Buffer> make_buffers(Device& device, DType dtype, int64_t count, int
   return buffers;
 }
 
+/// What attention reads: with its spare rows, zeroed.
+Buffer make_read_by_attention(Device& device, DType dtype, int64_t rows, int64_t cols) {
+  const int64_t spare = attention_spare_rows(device.kind());
+  Buffer buffer(device, dtype, rows + spare, cols, "activations");
+  if (spare > 0) buffer.set_zero();
+  return buffer;
+}
+
+std::vector<Buffer> make_read_by_attention(Device& device, DType dtype, int64_t count, int64_t rows, int64_t cols) {
+  std::vector<Buffer> buffers;
+  for (int64_t i = 0; i < count; ++i) buffers.push_back(make_read_by_attention(device, dtype, rows, cols));
+  return buffers;
+}
+
 /// The layer's own buffer, or the one that all share.
 const Buffer& place(const std::vector<Buffer>& buffers, int64_t layer) {
   return buffers.size() == 1 ? buffers.front() : buffers[static_cast<size_t>(layer)];
@@ -24,10 +38,10 @@ ActivationStore::ActivationStore(Device& device, const ModelConfig& c, DType dty
   const auto make = [&](int64_t count, int64_t cols) { return make_buffers(device, dtype, count, max_T, cols); };
   hidden_ = make(c.L + 1, c.C);
   normed_1_ = make(norms, c.C);
-  qkv_ = make(kept, (c.H + 2 * c.G) * c.D);
-  if (c.qk_norm) qk_normed_ = make(kept, (c.H + c.G) * c.D);
-  attended_ = make(c.L, c.H * c.D);
-  log_sum_exp_ = make_buffers(device, DType::f32, c.L, max_T, c.H);
+  qkv_ = make_read_by_attention(device, dtype, kept, max_T, (c.H + 2 * c.G) * c.D);
+  if (c.qk_norm) qk_normed_ = make_read_by_attention(device, dtype, kept, max_T, (c.H + c.G) * c.D);
+  attended_ = make_read_by_attention(device, dtype, c.L, max_T, c.H * c.D);
+  log_sum_exp_ = make_read_by_attention(device, DType::f32, c.L, max_T, c.H);
   middle_ = make(kept, c.C);
   normed_2_ = make(norms, c.C);
   gate_up_ = make(kept, 2 * c.F);
@@ -38,7 +52,7 @@ ActivationStore::ActivationStore(Device& device, const ModelConfig& c, DType dty
 
   residual_gradient_ = Buffer(device, dtype, max_T, c.C, "activations");
   d_normed_ = Buffer(device, dtype, max_T, c.C, "activations");
-  d_attended_ = Buffer(device, dtype, max_T, c.H * c.D, "activations");
+  d_attended_ = make_read_by_attention(device, dtype, max_T, c.H * c.D);
   d_qkv_ = Buffer(device, dtype, max_T, (c.H + 2 * c.G) * c.D, "activations");
 }
 

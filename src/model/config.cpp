@@ -314,6 +314,11 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
   return c;
 }
 
+std::vector<int64_t> distinct_windows(const ModelConfig& config) {
+  const std::set<int64_t> windows(config.window.begin(), config.window.end());
+  return {windows.begin(), windows.end()};
+}
+
 ModelConfig load_model_config(const std::filesystem::path& directory) {
   if (!std::filesystem::is_directory(directory))
     throw JobError("[model] base: there is no directory {}; expected one with config.json and *.safetensors",

@@ -4,6 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "device/dtype.h"
+#include "job/job.h"
+
 namespace tessera {
 
 enum class Family { llama, mistral, qwen2, qwen3 };
@@ -43,6 +46,14 @@ struct ModelConfig {
 ModelConfig parse_model_config(const std::string& json, const std::string& where);
 /// Throws JobError where there is no such directory.
 ModelConfig load_model_config(const std::filesystem::path& directory);
+
+/// The type of weights and activations in products.
+inline DType compute_dtype(const ModelSettings& model) {
+  return model.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
+/// The layers' windows, each once, in ascending order.
+std::vector<int64_t> distinct_windows(const ModelConfig& config);
 
 /// inv_freq [D/2] and the factor on cos and sin, as transformers' modeling_rope_utils computes them.
 struct RopeFrequencies {

@@ -29,7 +29,14 @@ PerToken layer_elements(const Sizes& s, bool qk_norm) {
   return {.kept = s.Q + 2 * s.KV + normed_qk + s.C + 2 * s.F, .norms = 2 * s.C};
 }
 
-int64_t activation_bytes(const ModelConfig& c, const Sizes& s, Checkpointing checkpointing, int64_t b) {
+/// What a GPU's attention may read behind q, k, v, its output, their gradient and log_sum_exp.
+int64_t spare_row_bytes(const ModelConfig& c, const Sizes& s, int64_t kept, int64_t b) {
+  const int64_t inputs = s.Q + 2 * s.KV + (c.qk_norm ? s.Q + s.KV : 0);
+  return b * (kept * inputs + s.L * s.Q + s.Q) + 4 * s.L * s.H;
+}
+
+int64_t activation_bytes(DeviceKind device, const ModelConfig& c, const Sizes& s, Checkpointing checkpointing,
+                         int64_t b) {
   const int64_t kept = checkpointing == Checkpointing::full ? 1 : s.L;
   const int64_t norms = checkpointing == Checkpointing::none ? s.L : 1;
   const PerToken layer = layer_elements(s, c.qk_norm);
@@ -37,7 +44,8 @@ int64_t activation_bytes(const ModelConfig& c, const Sizes& s, Checkpointing che
   const int64_t shared = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;  // gradients; SwiGLU's product
   const int64_t inv_rms = kept * (2 + (c.qk_norm ? s.H + s.G : 0)), log_sum_exp = s.L * s.H, cos_sin = s.D;
   return s.T *
-         (b * (always + kept * layer.kept + norms * layer.norms + shared) + 4 * (inv_rms + log_sum_exp + cos_sin));
+             (b * (always + kept * layer.kept + norms * layer.norms + shared) + 4 * (inv_rms + log_sum_exp + cos_sin)) +
+         attention_spare_rows(device) * spare_row_bytes(c, s, kept, b);
 }
 
 /// Bytes a weight of the flat shard, by where they lie.
@@ -84,7 +92,7 @@ MemoryPlan plan_memory(DeviceKind device, const ModelConfig& c, const ShardSetti
     plan.unit_gradients = 4 * (std::min<int64_t>(2, c.L) * layer + ends);
     if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
   }
-  plan.activations = activation_bytes(c, s, model.gradient_checkpointing, b);
+  plan.activations = activation_bytes(device, c, s, model.gradient_checkpointing, b);
   const int64_t chunk = loss_chunk(device, c.V, max_tokens);
   plan.head = max_tokens * (3 * b * c.C + 4) + chunk * logit_columns(c.V) * 4;
   return plan;
@@ -100,7 +108,8 @@ LargestShapes largest_shapes(const ModelConfig& c, const ModelSettings& model, i
           .F = c.F,
           .longest = std::min(longest, max_tokens),
           .shard = ShardLayout(c, 0, ranks).size(),
-          .dtype = model.precision == Precision::bf16 ? DType::bf16 : DType::f32};
+          .dtype = compute_dtype(model),
+          .windows = distinct_windows(c)};
 }
 
 void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest) {

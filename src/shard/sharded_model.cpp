@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "cluster/device_communicator.h"
 #include "shard/memory.h"
 #include "shard/prefetch.h"
 
@@ -31,10 +30,11 @@ int group_size(const Communicator& world, const ShardSettings& settings, int ran
 }  // namespace
 
 ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
-                         bool share) {
+                         const CommunicatorSettings& communicators) {
   const int size = group_size(world, settings, ranks_per_host);
-  group = communicator_for(device, world.split(world.rank() / size, "shard group"), share);
-  if (size < world.size()) replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), share);
+  group = communicator_for(device, world.split(world.rank() / size, "shard group"), communicators);
+  if (size < world.size())
+    replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), communicators);
 }
 
 ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,
@@ -47,7 +47,7 @@ ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler,
       config_(config),
       settings_(shard),
       checkpointing_(model.gradient_checkpointing),
-      dtype_(model.precision == Precision::bf16 ? DType::bf16 : DType::f32),
+      dtype_(compute_dtype(model)),
       layout_(config_, groups.group->rank(), groups.group->size()),
       state_(device, layout_, dtype_, shard.offload),
       compute_(device.make_stream("compute")),

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "cluster/communicator.h"
+#include "cluster/device_communicator.h"
 #include "data/batch.h"
 #include "job/job.h"
 #include "model/activations.h"
@@ -21,9 +21,8 @@ namespace tessera {
 ///   hybrid_shard                groups of group_size ranks (of one host), replicas across
 ///   no_shard                    groups of one, all ranks replicas
 struct ShardGroups {
-  /// `share`: ranks may share a GPU (communicator_for).
   ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
-              bool share = false);
+              const CommunicatorSettings& communicators = {});
 
   std::unique_ptr<Communicator> group;
   std::unique_ptr<Communicator> replicas;  ///< null where there are none

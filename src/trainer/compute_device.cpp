@@ -1,17 +1,15 @@
 #include "trainer/compute_device.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
 #include <set>
-#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "cluster/agree.h"
+#include "cluster/binding.h"
 #include "cluster/device_communicator.h"
 #include "device/gpu_library.h"
 
@@ -65,13 +63,21 @@ DeviceKind choose_together(const Job& job, Cluster& cluster, const std::vector<G
 }
 
 void describe_gpu(const Job& job, const Cluster& cluster, const Device& device) {
-  log::info("computing on {}", device.description());
+  log::info("computing on {}; {}", device.description(),
+            job.device.deterministic ? "the same job gives the same bits again"
+                                     : "device.deterministic = false: no two runs give the same bits");
   if (job.device.share)
     log::info("ranks that share a GPU talk through {}",
               nccl_may_share_gpus() ? "NCCL (NCCL_MULTI_RANK_GPU_ENABLE)" : "MPI and page-locked memory");
   const std::set<std::string> hosts(cluster.hosts().begin(), cluster.hosts().end());
   const bool by_nccl = !job.device.share || nccl_may_share_gpus();
   if (hosts.size() > 1 && by_nccl) log::info("{}", describe_nccl_network());
+}
+
+/// Where a rank runs on less than its host.
+void describe_binding() {
+  const CpuSet bound = allowed_cpus();
+  if (bound.size() < host_cpus().size()) log::info("host threads run on CPUs {}", cpu_list_text(bound));
 }
 
 /// The environment says it, and mpirun passes a variable on to other hosts only where it is told to.
@@ -175,18 +181,17 @@ std::unique_ptr<Device> make_compute_device(const Job& job, Cluster& cluster) {
     device = kind == DeviceKind::cpu
                  ? make_cpu_device(compute_threads(job, cluster))
                  : make_cuda_device(own >= 0 ? own : cluster.local_rank() % narrow<int>(uuids.size()));
+    bind_near(parse_cpu_list(device->near_cpus()));  // before host memory is pinned, which lies near what first uses it
   });
+  describe_binding();
   if (kind == DeviceKind::cuda) describe_gpu(job, cluster, *device);
   return device;
 }
 
 int compute_threads(const Job& job, const Cluster& cluster) {
   if (job.device.threads > 0) return narrow<int>(job.device.threads);
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const int bound = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-  const int share = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / cluster.local_size());
-  return std::clamp(bound, 1, share);
+  const auto count = [](const CpuSet& cpus) { return narrow<int>(cpus.size()); };
+  return threads_of_share(std::max(1, count(allowed_cpus())), std::max(1, count(host_cpus())), cluster.local_size());
 }
 
 }  // namespace tessera

@@ -26,10 +26,11 @@ std::vector<int> assign_gpus(const std::vector<GpusFound>& ranks);
 DeviceKind choose_device(const DeviceSettings& settings, const std::vector<GpusFound>& ranks,
                          const std::vector<int>& assigned);
 
-/// This rank's device, made on all ranks together: the CPU, or the GPU of its place among the ranks of the host.
+/// This rank's device, made on all ranks together: the CPU, or the GPU of its place among the ranks of the host.  Binds
+/// the rank to the CPUs near its GPU (bind_near).
 std::unique_ptr<Device> make_compute_device(const Job& job, Cluster& cluster);
 
-/// job.device.threads, or the cores that this process may use over the ranks of the host.
+/// job.device.threads, or this rank's share of the CPUs that it is bound to.
 int compute_threads(const Job& job, const Cluster& cluster);
 
 }  // namespace tessera

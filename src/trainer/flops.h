@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -20,8 +21,12 @@ class FlopCounter {
   double attention_width_;
 };
 
-/// FLOP/s that this rank's matrix products could reach: the data sheet's of a GPU; measured on a CPU, for some 20 ms
-/// with a shape that fits the caches.
+/// FLOP/s that this rank's matrix products can reach: the data sheet's of a GPU; else measured, as the best of several
+/// products of a size at which starting one no longer counts.  Takes some 20 ms, and memory for a while, so a job
+/// measures before it reserves its own.
 double gemm_peak(Device& device, Kernels& kernels, DType dtype);
+
+/// How it measures: FLOP/s, where seconds(size) multiplies square matrices of that size once and says how long it took.
+double best_product_rate(const std::function<double(int64_t size)>& seconds);
 
 }  // namespace tessera

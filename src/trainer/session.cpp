@@ -8,6 +8,7 @@
 #include "cluster/agree.h"
 #include "kernels/profiled_kernels.h"
 #include "trainer/compute_device.h"
+#include "trainer/flops.h"
 
 namespace tessera {
 
@@ -63,11 +64,14 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
   agree(world(), "setting up", [&] {
     profiler_ = std::make_unique<Profiler>(*device_);
     if (!job.log.trace.empty()) profiler_->keep_stretches();
-    kernels_ = make_kernels(*device_);
+    kernels_ = make_kernels(*device_, {job.device.deterministic});
+    gemm_peak_ = tessera::gemm_peak(*device_, *kernels_, compute_dtype(job.model));
     if (job.log.profile || !job.log.trace.empty()) kernels_ = profile_kernels(std::move(kernels_), *profiler_);
   });
   // Splits the communicator: the ranks do it together, outside agree().
-  groups_ = std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_, job.device.share);
+  groups_ =
+      std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_,
+                                    CommunicatorSettings{job.device.share, narrow<int>(job.network.nccl_max_ctas)});
   agree(world(), "allocating memory", [&] {
     plan_memory_and_reserve();
     model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,

@@ -30,6 +30,8 @@ class Session {
   const ModelConfig& config() const { return config_; }
   const PreparedFile& prepared() const { return prepared_; }
   const MemoryPlan& memory_plan() const { return memory_plan_; }
+  /// FLOP/s of this rank's products (trainer/flops.h).
+  double gemm_peak() const { return gemm_peak_; }
 
  private:
   void prepare_data();
@@ -40,6 +42,7 @@ class Session {
   ModelConfig config_;
   PreparedFile prepared_;
   MemoryPlan memory_plan_;
+  double gemm_peak_ = 0;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<Kernels> kernels_;

@@ -7,9 +7,9 @@ namespace tessera::test {
 TEST_CASE("NCCL's collectives of one rank give what was sent", "[cuda]") {
   const auto device = make_cuda_device(0);
   const auto stream = device->make_stream("communication");
-  using Make = Communicator*(Device&, std::unique_ptr<Communicator> &&);
+  using Make = Communicator*(Device&, std::unique_ptr<Communicator>&&, int max_ctas);
   const std::unique_ptr<Communicator> nccl(GpuLibrary::get().find<Make>("tessera_gpu_make_communicator")(
-      *device, std::make_unique<MessageCommunicator>(std::make_unique<LoneTransport>(Peer{}))));
+      *device, std::make_unique<MessageCommunicator>(std::make_unique<LoneTransport>(Peer{})), /*max_ctas=*/0));
   const Values numbers = random_values(1000, 3);
   const std::vector<float> sent(numbers.begin(), numbers.end());
   const Buffer from(*device, DType::f32, 1, 1000, "from"), to(*device, DType::f32, 1, 1000, "to");

@@ -49,6 +49,7 @@ std::mutex groups_mutex;
 std::map<int64_t, std::shared_ptr<Group>> groups;  // by id
 std::atomic<int64_t> ids = 0;
 std::atomic<int> communicators = 0, registrations = 0, aborts = 0;
+std::atomic<int> version_told = NCCL_VERSION(2, 32, 1), max_ctas_told = 0;
 std::atomic<ncclResult_t> reported = ncclSuccess, refusal = ncclSuccess;
 
 /// What a rank's part of a collective makes of everybody's, before any of it is written.
@@ -139,9 +140,11 @@ void nccl_shim::report(ncclResult_t error) { reported = error; }
 void nccl_shim::refuse(ncclResult_t error) { refusal = error; }
 nccl_shim::Held nccl_shim::held() { return {communicators, registrations}; }
 int nccl_shim::aborted() { return aborts; }
+void nccl_shim::set_version(int version) { version_told = version; }
+int nccl_shim::last_max_ctas() { return max_ctas_told; }
 
 ncclResult_t ncclGetVersion(int* version) {
-  *version = NCCL_VERSION(2, 28, 9);
+  *version = version_told;
   return ncclSuccess;
 }
 const char* ncclGetErrorString(ncclResult_t result) {
@@ -156,6 +159,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 }
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config) {
   if (config->blocking != 0) return ncclInvalidArgument;  // the project's are not
+  max_ctas_told = config->maxCTAs;
   int64_t number = 0;
   std::memcpy(&number, id.internal, sizeof number);
   std::shared_ptr<Group> group;

@@ -21,8 +21,9 @@ struct ncclUniqueId {
 struct ncclConfig_t {
   int blocking, maxCTAs;
 };
+#define NCCL_CONFIG_UNDEF_INT (-1)
 #define NCCL_CONFIG_INITIALIZER \
-  { 1, 32 }
+  { NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT }
 using ncclComm_t = struct ncclComm*;
 
 ncclResult_t ncclGetVersion(int* version);
@@ -51,6 +52,11 @@ namespace nccl_shim {
 void report(ncclResult_t error);
 /// The next collective is refused with it.
 void refuse(ncclResult_t error);
+
+/// What ncclGetVersion says from now on.
+void set_version(int version);
+/// maxCTAs of the communicator that was made last.
+int last_max_ctas();
 
 /// What the communicators of this process have left: communicators, and memory that is registered.
 struct Held {

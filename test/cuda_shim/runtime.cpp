@@ -134,6 +134,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   *value = cuda_shim::shared_bytes_asked;
   return cudaSuccess;
 }
+cudaError_t cudaDeviceGetPCIBusId(char* address, int length, int) {
+  std::snprintf(address, static_cast<size_t>(length), "FFFF:00:00.0");  // no device of the host lies there
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   names_of_gpus().at(static_cast<size_t>(device)).copy(properties->uuid.bytes, sizeof properties->uuid.bytes);

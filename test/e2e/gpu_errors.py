@@ -63,8 +63,8 @@ with workspace() as place:
                 require_whole(libraries)
                 if LIBRARY.exists() and shutil.which("cc") and shutil.which("nm"):
                     folder = Path(libraries)
-                    stand_in(folder, "libcudnn.so.9", "cudnn", "unsigned long cudnnGetVersion(void) { return 90800; }\n")
-                    told("cuDNN is too old", ["cuDNN 9.8.0 is installed, 9.10.2 or newer"])
+                    stand_in(folder, "libcudnn.so.9", "cudnn", "unsigned long cudnnGetVersion(void) { return 91800; }\n")
+                    told("cuDNN is too old", ["cuDNN 9.18.0 is installed, 9.18.1 or newer"])
                     (folder / "libcudnn.so.9").unlink()
                     (folder / "libnccl.so.2").write_bytes(b"")
                     told("NCCL cannot be loaded", ["libnccl.so.2"])

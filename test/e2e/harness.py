@@ -178,7 +178,11 @@ def metrics(folder):
 
 
 def steps(folder):
-    return read_steps(folder / "metrics.jsonl")
+    rows = read_steps(folder / "metrics.jsonl")
+    for row in rows:
+        if not 0 < row["mfu"] <= 1:
+            fail(f"{folder.name}: no step's products are faster than the device's peak", row)
+    return rows
 
 
 def curve(folder):

@@ -18,10 +18,14 @@ namespace {
 
 constexpr int oldest_version = NCCL_VERSION(2, 19, 0);          // registering memory; CTAs in ncclConfig_t
 constexpr int oldest_sharing_version = NCCL_VERSION(2, 30, 3);  // several ranks on one GPU
+/// Before, a collective on registered memory that follows small ones on other memory can wait for ever between hosts
+/// (NVIDIA/nccl, issue 2389), as a layer's all-gather does behind a final norm's.
+constexpr int oldest_registering_version = NCCL_VERSION(2, 32, 0);
 
 /// Each CTA takes a multiprocessor from the products that the collective runs beside: 24 of them have been seen to cost
-/// a product half its speed.  8 are 6% of an H100's 132.  NCCL_MAX_CTAS in the environment goes before.
-constexpr int most_ctas = 8;
+/// a product half its speed.  8 are 6% of an H100's 132.  Between hosts with 8 network cards they would be one a card,
+/// so NCCL chooses there.  NCCL_MAX_CTAS in the environment goes before.
+constexpr int most_ctas_inside_a_host = 8;
 
 constexpr auto look_every = std::chrono::milliseconds(20);
 constexpr auto poll_every = std::chrono::microseconds(20);
@@ -35,9 +39,15 @@ void check_nccl(ncclResult_t result, const std::string& what) {
                        ncclGetLastError(nullptr));
 }
 
-void check_version() {
+/// Of the library that is loaded, which need not be the one that this was compiled with.
+int nccl_version() {
   int version = 0;
   check_nccl(ncclGetVersion(&version), "asking for its version");
+  return version;
+}
+
+void check_version() {
+  const int version = nccl_version();
   check_nccl_version(version, oldest_version, "Tessera");
   if (nccl_may_share_gpus()) check_nccl_version(version, oldest_sharing_version, "NCCL_MULTI_RANK_GPU_ENABLE");
 }
@@ -107,10 +117,12 @@ class NcclCommunicator::OnStream final : public RunningCollective {
 
 // ---- meeting and leaving ----
 
-NcclCommunicator::NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group)
+NcclCommunicator::NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group, int max_ctas)
     : OverGroup(std::move(group)),
       device_(device),
       between_hosts_(is_between_hosts(peers())),
+      max_ctas_(max_ctas),
+      registers_(between_hosts_ && nccl_version() >= oldest_registering_version),
       watch_(CollectiveWatch::Clock::now()) {
   ncclUniqueId id{};
   agree(this->group(), "starting NCCL", [&] {
@@ -130,7 +142,10 @@ NcclCommunicator::NcclCommunicator(CudaDevice& device, std::unique_ptr<Communica
 void NcclCommunicator::connect(const ncclUniqueId& id) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
-  config.maxCTAs = most_ctas;
+  if (max_ctas_ > 0)
+    config.maxCTAs = max_ctas_;
+  else if (!between_hosts_)
+    config.maxCTAs = most_ctas_inside_a_host;
   const std::string what = "connecting " + describe(peers());
   check_nccl(ncclCommInitRankConfig(&comm_, size(), id, rank(), &config), what);
   wait_until_ready(what, timeout() / 2);  // a rank that fails at once waits for the others' answer, with its timeout
@@ -204,7 +219,7 @@ void NcclCommunicator::enqueue(Stream& stream, const CollectiveCall& call, const
 
 /// Every rank uses the same memory in the same order, so all register it for the same collective, as NCCL asks.
 void NcclCommunicator::register_memory(const CollectiveCall& call) {
-  if (!between_hosts_) return;
+  if (!registers_) return;
   for (const auto& range : memory_of(call, size())) {
     if (!registered_.insert(range).second) continue;
     void* registration = nullptr;
@@ -270,6 +285,7 @@ void NcclCommunicator::give_up(const std::string& why) {
 extern "C" void tessera_gpu_check_communicator() { tessera::check_version(); }
 
 extern "C" tessera::Communicator* tessera_gpu_make_communicator(tessera::Device& device,
-                                                                std::unique_ptr<tessera::Communicator>&& group) {
-  return new tessera::NcclCommunicator(dynamic_cast<tessera::CudaDevice&>(device), std::move(group));
+                                                                std::unique_ptr<tessera::Communicator>&& group,
+                                                                int max_ctas) {
+  return new tessera::NcclCommunicator(dynamic_cast<tessera::CudaDevice&>(device), std::move(group), max_ctas);
 }

@@ -37,13 +37,14 @@ class EventPool {
 /// NCCL adds in an order of its own, the same in every run of the same ranks on the same machines (launch.cpp keeps it
 /// from the one way of adding for which that does not hold).
 ///
-/// In a group of several hosts the memory of a collective is registered when it is first used, so that the network
-/// reads and writes it directly; it has to live as long as this object then.  NCCL_LOCAL_REGISTER = 0 does without.
+/// In a group of several hosts, from NCCL 2.32 on, the memory of a collective is registered when it is first used, so
+/// that the network reads and writes it directly; it has to live as long as this object then.  NCCL_LOCAL_REGISTER = 0
+/// does without.
 class NcclCommunicator final : public OverGroup {
  public:
-  /// On all ranks of the group together.  Throws ClusterError on all of them where one has no NCCL that will do, or
-  /// they do not reach each other.
-  NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group);
+  /// On all ranks of the group together.  `max_ctas`: CommunicatorSettings::nccl_max_ctas.  Throws ClusterError on all
+  /// of them where one has no NCCL that will do, or they do not reach each other.
+  NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group, int max_ctas = 0);
   ~NcclCommunicator() override;
 
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override {
@@ -60,7 +61,7 @@ class NcclCommunicator final : public OverGroup {
   }
 
   std::unique_ptr<Communicator> split(int color, const std::string& name) override {
-    return std::make_unique<NcclCommunicator>(device_, group().split(color, name));
+    return std::make_unique<NcclCommunicator>(device_, group().split(color, name), max_ctas_);
   }
 
  private:
@@ -80,6 +81,8 @@ class NcclCommunicator final : public OverGroup {
 
   CudaDevice& device_;
   bool between_hosts_ = false;
+  int max_ctas_ = 0;
+  bool registers_ = false;
   ncclComm_t comm_ = nullptr;  // null once it was aborted
 
   std::mutex mutex_;  // guards what follows, and comm_ once the watchdog runs

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <condition_variable>
 #include <cstring>
+#include <fstream>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "base/number.h"
 #include "base/size_text.h"
 #include "device/cuda/check.h"
+#include "device/cuda/peak_flops.h"
 
 namespace tessera {
 namespace {
@@ -45,20 +48,17 @@ std::string CudaDevice::description() const {
                      size_text(static_cast<int64_t>(properties_.totalGlobalMem)));
 }
 
-/// Dense, without sparsity; NVIDIA's data sheets.
-double CudaDevice::peak_flops(DType dtype) const {
-  struct Peak {
-    const char* name;
-    double bf16, fp32;
-  };
-  constexpr std::array peaks = {Peak{"H100 PCIe", 756e12, 51e12}, Peak{"H100", 989.4e12, 67e12},
-                                Peak{"H200", 989.4e12, 67e12},    Peak{"GH200", 989.4e12, 67e12},
-                                Peak{"B200", 2250e12, 75e12},     Peak{"A100", 312e12, 19.5e12},
-                                Peak{"L40S", 362e12, 91.6e12},    Peak{"RTX 4090", 165.2e12, 82.6e12}};
-  const std::string_view name = properties_.name;
-  for (const Peak& peak : peaks)
-    if (name.find(peak.name) != std::string_view::npos) return dtype == DType::bf16 ? peak.bf16 : peak.fp32;
-  return 0;
+double CudaDevice::peak_flops(DType dtype) const { return cuda::peak_flops(properties_.name, dtype); }
+
+std::string CudaDevice::near_cpus() const {
+  std::array<char, 32> address{};  // "0000:3B:00.0"
+  check(cudaDeviceGetPCIBusId(address.data(), static_cast<int>(address.size()), index_), "asking where the GPU is");
+  std::string folder = address.data();
+  std::transform(folder.begin(), folder.end(), folder.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::ifstream file("/sys/bus/pci/devices/" + folder + "/local_cpulist");
+  std::string cpus;
+  std::getline(file, cpus);
+  return cpus;
 }
 
 std::unique_ptr<Stream> CudaDevice::make_stream(std::string name) {
@@ -70,6 +70,7 @@ std::unique_ptr<Timestamp> CudaDevice::make_timestamp() { return std::make_uniqu
 CudaDevice::~CudaDevice() { cudaFree(reserved_); }
 
 void CudaDevice::reserve(int64_t bytes, const std::string& plan) {
+  Device::reserve(bytes, plan);
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes));
   if (error == cudaErrorMemoryAllocation) throw_out_of_memory(plan);

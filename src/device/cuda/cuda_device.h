@@ -22,6 +22,7 @@ class CudaDevice final : public Device {
   DeviceKind kind() const override { return DeviceKind::cuda; }
   std::string description() const override;
   double peak_flops(DType dtype) const override;
+  std::string near_cpus() const override;
   std::unique_ptr<Stream> make_stream(std::string name) override;
   std::unique_ptr<Event> make_event() override;
   std::unique_ptr<Timestamp> make_timestamp() override;

@@ -101,10 +101,10 @@ TEST_CASE("a CPU's group serves it itself, ranks that share a GPU are staged", "
   auto ranks = make_local_group(2);
   const auto cpu = make_cpu_device(1);
   const Communicator* own = ranks[0].get();
-  const auto on_cpu = communicator_for(*cpu, std::move(ranks[0]), /*share=*/false);
+  const auto on_cpu = communicator_for(*cpu, std::move(ranks[0]), {.share = false});
   CHECK(on_cpu.get() == own);
   FarDevice gpu;
-  const auto on_gpu = communicator_for(gpu, std::move(ranks[1]), /*share=*/true);
+  const auto on_gpu = communicator_for(gpu, std::move(ranks[1]), {.share = true});
   CHECK(dynamic_cast<StagedCommunicator*>(on_gpu.get()) != nullptr);
   CHECK(on_gpu->rank() == 1);
 }

@@ -20,11 +20,11 @@ using Catch::Contains;
 /// Runs as each rank that is a thread with a GPU, an NCCL group of all and a stream.  What it returns is a problem of
 /// that rank.
 using Check = std::function<std::string(Communicator&, Stream&)>;
-std::vector<std::string> problems_on_gpus(int ranks, const Check& check) {
+std::vector<std::string> problems_on_gpus(int ranks, const Check& check, int max_ctas = 0) {
   std::vector<std::string> problems(static_cast<size_t>(ranks));
   run_on_ranks(ranks, [&](Communicator& world) {
     CudaDevice device(0);
-    NcclCommunicator group(device, world.split(0, "all"));
+    NcclCommunicator group(device, world.split(0, "all"), max_ctas);
     const auto stream = device.make_stream("communication");
     problems[static_cast<size_t>(world.rank())] = check(group, *stream);
   });
@@ -68,9 +68,8 @@ TEST_CASE("every claim about collectives holds over NCCL, and nobody needs to ab
   CHECK(nccl_shim::aborted() == aborted);
 }
 
-TEST_CASE("memory is registered once, between hosts alone", "[cuda_shim][nccl]") {
+TEST_CASE("memory is registered once, between hosts alone, and by no NCCL that could hang then", "[cuda_shim][nccl]") {
   const NothingHeld after;
-  std::vector<float> data(8);
   const auto registered_by = [&](int ranks) {
     int registered = -1;
     const auto problems = problems_on_gpus(ranks, [&](Communicator& group, Stream& stream) -> std::string {
@@ -87,7 +86,24 @@ TEST_CASE("memory is registered once, between hosts alone", "[cuda_shim][nccl]")
   };
   CHECK(registered_by(2) == 2);  // one each; the ranks of a local group say that they are on hosts of their own
   CHECK(registered_by(1) == 0);
+  nccl_shim::set_version(NCCL_VERSION(2, 31, 9));
+  CHECK(registered_by(2) == 0);
+  nccl_shim::set_version(NCCL_VERSION(2, 32, 0));
+  CHECK(registered_by(2) == 2);
   CHECK(nccl_shim::held().registrations == 0);
+}
+
+TEST_CASE("a job says how many CTAs a collective takes, else NCCL does between hosts", "[cuda_shim][nccl]") {
+  const NothingHeld after;
+  const auto max_ctas = [](int ranks, int wanted) {
+    const auto nothing = [](Communicator&, Stream&) { return std::string(); };
+    REQUIRE(problems_on_gpus(ranks, nothing, wanted) == none(ranks));
+    return nccl_shim::last_max_ctas();
+  };
+  CHECK(max_ctas(1, 0) == 8);
+  CHECK(max_ctas(2, 0) == NCCL_CONFIG_UNDEF_INT);
+  CHECK(max_ctas(1, 16) == 16);
+  CHECK(max_ctas(2, 16) == 16);
 }
 
 TEST_CASE("who waits for a rank that does not come is told, and NCCL is aborted", "[cuda_shim][nccl]") {

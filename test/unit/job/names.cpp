@@ -48,8 +48,8 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
   CHECK(keys_of("eval") == names("eval_steps max_samples"));
   CHECK(keys_of("log") == names("logging_steps tensorboard profile trace"));
   CHECK(keys_of("generate") == names("prompt chat max_new_tokens temperature top_p"));
-  CHECK(keys_of("device") == names("type threads share"));
-  CHECK(keys_of("network") == names("interface timeout_seconds"));
+  CHECK(keys_of("device") == names("type threads share deterministic"));
+  CHECK(keys_of("network") == names("interface timeout_seconds nccl_max_ctas"));
   CHECK(sections().size() == 13);
 }
 
