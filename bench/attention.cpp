@@ -10,15 +10,21 @@
 namespace tessera::bench {
 namespace {
 
+std::vector<int32_t> full_documents(int64_t T, int64_t longest) {
+  std::vector<int32_t> cu_seqlens = {0};
+  while (cu_seqlens.back() < T) cu_seqlens.push_back(narrow<int32_t>(std::min(cu_seqlens.back() + longest, T)));
+  return cu_seqlens;
+}
+
 /// Documents that fill T tokens: log-normal lengths, as those of chats and instructions are, most of them short and a
 /// few many times longer.  The longest first, as a GPU's batches have them.
-std::vector<int32_t> packed_documents(int64_t T, double median) {
+std::vector<int32_t> packed_documents(int64_t T, int64_t longest, double median) {
   constexpr double spread = 1;  // of the logarithm
   std::mt19937_64 generator(1);
   std::lognormal_distribution<double> length(std::log(median), spread);
   std::vector<int64_t> lengths;
   for (int64_t left = T; left > 0; left -= lengths.back())
-    lengths.push_back(std::clamp(static_cast<int64_t>(length(generator)), int64_t{1}, left));
+    lengths.push_back(std::clamp(static_cast<int64_t>(length(generator)), int64_t{1}, std::min(left, longest)));
   std::sort(lengths.rbegin(), lengths.rend());
   std::vector<int32_t> cu_seqlens = {0};
   for (const int64_t tokens : lengths) cu_seqlens.push_back(narrow<int32_t>(cu_seqlens.back() + tokens));
@@ -37,10 +43,11 @@ double pairs_of(const std::vector<int32_t>& cu_seqlens) {
 
 }  // namespace
 
-void Bench::attention(const std::string& name, DType dtype, const std::vector<int32_t>& cu_seqlens) {
+void Bench::attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens) {
   const int64_t T = s_.T, q_width = s_.H * s_.D, kv_width = s_.G * s_.D, width = q_width + 2 * kv_width;
   const double product = 2 * pairs_of(cu_seqlens) * static_cast<double>(q_width);
-  const std::string shape = fmt::format("{}, T {}, H {}, G {}, D {}", name, T, s_.H, s_.G, s_.D);
+  const size_t N = cu_seqlens.size() - 1;
+  const std::string shape = fmt::format("T {}, N {}, H {}, G {}, D {}", T, N, s_.H, s_.G, s_.D);
   const auto q = [=](const View& m) { return m.cols_from(0, q_width); };
   const auto k = [=](const View& m) { return m.cols_from(q_width, kv_width); };
   const auto v = [=](const View& m) { return m.cols_from(q_width + kv_width, kv_width); };
@@ -51,21 +58,21 @@ void Bench::attention(const std::string& name, DType dtype, const std::vector<in
                                    .window = 0,
                                    .scale = 1 / std::sqrt(static_cast<float>(s_.D)),
                                    .cu_seqlens = o.on_host(cu_seqlens),
-                                   .N = static_cast<int64_t>(cu_seqlens.size()) - 1,
+                                   .N = static_cast<int64_t>(N),
                                    .cu_seqlens_on_device = o.array(cu_seqlens)};
   };
-  measure("attention_forward", shape, dtype, 2 * product, [&](Operands& o) {
+  measure({"attention_forward", call}, shape, dtype, 2 * product, [&](Operands& o) {
     const View qkv = o.input(dtype, T, width), out = o.output(dtype, T, q_width);
     auto* const log_sum_exp = o.output(DType::f32, T, s_.H).as<float>();
     const auto documents = shape_of(o);
     return [=, this] { kernels_->attention_forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp); };
   });
-  measure("attention_backward", shape, dtype, 5 * product, [&](Operands& o) {
+  measure({"attention_backward", call}, shape, dtype, 5 * product, [&](Operands& o) {
     const View qkv = o.input(dtype, T, width), out = o.input(dtype, T, q_width), dout = o.input(dtype, T, q_width),
                dqkv = o.output(dtype, T, width);
     auto* const log_sum_exp = o.input(DType::f32, T, s_.H).as<float>();
     const auto documents = shape_of(o);
-    kernels_->attention_forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp);
+    o.prepare([&] { kernels_->attention_forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp); });
     return [=, this] {
       kernels_->attention_backward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp, dout, q(dqkv),
                                    k(dqkv), v(dqkv));
@@ -77,7 +84,7 @@ void Bench::attention_decode(DType dtype) {
   const int64_t B = s_.sequences, width = s_.G * s_.D;
   const double flops = 4.0 * static_cast<double>(B * s_.cached * s_.H * s_.D);
   const std::string shape = fmt::format("{} sequences of {}, H {}, G {}, D {}", B, s_.cached, s_.H, s_.G, s_.D);
-  measure("attention_decode", shape, dtype, flops, [&](Operands& o) {
+  measure({"attention_decode"}, shape, dtype, flops, [&](Operands& o) {
     const View q = o.input(dtype, B, s_.H * s_.D), out = o.output(dtype, B, s_.H * s_.D);
     std::vector<View> k, v;
     for (int64_t b = 0; b < B; ++b) {
@@ -99,9 +106,8 @@ void Bench::attention_decode(DType dtype) {
 }
 
 void Bench::measure_attention(DType dtype) {
-  attention("one document", dtype, {0, narrow<int32_t>(s_.T)});
-  const std::vector<int32_t> packed = packed_documents(s_.T, s_.typical_document);
-  attention(fmt::format("{} packed documents", packed.size() - 1), dtype, packed);
+  attention("full documents", dtype, full_documents(s_.T, s_.longest));
+  attention("packed documents", dtype, packed_documents(s_.T, s_.longest, s_.typical_document));
   attention_decode(dtype);
 }
 

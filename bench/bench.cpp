@@ -14,21 +14,32 @@ double Ceilings::bound_seconds(const Measurement& m) const {
   return std::max(m.bytes / copy_bytes_per_second, m.flops / peak);
 }
 
-Bench::Bench(Device& device, const Sizes& sizes, std::function<void(const Measurement&)> reported)
+Bench::Bench(Device& device, const Sizes& sizes, Work work, std::function<void(const Measurement&)> reported)
     : device_(device),
       s_(sizes),
+      work_(work),
       reported_(std::move(reported)),
       kernels_(make_kernels(device)),
       stream_(device.make_stream("bench")),
       begin_(device.make_timestamp()),
       end_(device.make_timestamp()),
       random_(device, *kernels_) {
+  if (work_ == Work::counted) return;
   for (const DType dtype : {DType::bf16, DType::f32})
-    kernels_->reserve({s_.T, s_.C, s_.H, s_.G, s_.D, s_.F, /*longest=*/s_.T, s_.shard, dtype});
+    kernels_->reserve({s_.T, s_.C, s_.H, s_.G, s_.D, s_.F, s_.longest, s_.shard, dtype});
 }
 
-Measurement Bench::measure(const std::string& name, const std::string& shape, DType dtype, double flops,
+Measurement Bench::measure(const Called& called, const std::string& shape, DType dtype, double flops,
                            const Make& make) {
+  Measurement made{called.name, called.call, called.call.empty() ? shape : called.call + " " + shape, key_of(dtype), 0,
+                   0,           flops};
+  if (work_ == Work::counted) {
+    Operands operands;
+    make(operands);
+    made.bytes = static_cast<double>(operands.bytes_moved());
+    reported_(made);
+    return made;
+  }
   std::vector<std::unique_ptr<Operands>> operands;
   std::vector<Call> calls;
   int64_t held = 0;
@@ -37,8 +48,8 @@ Measurement Bench::measure(const std::string& name, const std::string& shape, DT
     calls.push_back(make(*operands.back()));
     held += operands.back()->bytes_held();
   } while (held < s_.beyond_caches && operands.back()->bytes_held() > 0);
-  Measurement made{name, shape, key_of(dtype), seconds_of(calls), static_cast<double>(operands.front()->bytes_moved()),
-                   flops};
+  made.seconds = seconds_of(calls);
+  made.bytes = static_cast<double>(operands.front()->bytes_moved());
   reported_(made);
   return made;
 }
@@ -67,7 +78,7 @@ double Bench::seconds_of(const std::vector<Call>& calls) {
 
 Ceilings Bench::measure_ceilings() {
   Ceilings found;
-  const Measurement copy = measure("copy", fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
+  const Measurement copy = measure({"copy"}, fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
     const View from = o.input(DType::f32, 1, s_.copied / 4), to = o.output(DType::f32, 1, s_.copied / 4);
     return [=, this] { kernels_->copy(*stream_, from.data, to.data, from.bytes()); };
   });
@@ -75,14 +86,21 @@ Ceilings Bench::measure_ceilings() {
   for (const DType dtype : {DType::bf16, DType::f32}) {
     const int64_t n = s_.square;
     const double flops = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-    const Measurement square =
-        measure("linear_forward", fmt::format("square [{0}, {0}] -> [{0}, {0}]", n), dtype, flops, [&](Operands& o) {
+    const Measurement square = measure(
+        {"linear_forward", "square"}, fmt::format("[{0}, {0}] -> [{0}, {0}]", n), dtype, flops, [&](Operands& o) {
           const View x = o.input(dtype, n, n), w = o.input(dtype, n, n), y = o.output(dtype, n, n);
           return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, {}, y); };
         });
     (dtype == DType::bf16 ? found.bf16_flops_per_second : found.f32_flops_per_second) = flops / square.seconds;
   }
+  found.launch_seconds = launch_seconds();
   return found;
+}
+
+double Bench::launch_seconds() {
+  Operands o(device_, *stream_, random_);
+  const View from = o.input(DType::bf16, 1, 1), to = o.output(DType::f32, 1, 1);
+  return seconds_of({[=, this] { kernels_->cast(*stream_, from, to); }});
 }
 
 }  // namespace tessera::bench

@@ -12,31 +12,40 @@
 /// device's own timestamps say, beside the time that moving its operands or its multiplications would take alone.
 namespace tessera::bench {
 
+/// What is called: a kernel of kernels.h, and which of a step's calls of it where there are several.
+struct Called {
+  std::string name, call = "";
+};
+
 struct Measurement {
-  std::string name;   ///< the kernel's, as in kernels.h
-  std::string shape;  ///< of what, in words
+  std::string name, call;
+  std::string shape;  ///< of what, in words, `call` first
   std::string dtype;
-  double seconds, bytes, flops;
+  double seconds;  ///< 0 where calls are counted only
+  double bytes, flops;
 };
 
 /// Of a device, as measured.
 struct Ceilings {
   double copy_bytes_per_second = 0;  ///< read and written by a large copy
   double bf16_flops_per_second = 0, f32_flops_per_second = 0;
+  double launch_seconds = 0;  ///< of a call that has next to nothing to do
 
   double bound_seconds(const Measurement& m) const;
 };
 
+enum class Work { measured, counted };  ///< counted: what a call moves and computes, without memory for it
+
 class Bench {
  public:
   /// `reported`: called with each measurement when it is made.
-  Bench(Device& device, const Sizes& sizes, std::function<void(const Measurement&)> reported);
+  Bench(Device& device, const Sizes& sizes, Work work, std::function<void(const Measurement&)> reported);
 
   /// Makes the operands of one call, and returns the call.
   using Call = std::function<void()>;
   using Make = std::function<Call(Operands&)>;
-  /// Reports `name`, and returns it.
-  Measurement measure(const std::string& name, const std::string& shape, DType dtype, double flops, const Make& make);
+  /// Reports it, and returns it.
+  Measurement measure(const Called& called, const std::string& shape, DType dtype, double flops, const Make& make);
 
   Ceilings measure_ceilings();
   void measure_matrix_products(DType dtype);
@@ -47,17 +56,20 @@ class Bench {
   void measure_without_type();           ///< what has no compute type
 
  private:
-  void linear(const std::string& name, DType dtype, int64_t rows, int64_t in, int64_t out, DType result);
-  void attention(const std::string& name, DType dtype, const std::vector<int32_t>& cu_seqlens);
+  void linear(const std::string& call, DType dtype, int64_t rows, int64_t in, int64_t out, DType result);
+  void linear_added(const std::string& call, DType dtype, int64_t in, int64_t out);
+  void attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens);
   void attention_decode(DType dtype);
   void head_rmsnorm(DType dtype);
   void rope(DType dtype);
   /// Median time of one of the calls, which take turns.
   double seconds_of(const std::vector<Call>& calls);
   double timed(const std::vector<Call>& calls, int64_t runs);
+  double launch_seconds();
 
   Device& device_;
   const Sizes s_;
+  const Work work_;
   std::function<void(const Measurement&)> reported_;
   std::unique_ptr<Kernels> kernels_;
   std::unique_ptr<Stream> stream_;

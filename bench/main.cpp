@@ -1,9 +1,7 @@
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
-#include <optional>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -16,49 +14,35 @@ namespace {
 
 struct Options {
   std::string device = "cpu", json;
-  int64_t tokens = 0;
+  OtherSizes sizes;
   int threads = 1;
-  bool quick = false;
+  bool quick = false, count = false, ceilings = false;
 };
 
 Options parse_options(int argc, char** argv, CLI::App& app) {
   Options options;
   app.add_option("--device", options.device, "cpu or cuda (the first GPU)")->check(CLI::IsMember({"cpu", "cuda"}));
-  app.add_option("--tokens", options.tokens, "of a micro-batch")->check(CLI::PositiveNumber);
+  for (const auto& [letter, size] : lettered_sizes())
+    app.add_option_function<int64_t>((letter.size() == 1 ? "-" : "--") + letter,
+                                     [&options, letter = letter](int64_t value) { options.sizes[letter] = value; },
+                                     "another size than the model's that is measured, as kernels.h calls it")
+        ->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "of the cpu")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json, "a file to write the measurements to, anew after each");
   app.add_flag("--quick", options.quick, "on a GPU fewer repetitions, on a CPU tiny shapes");
+  app.add_flag("--count", options.count, "measure nothing: only what each call has to move and to compute")
+      ->excludes(app.add_flag("--ceilings", options.ceilings, "measure only what the device can do"));
   app.parse(argc, argv);
   return options;
 }
 
 std::unique_ptr<Device> open_device(const Options& options) {
-  if (options.device == "cpu") return make_cpu_device(options.threads);
+  if (options.device == "cpu" || options.count) return make_cpu_device(options.threads);
   if (find_gpus().empty()) throw ClusterError("there is no GPU here that CUDA_VISIBLE_DEVICES leaves to this program");
   return make_cuda_device(0);
 }
 
-void run(const Options& options) {
-  const std::unique_ptr<Device> device = open_device(options);
-  Sizes sizes = sizes_for(device->kind(), options.quick);
-  if (options.tokens > 0) sizes.T = options.tokens;
-  sizes.loss_rows = std::min(sizes.loss_rows, sizes.T);
-
-  std::vector<Measurement> measurements;
-  std::optional<Ceilings> ceilings;
-  Bench bench(*device, sizes, [&](const Measurement& made) {
-    measurements.push_back(made);
-    if (!ceilings) return;
-    print_line(made, *ceilings);
-    if (!options.json.empty()) write_json(options.json, device->description(), *ceilings, measurements);
-  });
-  ceilings = bench.measure_ceilings();
-  const Ceilings& c = *ceilings;
-  fmt::print("{}: copies {:.1f} GB/s (read and written), products {:.1f} GFLOP/s in bf16, {:.1f} in f32\n",
-             device->description(), c.copy_bytes_per_second * 1e-9, c.bf16_flops_per_second * 1e-9,
-             c.f32_flops_per_second * 1e-9);
-  print_heading();
-  for (const Measurement& made : measurements) print_line(made, c);
+void measure_kernels(Bench& bench) {
   for (const DType dtype : {DType::bf16, DType::f32}) {
     bench.measure_matrix_products(dtype);
     bench.measure_attention(dtype);
@@ -67,7 +51,41 @@ void run(const Options& options) {
     bench.measure_shard(dtype);
   }
   bench.measure_without_type();
-  fmt::print("device memory at most {:.1f} MB\n", static_cast<double>(device->peak_bytes()) * 1e-6);
+}
+
+void count(const Options& options, Device& device, Report report) {
+  Bench bench(device, report.sizes, Work::counted, [&](const Measurement& made) { report.kernels.push_back(made); });
+  measure_kernels(bench);
+  for (const Measurement& made : report.kernels) print_counted(made);
+  if (!options.json.empty()) write_json(options.json, report);
+}
+
+void measure(const Options& options, Device& device, Report report) {
+  Bench bench(device, report.sizes, Work::measured, [&](const Measurement& made) {
+    report.kernels.push_back(made);
+    if (!report.ceilings) return;
+    print_line(made, *report.ceilings);
+    if (!options.json.empty()) write_json(options.json, report);
+  });
+  report.ceilings = bench.measure_ceilings();
+  const Ceilings& c = *report.ceilings;
+  fmt::print(
+      "{}: copies {:.1f} GB/s (read and written), products {:.1f} GFLOP/s in bf16, {:.1f} in f32, "
+      "a launch {:.1f} us\n",
+      report.device, c.copy_bytes_per_second * 1e-9, c.bf16_flops_per_second * 1e-9, c.f32_flops_per_second * 1e-9,
+      c.launch_seconds * 1e6);
+  print_heading();
+  for (const Measurement& made : report.kernels) print_line(made, c);
+  if (!options.json.empty()) write_json(options.json, report);
+  if (!options.ceilings) measure_kernels(bench);
+  fmt::print("device memory at most {:.1f} MB\n", static_cast<double>(device.peak_bytes()) * 1e-6);
+}
+
+void run(const Options& options) {
+  const std::unique_ptr<Device> device = open_device(options);
+  const DeviceKind kind = options.device == "cuda" ? DeviceKind::cuda : DeviceKind::cpu;
+  const Report report{device->description(), sizes_for(kind, options.quick, options.sizes), {}, {}};
+  (options.count ? count : measure)(options, *device, report);
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ void RandomNumbers::fill(Stream& stream, const View& view, Numbers numbers) cons
 }
 
 View Operands::matrix(DType dtype, int64_t rows, int64_t cols, Numbers numbers) {
+  if (device_ == nullptr) return {nullptr, dtype, rows, cols};
   buffers_.emplace_back(*device_, dtype, rows, cols, "a benchmark's matrix");
   random_->fill(*stream_, buffers_.back().view(), numbers);
   return buffers_.back().view();

@@ -26,6 +26,8 @@ class RandomNumbers {
 /// written once.
 class Operands {
  public:
+  /// To count alone: without memory, so the call must not be made.
+  Operands() = default;
   Operands(Device& device, Stream& stream, const RandomNumbers& random)
       : device_(&device), stream_(&stream), random_(&random) {}
 
@@ -45,17 +47,25 @@ class Operands {
   template <typename T>
   T* array(const std::vector<T>& values) {
     const auto bytes = static_cast<int64_t>(values.size() * sizeof(T));
+    count(bytes);
+    if (device_ == nullptr) return nullptr;
     buffers_.emplace_back(*device_, bytes, "a benchmark's array");
     device_->copy(values.data(), buffers_.back().data(), bytes);
-    count(bytes);
     return buffers_.back().as<T>();
   }
   /// Host memory that lives as long as these.
   template <typename T>
   T* on_host(const std::vector<T>& values) {
+    if (device_ == nullptr) return nullptr;
     host_.emplace_back(*device_, static_cast<int64_t>(values.size() * sizeof(T)), "a benchmark's array", Memory::host);
     std::copy(values.begin(), values.end(), host_.back().as<T>());
     return host_.back().as<T>();
+  }
+
+  /// What has to run before the first call.
+  template <typename Run>
+  void prepare(const Run& run) {
+    if (device_ != nullptr) run();
   }
 
   int64_t bytes_moved() const { return moved_; }
@@ -67,9 +77,9 @@ class Operands {
     return view;
   }
 
-  Device* device_;
-  Stream* stream_;
-  const RandomNumbers* random_;
+  Device* device_ = nullptr;
+  Stream* stream_ = nullptr;
+  const RandomNumbers* random_ = nullptr;
   std::vector<Buffer> buffers_, host_;
   int64_t moved_ = 0;
 };

@@ -26,14 +26,14 @@ std::vector<float> inv_freq(int64_t half) {
 
 void Bench::measure_rows(DType dtype) {
   const std::string shape = fmt::format("[{}, {}]", s_.T, s_.C);
-  measure("rmsnorm_forward", shape, dtype, 0, [&](Operands& o) {
+  measure({"rmsnorm_forward"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, s_.C), w = o.input(dtype, 1, s_.C), y = o.output(dtype, s_.T, s_.C);
     auto* const inv_rms = o.output(DType::f32, 1, s_.T).as<float>();
     return [=, this] { kernels_->rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
   });
   for (const Write mode : {Write::overwrite, Write::accumulate}) {
     const bool added = mode == Write::accumulate;
-    measure("rmsnorm_backward", shape + (added ? ", added to the residual's" : ""), dtype, 0, [&](Operands& o) {
+    measure({"rmsnorm_backward", added ? "added to the residual's" : ""}, shape, dtype, 0, [&](Operands& o) {
       const View x = o.input(dtype, s_.T, s_.C), w = o.input(dtype, 1, s_.C), dy = o.input(dtype, s_.T, s_.C),
                  dx = added ? o.updated(dtype, s_.T, s_.C) : o.output(dtype, s_.T, s_.C),
                  dw = o.updated(DType::f32, 1, s_.C);
@@ -45,11 +45,11 @@ void Bench::measure_rows(DType dtype) {
   rope(dtype);
 
   const std::string feed_forward = fmt::format("[{}, 2·{}]", s_.T, s_.F);
-  measure("swiglu_forward", feed_forward, dtype, 0, [&](Operands& o) {
+  measure({"swiglu_forward"}, feed_forward, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
     return [=, this] { kernels_->swiglu_forward(*stream_, gate_up, y); };
   });
-  measure("swiglu_backward", feed_forward, dtype, 0, [&](Operands& o) {
+  measure({"swiglu_backward"}, feed_forward, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), dy = o.input(dtype, s_.T, s_.F),
                dgate_up = o.output(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
     return [=, this] { kernels_->swiglu_backward(*stream_, gate_up, dy, dgate_up, y); };
@@ -59,12 +59,12 @@ void Bench::measure_rows(DType dtype) {
 void Bench::head_rmsnorm(DType dtype) {
   const int64_t width = s_.H * s_.D;
   const std::string shape = fmt::format("[{}, {}·{}]", s_.T, s_.H, s_.D);
-  measure("head_rmsnorm_forward", shape, dtype, 0, [&](Operands& o) {
+  measure({"head_rmsnorm_forward"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, width), w = o.input(dtype, 1, s_.D), y = o.output(dtype, s_.T, width);
     auto* const inv_rms = o.output(DType::f32, s_.T, s_.H).as<float>();
     return [=, this] { kernels_->head_rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
   });
-  measure("head_rmsnorm_backward", shape, dtype, 0, [&](Operands& o) {
+  measure({"head_rmsnorm_backward"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, width), w = o.input(dtype, 1, s_.D), dy = o.input(dtype, s_.T, width),
                dx = o.output(dtype, s_.T, width), dw = o.updated(DType::f32, 1, s_.D);
     auto* const inv_rms = o.input(DType::f32, s_.T, s_.H, Numbers::positive).as<float>();
@@ -76,13 +76,13 @@ void Bench::head_rmsnorm(DType dtype) {
 void Bench::rope(DType dtype) {
   const int64_t heads = s_.H + s_.G, half = s_.D / 2;
   const auto rotate = [&](const std::string& name, const auto& rotation) {
-    measure(name, fmt::format("[{}, {}·{}]", s_.T, heads, s_.D), dtype, 0, [&](Operands& o) {
+    measure({name}, fmt::format("[{}, {}·{}]", s_.T, heads, s_.D), dtype, 0, [&](Operands& o) {
       const View qkv = o.matrix(dtype, s_.T, (s_.H + 2 * s_.G) * s_.D), x = qkv.cols_from(0, heads * s_.D);
       o.count(2 * x.bytes());
       auto* const cos = o.input(DType::f32, s_.T, half).as<float>();
       auto* const sin = o.input(DType::f32, s_.T, half).as<float>();
       const auto* const at = o.array(positions(s_.T));
-      kernels_->rope_table(*stream_, at, s_.T, inv_freq(half).data(), half, 1, cos, sin);
+      o.prepare([&] { kernels_->rope_table(*stream_, at, s_.T, inv_freq(half).data(), half, 1, cos, sin); });
       return [=, this] { (kernels_.get()->*rotation)(*stream_, cos, sin, s_.D, x); };
     });
   };
@@ -92,7 +92,7 @@ void Bench::rope(DType dtype) {
 
 void Bench::measure_without_type() {
   const int64_t half = s_.D / 2;
-  measure("rope_table", fmt::format("[{}, {}]", s_.T, half), DType::f32, 0, [&](Operands& o) {
+  measure({"rope_table"}, fmt::format("[{}, {}]", s_.T, half), DType::f32, 0, [&](Operands& o) {
     const auto* const at = o.array(positions(s_.T));
     auto* const cos = o.output(DType::f32, s_.T, half).as<float>();
     auto* const sin = o.output(DType::f32, s_.T, half).as<float>();
@@ -100,7 +100,7 @@ void Bench::measure_without_type() {
       kernels_->rope_table(*stream_, at, s_.T, frequencies.data(), half, 1, cos, sin);
     };
   });
-  measure("fill_zero", fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
+  measure({"fill_zero"}, fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
     const View to = o.output(DType::f32, 1, s_.copied / 4);
     return [=, this] { kernels_->fill_zero(*stream_, to.data, to.bytes()); };
   });

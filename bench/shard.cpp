@@ -7,7 +7,7 @@ namespace tessera::bench {
 void Bench::measure_shard(DType dtype) {
   const int64_t n = s_.shard;
   const std::string shape = fmt::format("[{}]", n);
-  measure("adamw", shape, dtype, 0, [&](Operands& o) {
+  measure({"adamw"}, shape, dtype, 0, [&](Operands& o) {
     auto* const master = o.updated(DType::f32, 1, n).as<float>();
     auto* const exp_avg = o.updated(DType::f32, 1, n).as<float>();
     auto* const exp_avg_sq = o.updated(DType::f32, 1, n, Numbers::positive).as<float>();
@@ -17,7 +17,7 @@ void Bench::measure_shard(DType dtype) {
     return [=, this] { kernels_->adamw(*stream_, step, n, master, exp_avg, exp_avg_sq, gradient, weights); };
   });
   if (dtype == DType::f32) {
-    measure("squared_norm", shape, dtype, 0, [&](Operands& o) {
+    measure({"squared_norm"}, shape, dtype, 0, [&](Operands& o) {
       const auto* const x = o.input(DType::f32, 1, n).as<float>();
       auto* const sum = o.array(std::vector<double>{0});
       return [=, this] { kernels_->squared_norm(*stream_, x, n, sum); };
@@ -26,8 +26,8 @@ void Bench::measure_shard(DType dtype) {
   }
   for (const DType from_type : {DType::f32, dtype}) {
     const DType to_type = from_type == dtype ? DType::f32 : dtype;
-    const std::string direction = fmt::format("{} from {} to {}", shape, key_of(from_type), key_of(to_type));
-    measure("cast", direction, dtype, 0, [&](Operands& o) {
+    const std::string direction = fmt::format("from {} to {}", key_of(from_type), key_of(to_type));
+    measure({"cast", direction}, shape, dtype, 0, [&](Operands& o) {
       const View from = o.input(from_type, 1, n), to = o.output(to_type, 1, n);
       return [=, this] { kernels_->cast(*stream_, from, to); };
     });

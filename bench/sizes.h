@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "device/device.h"
 
@@ -9,7 +11,7 @@ namespace tessera::bench {
 struct Sizes {
   int64_t C, H, G, D, F, V;
   int64_t T;                  ///< tokens of a micro-batch
-  int64_t loss_rows;          ///< tokens whose logits exist at once
+  int64_t longest;            ///< tokens of a document that fills a sequence
   int64_t shard;              ///< elements of the flat shard
   int64_t sequences, cached;  ///< of attention_decode, and the tokens that each has in its cache
   int64_t square;             ///< the side of the product that gives the GEMM peak
@@ -17,6 +19,7 @@ struct Sizes {
   int64_t beyond_caches;      ///< bytes of the operands that calls take turns with, so that none finds its own cached
   double typical_document;    ///< tokens: the median of the packed ones
   double seconds;             ///< that a kernel is measured for
+  int64_t loss_rows = 0;      ///< tokens whose logits exist at once: as many as the program's, by sizes_for()
 };
 
 /// A layer of Llama-3.2-1B, which a GPU is busy with, or of SmolLM2-135M.
@@ -27,7 +30,7 @@ constexpr Sizes llama_1b{.C = 2048,
                          .F = 8192,
                          .V = 128256,
                          .T = 8192,
-                         .loss_rows = 1024,
+                         .longest = 4096,
                          .shard = int64_t{64} << 20,
                          .sequences = 32,
                          .cached = 4096,
@@ -43,7 +46,7 @@ constexpr Sizes smollm2_135m{.C = 576,
                              .F = 1536,
                              .V = 49152,
                              .T = 1024,
-                             .loss_rows = 256,
+                             .longest = 1024,
                              .shard = int64_t{4} << 20,
                              .sequences = 4,
                              .cached = 1024,
@@ -60,7 +63,7 @@ constexpr Sizes tiny{.C = 128,
                      .F = 256,
                      .V = 1024,
                      .T = 64,
-                     .loss_rows = 16,
+                     .longest = 64,
                      .shard = 4096,
                      .sequences = 2,
                      .cached = 32,
@@ -70,11 +73,11 @@ constexpr Sizes tiny{.C = 128,
                      .typical_document = 20,
                      .seconds = 0.002};
 
-inline Sizes sizes_for(DeviceKind kind, bool quick) {
-  if (kind == DeviceKind::cpu) return quick ? tiny : smollm2_135m;
-  Sizes sizes = llama_1b;
-  if (quick) sizes.seconds = 0.02;
-  return sizes;
-}
+/// The letters that other sizes may be given for, each with the size that it means.
+using OtherSizes = std::map<std::string, int64_t>;
+const std::map<std::string, int64_t Sizes::*>& lettered_sizes();
+
+/// Of a device's model, but for `others`.
+Sizes sizes_for(DeviceKind kind, bool quick, const OtherSizes& others);
 
 }  // namespace tessera::bench

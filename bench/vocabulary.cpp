@@ -34,13 +34,13 @@ int64_t distinct(const std::vector<int32_t>& tokens) {
 void Bench::measure_vocabulary(DType dtype) {
   const std::vector<int32_t> tokens = some_tokens(s_.T, s_.V);
   const std::string shape = fmt::format("[{}] of {}, width {}", s_.T, s_.V, s_.C);
-  measure("embedding_forward", shape, dtype, 0, [&](Operands& o) {
+  measure({"embedding_forward", "tokens"}, shape, dtype, 0, [&](Operands& o) {
     const View table = o.matrix(dtype, s_.V, s_.C), y = o.output(dtype, s_.T, s_.C);
     const auto* const ids = o.array(tokens);
     o.count(distinct(tokens) * s_.C * size_of(dtype));
     return [=, this] { kernels_->embedding_forward(*stream_, ids, table, y); };
   });
-  measure("embedding_backward", shape, dtype, 0, [&](Operands& o) {
+  measure({"embedding_backward"}, shape, dtype, 0, [&](Operands& o) {
     const View dy = o.input(dtype, s_.T, s_.C), dtable = o.matrix(DType::f32, s_.V, s_.C);
     const auto* const ids = o.array(tokens);
     o.count(2 * distinct(tokens) * s_.C * size_of(DType::f32));
@@ -51,7 +51,14 @@ void Bench::measure_vocabulary(DType dtype) {
   for (int32_t t = 0; t < s_.T; ++t)
     if (t % 3 != 0) supervised.push_back(t);
   const auto S = static_cast<int64_t>(supervised.size());
-  measure("scatter_rows", fmt::format("[{}, {}] -> [{}, {}]", S, s_.C, s_.T, s_.C), dtype, 0, [&](Operands& o) {
+  measure({"embedding_forward", "rows with loss"}, fmt::format("[{}] of {}, width {}", S, s_.T, s_.C), dtype, 0,
+          [&](Operands& o) {
+            const View x = o.matrix(dtype, s_.T, s_.C), y = o.output(dtype, S, s_.C);
+            o.count(y.bytes());
+            const auto* const rows = o.array(supervised);
+            return [=, this] { kernels_->embedding_forward(*stream_, rows, x, y); };
+          });
+  measure({"scatter_rows"}, fmt::format("[{}, {}] -> [{}, {}]", S, s_.C, s_.T, s_.C), dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, S, s_.C), y = o.output(dtype, s_.T, s_.C);
     const auto* const rows = o.array(supervised);
     return [=, this] { kernels_->scatter_rows(*stream_, rows, x, y); };
@@ -60,7 +67,7 @@ void Bench::measure_vocabulary(DType dtype) {
   const std::vector<int32_t> targets = some_tokens(s_.loss_rows, s_.V);
   const std::string logits_shape = fmt::format("[{}, {}]", s_.loss_rows, s_.V);
   for (const bool gradient : {true, false}) {
-    measure("cross_entropy", logits_shape + (gradient ? " with gradient" : ""), dtype, 0, [&](Operands& o) {
+    measure({"cross_entropy", gradient ? "with gradient" : ""}, logits_shape, dtype, 0, [&](Operands& o) {
       const View logits = o.input(DType::f32, s_.loss_rows, s_.V),
                  dlogits = gradient ? o.output(dtype, s_.loss_rows, s_.V) : View();
       const auto* const ids = o.array(targets);

@@ -55,7 +55,10 @@ function(tessera_cuda_library)
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-psabi $<$<BOOL:${TESSERA_WERROR}>:-Werror=all-warnings>>)
   set_target_properties(tessera_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} BUILD_RPATH /usr/local/cuda/lib64)
   add_dependencies(tessera_cuda train)
+  add_dependencies(gpu_part tessera_cuda)
 endfunction()
+
+add_custom_target(gpu_part)  # that library, and nothing where it cannot be built
 
 # For a program other than `train` that opens libtessera_cuda.so: it lies beside that and brings what that uses of the
 # rooms, so whole the room of collectives, of which the program itself may use nothing.

@@ -1,33 +1,17 @@
-"""The stages that test: unit tests, reference cases, resuming, several ranks, compute-sanitizer."""
+"""The stages that test whole jobs: reference cases, resuming, several ranks, compute-sanitizer."""
 import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .context import FAILED, PASSED, SKIPPED, TIMED_OUT, Result, missing, plain, status_of, summarise
+from .context import FAILED, PASSED, SKIPPED, TIMED_OUT, Result, missing, plain, summarise
 from .documents import Documents, write_random_job
 from .machine import SHARED_GPU_NCCL, toolkits
 from .programs import OWN_CASES, Case, script, write_job
 from .shapes import LLAMA32_1B, shrunk
 
 AT_ONCE = 6  # programs that may share GPU and cores; nothing is timed in these stages
-
-
-def unit(context):
-    """All CUDA unit tests; in a rehearsal where nobody built them, those of the kernels on the CPU."""
-    program = context.programs.test_cuda
-    if context.rehearse and not program.exists():
-        program = context.programs.test_kernels
-    if not program.exists():
-        return missing("unit", program)
-    finished = context.run("unit", [program, "--durations", "yes"])
-    counts = re.findall(r"^(?:All tests passed .*|test cases:.*|assertions:.*|not tested: .*|No tests ran)$",
-                        finished.output, re.M)
-    result = Result("unit", status_of(finished), summary=f"{program.name}: {'; '.join(counts) or 'no summary'}")
-    if result.status not in (PASSED, SKIPPED):
-        result.details["output"] = finished.output[-4000:]
-    return result
 
 
 def reference(context):

@@ -37,6 +37,7 @@ class Context:
     cases: list          # folders of reference cases
     peer_python: str | None
     deadline: float = 0  # of the running stage, by time.monotonic()
+    measured: dict | None = None  # bench_kernels' report, from the stage that times the kernels on
 
     def left(self):
         return max(0.0, self.deadline - time.monotonic())

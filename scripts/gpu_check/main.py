@@ -6,9 +6,10 @@
 
 Nine minutes are few for all of it: training then has time for little more than the shapes that targets are for.  A machine
 that is lent for two commands shows more with
-    scripts/gpu-check --stages unit,reference,resume,ranks,sanitizer,kernels --minutes 4 \\
-                      --limit ranks=110 --limit sanitizer=90
-    scripts/gpu-check --stages training --minutes 7
+    scripts/gpu-check --call first                 7 minutes: tests, kernels, and the step of one model, beside what the
+                                                   speeds measured would allow (gpu_check/roofline.py)
+    scripts/gpu-check --call second                5 minutes: training beside PyTorch
+A call's stages run in the order of their worth, each with a time limit; its minutes end it, and it lists what was left out.
 
 Needs an NVIDIA GPU with its driver, Python 3.10, and CUDA's libraries in /usr/local/cuda or as Python packages
 (nvidia-cublas, nvidia-cudnn-cu13, nvidia-nccl-cu13, nvidia-cuda-nvrtc); no compiler.  Training is compared with PyTorch
@@ -27,46 +28,46 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import processes, report
-from .checks import ranks, reference, resume, sanitizer, unit
+from .calls import CALLS, LAST_WORDS
+from .checks import ranks, reference, resume, sanitizer
 from .context import FAILED, PASSED, SKIPPED, Context, Result
 from .kernel_times import kernels
 from .machine import find_peer_python, look_at_machine
 from .programs import OWN_CASES, commit, find_programs
-from .training import training
+from .training import step, training
+from .unit_tests import unit
 
-WHOLE = 525  # seconds; what remains of nine minutes is for looking at the machine and ending the last program
-
-STAGES = {  # name -> (what runs, seconds at most); the last one takes what the others leave
-    "unit": (unit, 90),
-    "reference": (reference, 60),
-    "resume": (resume, 45),
-    "ranks": (ranks, 75),
-    "sanitizer": (sanitizer, 60),
-    "kernels": (kernels, 40),
-    "training": (training, WHOLE),
-}
+# name -> what runs.  Each is given a Context; those of WRITE_AS_THEY_GO also publish(result), for what they have so far.
+STAGES = {"unit": unit, "reference": reference, "resume": resume, "ranks": ranks, "sanitizer": sanitizer, "kernels": kernels,
+          "step": step, "training": training}
+WRITE_AS_THEY_GO = (step, training)
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="gpu-check", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     option = parser.add_argument
-    option("--stages", default=",".join(STAGES), help="names with commas between them; all: %(default)s")
+    option("--call", choices=CALLS, default="all", help="which stages, for how long")
+    option("--stages", help=f"names with commas between them, of {', '.join(STAGES)}, in place of the call's")
     option("--output", type=Path, default=Path("gpu-check-results"), help="folder of gpu-check.json, .md and logs.tar.gz")
     option("--rehearse", action="store_true", help="on a CPU, with tiny shapes")
-    option("--minutes", type=float, default=WHOLE / 60, help="for the whole (%(default)s)")
+    option("--minutes", type=float, help="for the stages together, in place of the call's; "
+                                         f"{LAST_WORDS} seconds later the program ends, whatever it does")
     option("--limit", action="append", default=[], metavar="STAGE=SECONDS", help="another time limit of a stage")
     option("--cases", type=Path, action="append", default=[], help="a further folder of reference cases")
     option("--python", help="a Python that has torch and transformers, or CUDA's libraries as packages")
     for program in ("train", "test-cuda", "bench-kernels"):
         option(f"--{program}", type=Path, help="another program than the bundle's or the build's")
     parsed = parser.parse_args(arguments)
-    parsed.stages = parsed.stages.split(",")
-    own_limits = dict(limit.partition("=")[::2] for limit in parsed.limit)
-    for name in [*parsed.stages, *own_limits]:
+    call = CALLS[parsed.call]
+    parsed.stages = parsed.stages.split(",") if parsed.stages else list(call.limits)
+    parsed.own_limits = dict(limit.partition("=")[::2] for limit in parsed.limit)
+    for name in [*parsed.stages, *parsed.own_limits]:
         if name not in STAGES:
             parser.error(f"there is no stage {name}; there are {', '.join(STAGES)}")
-    parsed.limits = {name: float(own_limits.get(name) or limit) for name, (_, limit) in STAGES.items()}
+    limits = {**CALLS["first"].limits, **CALLS["all"].limits, **call.limits, **parsed.own_limits}
+    parsed.limits = {name: float(limit) for name, limit in limits.items()}
+    parsed.seconds = call.seconds if parsed.minutes is None else 60 * parsed.minutes
     return parsed
 
 
@@ -80,14 +81,14 @@ def describe(arguments, machine, context):
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "commit": commit(),
             "command": " ".join(["scripts/gpu-check", *sys.argv[1:]]), "device": machine.gpu,
             "driver": machine.gpu.get("driver"), "versions": machine.versions, "libraries": machine.libraries,
-            "cores": os.cpu_count(), "peer_python": context.peer_python}
+            "cores": os.cpu_count(), "peer_python": context.peer_python,
+            "stages_asked_for": arguments.stages, "stages_there_are": list(STAGES)}
 
 
 def run_stage(name, context, limit, deadline, publish):
-    """publish(result): what the stage has so far, where it has something."""
-    stage, _ = STAGES[name]
-    begin = time.monotonic()
-    context.deadline = min(begin + limit, deadline)
+    """publish(result): what the stage has so far, where it has something.  limit: None where it has all that is left."""
+    stage, begin = STAGES[name], time.monotonic()
+    context.deadline = deadline if limit is None else min(begin + limit, deadline)
     so_far = Result(name, FAILED)
 
     def finish(result):
@@ -103,9 +104,9 @@ def run_stage(name, context, limit, deadline, publish):
         publish(finish(result))
 
     if begin >= deadline:
-        return finish(Result(name, FAILED, summary="not run, the time for the whole was over; try --stages with it alone"))
+        return finish(Result(name, FAILED, summary=report.NO_TIME))
     try:
-        return finish(stage(context, keep) if stage is training else stage(context))
+        return finish(stage(context, keep) if stage in WRITE_AS_THEY_GO else stage(context))
     except Exception as error:  # the other stages still run, and this one is told as failed, with what it had
         summary = "; ".join(filter(None, [f"{type(error).__name__}: {error}", so_far.summary]))
         return finish(replace(so_far, status=FAILED, summary=summary))
@@ -117,23 +118,31 @@ def run_stages(arguments, machine, work, deadline):
     about, results = describe(arguments, machine, context), []
     for name in arguments.stages:
         print(f"{name} …", flush=True)
-        result = run_stage(name, context, arguments.limits[name], deadline,
+        last = name == arguments.stages[-1] and name not in arguments.own_limits
+        result = run_stage(name, context, None if last else arguments.limits[name], deadline,
                            lambda so_far: report.write(arguments.output, about, [*results, so_far]))
         results.append(result)
         report.write(arguments.output, about, results)
         report.pack_logs(arguments.output, context.logs)
         print(f"{name}: {result.status.replace('_', ' ')} in {result.seconds:.0f} s: {result.summary}", flush=True)
+    print(report.left_out_in_words(about, results))
     return results
 
 
 def stop(number, _frame):
-    processes.end_all()
-    sys.exit(128 + number)
+    late = number == signal.SIGALRM
+    if late:
+        print("gpu-check: the time is over; what the stages left that are done is kept", file=sys.stderr, flush=True)
+    processes.end_all(patience=2 if late else 20)
+    sys.exit(1 if late else 128 + number)
 
 
 def main(arguments=None):
     arguments = parse(arguments)
-    deadline = time.monotonic() + 60 * arguments.minutes
+    deadline = time.monotonic() + arguments.seconds
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(1.0, arguments.seconds) + LAST_WORDS / 2)
     machine = look_at_machine(arguments.python)
     if not machine.gpu and not arguments.rehearse:
         print("gpu-check: nvidia-smi shows no GPU here; run this on a machine with one, or try the script with --rehearse",
@@ -144,8 +153,6 @@ def main(arguments=None):
     arguments.output.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="gpu-check-"))
     (work / "logs").mkdir()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
     try:
         results = run_stages(arguments, machine, work, deadline)
     finally:

@@ -64,6 +64,6 @@ def end_session(session, patience=20):
     _running.discard(session)
 
 
-def end_all():
+def end_all(patience=20):
     for session in list(_running):
-        end_session(session)
+        end_session(session, patience)

@@ -7,11 +7,12 @@ from .targets import LEFT_OUT
 
 REHEARSED = "REHEARSED ON A CPU with shrunk shapes: this tries the script, no figure here is a GPU's"
 WRONG = ("failed", "timed_out")
+NO_TIME = "not run, the time for the whole was over; try --stages with it alone"
 
 
 def write(folder, about, results):
     """about: date, machine, versions …; results: of the stages that are done."""
-    whole = {**about, "stages": [result.as_json() for result in results]}
+    whole = {**about, "left_out": left_out(about, results), "stages": [result.as_json() for result in results]}
     for name, text in {"gpu-check.json": json.dumps(whole, indent=1) + "\n",
                        "gpu-check.md": markdown(about, results)}.items():
         unfinished = folder / f"{name}.part"
@@ -27,15 +28,34 @@ def pack_logs(folder, logs):
     unfinished.replace(folder / "logs.tar.gz")
 
 
+def left_out(about, results):
+    """{stage: why}: those that a call does not have, and those that it has not come to."""
+    done = {result.name for result in results if NO_TIME not in result.summary}
+    asked_for = about["stages_asked_for"]
+    return {stage: "no time" if stage in asked_for else "not of this call" for stage in about["stages_there_are"]
+            if stage not in done}
+
+
+def left_out_in_words(about, results):
+    why = left_out(about, results)
+    groups = [f"{', '.join(stage for stage in why if why[stage] == reason)} ({reason})" for reason in sorted(set(why.values()))]
+    return f"Left out: {'; '.join(groups) or 'nothing'}"
+
+
 def markdown(about, results):
     details = {result.name: result.details for result in results}
-    parts = [_head(about), _stages(results)]
+    parts = [_head(about), f"{_stages(results)}\n{left_out_in_words(about, results)}.\n"]
     behind = " (rehearsed on a CPU)" if about["rehearsed"] else ""
     if "measured" in details.get("kernels", {}):
-        parts.append(f"## Kernels against their bound{behind}\n\n{_kernels(details['kernels']['measured'])}")
-    if "shapes" in details.get("training", {}):
-        parts += [f"## Training{behind}\n\n{_training(details['training']['shapes'])}",
-                  f"## Targets{behind}\n\n{_targets(details['training']['targets'])}"]
+        parts.append(f"## Kernels against the model{behind}\n\n{_kernels(details['kernels']['measured'])}")
+    for stage in ("step", "training"):
+        shapes = details.get(stage, {}).get("shapes", {})
+        if any("model" in found for found in shapes.values()):
+            parts.append(f"## Updates against the model{behind}\n\n{_updates(shapes)}")
+        if shapes:
+            parts.append(f"## {stage.capitalize()}{behind}\n\n{_training(shapes)}")
+    if "targets" in details.get("training", {}):
+        parts.append(f"## Targets{behind}\n\n{_targets(details['training']['targets'])}")
     return "\n".join(parts + [_what_went_wrong(result) for result in results if result.status in WRONG])
 
 
@@ -66,11 +86,36 @@ def _cell(text):
 
 def _kernels(measured):
     peaks = [f"{rate / 1e12:.3g} TFLOP/s ({dtype})" for dtype, rate in measured["gemm_flops_per_second"].items()]
-    rows = [[k["name"], _cell(k["shape"]), k["dtype"], f"{k['seconds'] * 1e6:.1f}", f"{k['bound_seconds'] * 1e6:.1f}",
-             f"{100 * k['fraction_of_bound']:.0f} %"] for k in measured["kernels"]]
-    return ("The bound of a kernel is the larger of two times: its bytes at the copy bandwidth that was measured, "
-            f"{measured['copy_bytes_per_second'] / 1e9:.0f} GB/s,\nand its operations at the GEMM peak that was measured: "
-            f"{', '.join(peaks)}.\n\n" + _table(["kernel", "shape", "type", "µs", "bound, µs", "of the bound"], rows))
+    rows = [[k["name"], _cell(k["shape"]), k["dtype"], _micro(k["seconds"]), _micro(k["predicted_seconds"]),
+             f"{k['measured_over_predicted']:.2f}", f"{k['calls_of_update']:.0f}" if k["calls_of_update"] else "–",
+             _milli(k["lost_seconds_of_update"] if k["calls_of_update"] else None)] for k in measured["kernels"]]
+    heads = ["kernel", "shape", "type", "µs", "predicted, µs", "measured/predicted", "calls an update", "lost an update, ms"]
+    return ("Predicted (scripts/gpu_check/roofline.py): the larger of two times, a call's bytes at the copy bandwidth that was "
+            f"measured,\n{measured['copy_bytes_per_second'] / 1e9:.0f} GB/s, and its operations at the GEMM peak that was "
+            f"measured, {', '.join(peaks)}; and a launch,\n{_micro(measured['launch_seconds'])} µs. What an update of "
+            f"{measured['shape']} loses most in comes first; behind it stands what an update does not call.\n\n" +
+            _table(heads, rows))
+
+
+def _updates(shapes):
+    found = sorted(((name, each["model"]) for name, each in shapes.items() if "model" in each), reverse=True,
+                   key=lambda pair: pair[1]["lost_seconds"])
+    parts = list(found[0][1]["predicted_parts"])
+    heads = ["model", "ms", "predicted, ms", "measured/predicted", "lost, ms", "kernels alone, ms", "predicted, tokens/s",
+             "predicted, C-MFU", *parts, "communication"]
+    rows = [[name, _milli(m["seconds"]), _milli(m["predicted_seconds"]), f"{m['measured_over_predicted']:.2f}",
+             _milli(m["lost_seconds"]), _milli(m["kernels_alone_seconds"]), _number(m["predicted_tokens_per_second"]),
+             _percent(m["predicted_c_mfu"]), *(_part(m, part) for part in parts),
+             _milli(m["predicted_communication_seconds"])] for name, m in found]
+    return ("An update's calls (scripts/gpu_check/roofline.py) at the speeds above, full-length documents, the most time lost "
+            "first. Kernels alone: the\nsame calls at the times that the kernels took by themselves; what an update takes "
+            "beyond that is lost between them. The parts: predicted ms,\nand behind them those of the kernels alone; one rank "
+            "has nothing to communicate.\n\n" + _table(heads, rows))
+
+
+def _part(model, part):
+    alone = model["kernels_alone_parts"]
+    return _milli(model["predicted_parts"][part]) + (f" ({_milli(alone[part])})" if alone else "")
 
 
 def _training(shapes):
@@ -84,7 +129,7 @@ def _training(shapes):
 
 def _how_trained(shapes):
     peers = [found["peer"] for found in shapes if "peer" in found]
-    told = "PyTorch was not there.\n\n"
+    told = "Without PyTorch beside it.\n\n"
     if peers:
         compiled = "every layer and the loss compiled" if peers[0]["compiled"] else "eager, without torch.compile"
         attention = ", ".join(sorted({peer["attention"] for peer in peers}))
@@ -118,6 +163,14 @@ def _number(value):
 
 def _percent(value):
     return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _micro(seconds):
+    return f"{seconds * 1e6:.1f}"
+
+
+def _milli(seconds):
+    return "–" if seconds is None else f"{seconds * 1e3:.2f}"
 
 
 def _gib(value):

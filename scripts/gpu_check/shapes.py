@@ -57,6 +57,11 @@ class Shape:
         multiplied = L * self.layer_weights + self.table_weights + self.of("hidden_size")
         return 6 * multiplied + 6 * L * width * self.sequence_len
 
+    @property
+    def tokens(self):
+        """Of an update."""
+        return self.sequences * self.sequence_len
+
     def c_mfu(self, tokens_per_second):
         return tokens_per_second * self.flops_per_token / H100_FLOPS
 
@@ -111,6 +116,13 @@ LLAMA31_8B = _shape(
     initializer_range=0.02, bos_token_id=128000, eos_token_id=128001)
 
 SHAPES = [LLAMA32_1B, QWEN25_3B, LLAMA31_8B, SMOLLM2_135M]  # in the order in which they are measured
+
+
+def choose_shapes(context):
+    if context.rehearse:
+        return [shrunk(shape) for shape in SHAPES]
+    fitted = (shape.fitted(context.machine.gpu.get("memory_bytes", 0)) for shape in SHAPES)
+    return [shape for shape in fitted if shape]
 
 
 TINY = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 2,

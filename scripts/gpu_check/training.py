@@ -11,11 +11,12 @@ import re
 import statistics
 import time
 
+from . import kernel_times, roofline
 from .context import FAILED, LOG_TAIL, PASSED, Result, missing, plain
 from .documents import Documents, write_random_job
 from .machine import memory_in_use
 from .programs import ROOT
-from .shapes import H100_FLOPS, SHAPES, shrunk
+from .shapes import H100_FLOPS, choose_shapes
 from .targets import LEFT_OUT, MISSED, NOT_MEASURED, is_judged, judge
 
 WARM_UP = 3        # steps before anything is counted, of both programs
@@ -38,19 +39,23 @@ OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|CUDA out of memory")
 class Training:
     """The runs of the stage, and what they gave so far."""
 
-    def __init__(self, context):
+    def __init__(self, context, shapes, rounds=ROUNDS, compare=True):
         self.context = context
-        self.shapes = choose_shapes(context)
+        self.shapes = shapes
+        self.rounds = rounds
+        self.programs = ["train", "peer"] if compare and context.peer_python else ["train"]
         self.runs = {shape.name: {"train": [], "peer": []} for shape in self.shapes}
         self.left_out = set()  # names of shapes
-        self.notes = [] if context.peer_python else ["PyTorch with transformers is not there, so nothing was compared"]
+        self.notes = ["PyTorch with transformers is not there, so nothing was compared"] \
+            if compare and not context.peer_python else []
         self.peer_compiles = not context.rehearse
         self.peer_parameters = {shape.name: "fp32" for shape in self.shapes}
         self._seconds = {}     # that another run of a shape by a program would take
+        self._predicted = self._predictions()
 
     def run_all(self, publish):
         """The order of the two programs is turned about every round.  publish(): after each run."""
-        programs = ["train", "peer"] if self.context.peer_python else ["train"]
+        programs = self.programs
         for shape, number in self._turns():
             if number > 1 and self.context.left() < sum(self._needed(shape, program) for program in programs):
                 self.notes.append(f"{shape.name}, round {number}: {LEFT_OUT}")  # half a round has no ratio
@@ -64,7 +69,7 @@ class Training:
         """[(shape, round), …]: all rounds of the shapes that are judged, then the others."""
         judged = [shape for shape in self.shapes if is_judged(shape.name)]
         others = [shape for shape in self.shapes if not is_judged(shape.name)]
-        return [(shape, number) for number in range(1, ROUNDS + 1) for shape in judged] + [(shape, 1) for shape in others]
+        return [(shape, number) for number in range(1, self.rounds + 1) for shape in judged] + [(shape, 1) for shape in others]
 
     def _run(self, shape, program, number):
         if self.context.left() < self._needed(shape, program):
@@ -165,6 +170,25 @@ class Training:
         del variables["LD_LIBRARY_PATH"]
         return {**variables, **{name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}}
 
+    # ---- what the roofline model says ----
+
+    def _predictions(self):
+        """{name of a shape: its update by the model}, of those that bench_kernels can count."""
+        ceilings = kernel_times.ceilings(self.context)
+        if ceilings is None:
+            self.notes.append("what the device can do was not measured, so no step was predicted")
+            return {}
+        counted = {shape.name: kernel_times.counted(self.context, shape) for shape in self.shapes}
+        predicted = {shape.name: counted[shape.name] and roofline.predict(shape, counted[shape.name], ceilings)
+                     for shape in self.shapes}
+        return {name: update for name, update in predicted.items() if update}
+
+    def _against_model(self, shape, rate):
+        measured = self.context.measured
+        alone = measured and roofline.by_kernels(shape, measured)
+        found = roofline.update_against_model(shape, self._predicted[shape.name], alone, rate)
+        return {**found, "predicted_c_mfu": self._c_mfu(shape, found["predicted_tokens_per_second"])}
+
     # ---- what they gave ----
 
     def measured(self):
@@ -181,6 +205,8 @@ class Training:
                  "errors": [f"{program}: {run['error']}" for program in runs for run in runs[program] if "error" in run]}
         if ours:
             found |= self._of_train(shape, ours)
+            if shape.name in self._predicted:
+                found["model"] = self._against_model(shape, found["tokens_per_second"])
         if theirs:
             found["peer"] = self._of_peer(shape, theirs)
         ratios = ratios_by_round(ours, theirs)
@@ -208,13 +234,6 @@ class Training:
 
     def _c_mfu(self, shape, rate):
         return None if self.context.rehearse else shape.c_mfu(rate)
-
-
-def choose_shapes(context):
-    if context.rehearse:
-        return [shrunk(shape) for shape in SHAPES]
-    fitted = (shape.fitted(context.machine.gpu.get("memory_bytes", 0)) for shape in SHAPES)
-    return [shape for shape in fitted if shape]
 
 
 def read_steps(folder):
@@ -264,25 +283,43 @@ def median(runs, key):
 
 def training(context, publish):
     """publish(result): after every run, with what there is."""
+    return _train("training", context, publish, choose_shapes(context), result_of)
+
+
+def step(context, publish):
+    """The step of one model, of the size that the kernels are timed with, for what the roofline model says of it."""
+    return _train("step", context, publish, choose_shapes(context)[:1], result_of_step, rounds=1, compare=False)
+
+
+def _train(name, context, publish, shapes, result, **how):
     if not context.programs.train.exists():
-        return missing("training", context.programs.train)
-    work = Training(context)
-    if not work.shapes:
-        return Result("training", FAILED, summary="no shape fits into this GPU's memory")
-    work.run_all(lambda: publish(result_of(work)))
-    return result_of(work)
+        return missing(name, context.programs.train)
+    if not shapes:
+        return Result(name, FAILED, summary="no shape fits into this GPU's memory")
+    work = Training(context, shapes, **how)
+    work.run_all(lambda: publish(result(work)))
+    return result(work)
 
 
 def result_of(work):
     measured = work.measured()
     targets = judge(measured, work.context)
-    wrong = [f"{name}: {error}" for name, found in measured.items() for error in found["errors"]]
     failing = (MISSED, NOT_MEASURED) if work.context.peer_python else (MISSED,)
-    wrong += [f"{row['claim']}: {row['verdict']}" for row in targets if row["verdict"] in failing]
-    if work.left_out == set(measured) or any(map(is_judged, work.left_out)):
-        wrong.append("too little time")
-    rows = [f"{name} {found['tokens_per_second']:.0f} tokens/s" +
+    wrong = [f"{row['claim']}: {row['verdict']}" for row in targets if row["verdict"] in failing]
+    return _told("training", work, measured, wrong, {"targets": targets})
+
+
+def result_of_step(work):
+    return _told("step", work, work.measured(), [], {})
+
+
+def _told(name, work, measured, wrong, more):
+    errors = [f"{shape}: {error}" for shape, found in measured.items() for error in found["errors"]]
+    late = work.left_out == set(measured) or any(map(is_judged, work.left_out))
+    wrong = [*errors, *wrong, *(["too little time"] if late else [])]
+    rows = [f"{shape} {found['tokens_per_second']:.0f} tokens/s" +
+            (f", {found['model']['measured_over_predicted']:.2f} times as long as predicted" if "model" in found else "") +
             (f", {found['ratio']:.2f} times PyTorch" if "ratio" in found else "")
-            for name, found in measured.items() if "tokens_per_second" in found]
-    return Result("training", FAILED if wrong else PASSED, summary="; ".join([*wrong, *work.notes, *rows]),
-                  details={"shapes": measured, "targets": targets, "notes": work.notes})
+            for shape, found in measured.items() if "tokens_per_second" in found]
+    return Result(name, FAILED if wrong else PASSED, summary="; ".join([*wrong, *work.notes, *rows]),
+                  details={"shapes": measured, "notes": work.notes, **more})

@@ -1,8 +1,9 @@
-"""gpu_check.py TRAIN [BENCH_KERNELS]: scripts/gpu-check, rehearsed on a CPU: every stage leaves a result, and one that fails
-or hangs stops no other.  compute-sanitizer and nvidia-smi are stand-ins, and without BENCH_KERNELS so is that.  What needs no
-run is asked of the functions themselves.
+"""gpu_check.py TRAIN BENCH_KERNELS: scripts/gpu-check, rehearsed on a CPU: every stage leaves a result, and one that fails
+or hangs stops no other.  compute-sanitizer and nvidia-smi are stand-ins.  What needs no run is asked of the functions
+themselves.
 """
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,14 +22,14 @@ from gpu_check.shapes import LLAMA31_8B, LLAMA32_1B, QWEN25_3B, SMOLLM2_135M  # 
 from gpu_check.training import FULL, PACKED, WANTED, lengths_of_steps, rates, ratios_by_round  # noqa: E402
 
 STAGES = ["unit", "reference", "resume", "ranks", "sanitizer", "kernels", "training"]
-MEASURED = {"device": "stand-in", "copy_bytes_per_second": 1e9, "gemm_flops_per_second": {"bf16": 2e9, "f32": 1e9},
-            "kernels": [{"name": "rmsnorm_forward", "shape": "T = 8", "dtype": "bf16", "seconds": 2e-6, "bytes": 1000,
-                         "flops": 0, "bound_seconds": 1e-6, "fraction_of_bound": 0.5}]}
+MEASURED = {"device": "stand-in", "sizes": {"T": 8, "loss_rows": 8, "shard": 1000}, "copy_bytes_per_second": 1e9,
+            "gemm_flops_per_second": {"bf16": 2e9, "f32": 1e9}, "launch_seconds": 1e-6,
+            "kernels": [{"name": "rmsnorm_forward", "call": "", "shape": "T = 8", "dtype": "bf16", "seconds": 4e-6,
+                         "bytes": 1000, "flops": 0, "bound_seconds": 1e-6, "fraction_of_bound": 0.25}]}
 PEER = {"warm_up_seconds": [9, 1, 1], "seconds": [1, 2, 1], "tokens": 1000, "loss": [1.0], "peak_bytes": 1 << 30,
         "attention": "MATH", "versions": "stand-in"}
 STAND_INS = {
     "compute-sanitizer": 'while [ "${1#--}" != "$1" ]; do shift 2; done\n"$@" && echo "ERROR SUMMARY: 0 errors"',
-    "bench_kernels": f"while [ $1 != --json ]; do shift; done\necho '{json.dumps(MEASURED)}' >$2",
     "hangs": "sleep 98765 & wait",
     "hangs_later": f"while [ $1 != --json ]; do shift; done\necho '{json.dumps(MEASURED)}' >$2; sleep 98765 & wait",
     "fails": "echo it fails; exit 1",
@@ -45,9 +46,9 @@ esac""",
 
 
 class GpuCheck:
-    def __init__(self, train, place, bench_kernels=None):
+    def __init__(self, train, place, bench_kernels):
         self.place, self.train = place, train
-        self.bench_kernels = bench_kernels or place / "bench_kernels"
+        self.bench_kernels = bench_kernels
         for name, text in STAND_INS.items():
             (place / name).write_text(f"#!/bin/sh\n{text}\n")
             (place / name).chmod(0o755)
@@ -98,6 +99,7 @@ def every_stage_leaves_a_result(check):
     with tarfile.open(check.place / "whole" / "logs.tar.gz") as logs:
         names = logs.getnames()
     require(len(names) > 20 and all(re.fullmatch(r"[A-Za-z0-9._/-]+", name) for name in names), "logs have plain names", names)
+    figures_stand_beside_the_models(stages, page)
     require("REHEARSED" in page and check.result("whole")["rehearsed"] and
             all("rehearsed" in stage["summary"] for stage in stages.values()), "a rehearsal says so everywhere", page)
     shapes = stages["training"]["shapes"]
@@ -109,6 +111,35 @@ def every_stage_leaves_a_result(check):
             stages["training"]["targets"])
     require(all("peer" in shape for shape in shapes.values()) or "not there" in stages["training"]["summary"],
             "PyTorch trains beside, or is said not to be there", stages["training"])
+
+
+def figures_stand_beside_the_models(stages, page):
+    measured = stages["kernels"]["measured"]
+    require(all(math.isclose(kernel["measured_over_predicted"], kernel["seconds"] / kernel["predicted_seconds"])
+                for kernel in measured["kernels"]) and "| measured/predicted | calls an update | lost an update, ms |" in page,
+            "each kernel stands beside what the model predicts", measured["kernels"][0])
+    lost = [kernel["lost_seconds_of_update"] for kernel in measured["kernels"] if kernel["calls_of_update"]]
+    require(len(lost) > 20 and lost == sorted(lost, reverse=True), "most time lost first", lost)
+    for name, shape in stages["training"]["shapes"].items():
+        model = shape["model"]
+        require(math.isclose(model["predicted_tokens_per_second"] * model["predicted_seconds"], 2 * 128) and
+                math.isclose(sum(model["predicted_parts"].values()), model["predicted_seconds"]) and
+                math.isclose(model["measured_over_predicted"], model["seconds"] / model["predicted_seconds"]) and
+                model["predicted_c_mfu"] is None and "predicted, tokens/s | predicted, C-MFU |" in page,
+                f"so does the update of {name}", model)
+    require(all(shape["model"]["kernels_alone_seconds"] > 0 for name, shape in stages["training"]["shapes"].items()
+                if "Llama-3.2-1B" in name), "beside what its kernels took alone", stages["training"]["shapes"])
+
+
+def a_step_alone_has_no_targets(check):
+    status, stages, page, printed = check.run("step", "--stages", "step")
+    shapes = stages["step"]["shapes"]
+    require(status == 0 and len(shapes) == 1 and "targets" not in stages["step"] and "PyTorch" not in stages["step"]["summary"],
+            "one model trains, beside nothing", printed)
+    require(all(shape["model"]["predicted_seconds"] > 0 and shape["model"]["kernels_alone_seconds"] is None
+                for shape in shapes.values()) and "## Updates against the model" in page,
+            "and the model's figures, with what was measured for it alone", page)
+    require("kernels, training (not of this call)." in page, "what was left out is listed", page)
 
 
 def a_failure_stops_no_other_stage(check):
@@ -204,15 +235,16 @@ def shapes_fit_into_80_gb():
                 f"{mib} MiB hold the models whole, of the 8B one 11 layers", layers)
 
 
-train, bench_kernels = program()
+train, [bench_kernels] = program()
 no_counted_step_has_new_lengths()
 ratios_are_of_one_round()
 shapes_fit_into_80_gb()
 with workspace() as place:
-    check = GpuCheck(Path(train.train).resolve(), place, *bench_kernels)
+    check = GpuCheck(Path(train.train).resolve(), place, bench_kernels)
     a_run_that_goes_wrong_costs_that_run_alone(check)
     without_time_nothing_begins(check)
     a_failure_stops_no_other_stage(check)
     a_stage_that_hangs_is_ended(check)
     a_killed_run_leaves_what_it_has(check)
     every_stage_leaves_a_result(check)
+    a_step_alone_has_no_targets(check)
