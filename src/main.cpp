@@ -86,9 +86,9 @@ ReadJob read_job(const Command& command) {
 }
 
 void preprocess(const Job& job, Cluster& cluster) {
-  ModelConfig config;
-  agree(cluster.world(), "reading the model's configuration", [&] { config = load_model_config(job.model.base); });
-  const PreparedFile file = prepare_on_cluster(job, cluster, config.V);
+  ModelSpec spec;
+  agree(cluster.world(), "reading the model's configuration", [&] { spec = load_model(job.model.base); });
+  const PreparedFile file = prepare_on_cluster(job, cluster, spec.V);
   log::info("{}\n{}{}", file.summary, file.path.string(), file.reused ? " (was there already)" : "");
 }
 
@@ -126,9 +126,9 @@ void export_model(const Job& job) {
 }
 
 void inspect(const Job& job, Cluster& cluster) {
-  const ModelConfig config = load_model_config(job.model.base);
-  const PreparedFile file = prepare_on_cluster(job, cluster, config.V);
-  const auto tokenizer = load_tokenizer(job, config.V);
+  const ModelSpec spec = load_model(job.model.base);
+  const PreparedFile file = prepare_on_cluster(job, cluster, spec.V);
+  const auto tokenizer = load_tokenizer(job, spec.V);
   const PreparedSet set(file.path, "train");
   log::info("{}\n{}", file.summary, describe_samples(set, tokenizer ? &*tokenizer : nullptr, 4, ::isatty(1) != 0));
   if (const auto checkpoint = chosen_checkpoint(job)) log::info("{}", describe_checkpoint(*checkpoint));

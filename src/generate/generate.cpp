@@ -79,18 +79,18 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   return ids;
 }
 
-void load_weights(const Job& job, const ModelConfig& config, InferenceModel& model, bool tell) {
+void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, bool tell) {
   const auto checkpoint = chosen_checkpoint(job);
   if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
   if (!checkpoint) {
-    const PretrainedWeights weights(job.model.base, config);
+    const PretrainedWeights weights(job.model.base, spec);
     model.load(
         [&](const std::string& name, int64_t offset, int64_t n, float* out) { weights.read(name, offset, n, out); });
     return;
   }
   const CheckpointReader reader(*checkpoint);
   std::map<std::string, std::vector<int64_t>> shapes;
-  for (const UnitSpec& unit : model_units(config))
+  for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) shapes[tensor.name] = tensor.shape;
   model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
     reader.read({{name, shapes[name], offset, n, out, nullptr, nullptr}});
@@ -101,8 +101,8 @@ class Generator {
  public:
   Generator(const Job& job, Device& device)
       : job_(job),
-        config_(load_model_config(job.model.base)),
-        tokenizer_(tokenizer_for_model(job, config_.V)),
+        spec_(load_model(job.model.base)),
+        tokenizer_(tokenizer_for_model(job, spec_.V)),
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),
         device_(device),
@@ -116,9 +116,9 @@ class Generator {
       ids.push_back(prompt_ids(prompt, tokenizer_, chat_));
       longest = std::max(longest, ids.back().size());
     }
-    InferenceModel model(device_, *kernels_, config_, compute_dtype(job_.model),
+    InferenceModel model(device_, *kernels_, spec_, compute_dtype(job_.model),
                          static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
-    load_weights(job_, config_, model, rank == 0);
+    load_weights(job_, spec_, model, rank == 0);
     std::vector<std::string> answers(prompts.size());
     for (size_t i = static_cast<size_t>(rank); i < prompts.size(); i += static_cast<size_t>(ranks))
       answers[i] = continue_from(model, ids[i], static_cast<int64_t>(i));
@@ -131,13 +131,13 @@ class Generator {
     std::vector<int32_t> answer;
     const float* logits = model.start(prompt);
     for (int64_t i = 0; i < job_.generate.max_new_tokens; ++i) {
-      const int32_t token = sampler.choose(logits, config_.V);
+      const int32_t token = sampler.choose(logits, spec_.V);
       if (stops_.contains(token)) break;
       answer.push_back(token);
       if (i + 1 == job_.generate.max_new_tokens) break;
-      if (model.length() == config_.max_position_embeddings)
+      if (model.length() == spec_.max_position_embeddings)
         log::warn("answer {} goes on beyond the {} positions that the model knows (max_position_embeddings)",
-                  number + 1, config_.max_position_embeddings);
+                  number + 1, spec_.max_position_embeddings);
       logits = model.next(token);
     }
     return decode_after(prompt, answer);
@@ -152,7 +152,7 @@ class Generator {
   }
 
   const Job& job_;
-  ModelConfig config_;
+  ModelSpec spec_;
   Tokenizer tokenizer_;
   std::optional<ChatTemplate> chat_;
   std::set<int32_t> stops_;

@@ -7,8 +7,8 @@
 #include "job/job.h"
 
 /// What a model is, said once: a family (families/) makes this of a config.json, and everything else follows from it:
-/// tensors and units (units.h), the layers' parts (parts/), activations, memory, floating-point operations, checkpoints.
-/// Sizes are in the letters of kernels.h.
+/// tensors and units (units.h), the layers' parts (parts/), activations, memory, floating-point operations,
+/// checkpoints. Sizes are in the letters of kernels.h.
 namespace tessera {
 
 enum class NormKind {
@@ -44,10 +44,10 @@ struct LinearSpec {
 
 struct AttentionSpec {
   int64_t H = 0, G = 0, D = 0;
-  int64_t window = 0;    ///< 0: none
-  float scale = 0;       ///< on the scores
-  int rotary = 0;        ///< of ModelSpec::rotary
-  LinearSpec qkv, o;     ///< queries, keys and values in this order
+  int64_t window = 0;  ///< 0: none
+  float scale = 0;     ///< on the scores
+  int rotary = 0;      ///< of ModelSpec::rotary
+  LinearSpec qkv, o;   ///< queries, keys and values in this order
   NormSpec q_norm, k_norm;
 };
 

@@ -1,62 +1,53 @@
-#include "model/tensors.h"
+#include "model/units.h"
 
 #include <fmt/format.h>
 
 #include <functional>
 #include <numeric>
+#include <stdexcept>
 
 namespace tessera {
 namespace {
 
-/// Lays tensors side by side in a unit's flat buffer.
+/// Collects a unit's tensors and lays them side by side.
 class UnitBuilder {
  public:
-  explicit UnitBuilder(std::string name) { unit_.name = std::move(name); }
+  UnitBuilder(std::string name, std::string prefix) : prefix_(std::move(prefix)) { unit_.name = std::move(name); }
 
-  void weight(const std::string& name, int64_t rows, int64_t cols) {
-    add({name + ".weight", {rows, cols}, 0, true, TensorSpec::Init::normal});
+  void add(const LinearSpec& linear) {
+    for (const LinearSpec::Output& output : linear.outputs) {
+      const std::string name = prefix_ + output.module;
+      matrices_.push_back({name + ".weight", {output.rows, linear.columns}, 0, true, TensorSpec::Init::normal});
+      if (linear.bias) biases_.push_back({name + ".bias", {output.rows}, 0, false, TensorSpec::Init::zeros});
+    }
   }
-  void bias(const std::string& name, int64_t n) { add({name + ".bias", {n}, 0, false, TensorSpec::Init::zeros}); }
-  void norm(const std::string& name, int64_t n) { add({name + ".weight", {n}, 0, false, TensorSpec::Init::ones}); }
-  UnitSpec build() { return std::move(unit_); }
+  void add(const NormSpec& norm) {
+    if (norm) norms_.push_back({prefix_ + norm.module + ".weight", {norm.width}, 0, false, TensorSpec::Init::ones});
+  }
+
+  UnitSpec build() {
+    for (std::vector<TensorSpec>* const kind : {&matrices_, &norms_, &biases_})
+      for (TensorSpec& tensor : *kind) {
+        tensor.offset = unit_.size;
+        unit_.size += tensor.size();
+        unit_.tensors.push_back(std::move(tensor));
+      }
+    return std::move(unit_);
+  }
 
  private:
-  void add(TensorSpec tensor) {
-    tensor.offset = unit_.size;
-    unit_.size += tensor.size();
-    unit_.tensors.push_back(std::move(tensor));
-  }
+  std::string prefix_;
   UnitSpec unit_;
+  std::vector<TensorSpec> matrices_, norms_, biases_;
 };
 
-UnitSpec layer_unit(const ModelConfig& c, int64_t layer) {
-  UnitBuilder unit(fmt::format("layer {}", layer));
-  const std::string prefix = fmt::format("model.layers.{}.", layer), attention = prefix + "self_attn.",
-                    mlp = prefix + "mlp.";
-  unit.weight(attention + "q_proj", c.H * c.D, c.C);
-  unit.weight(attention + "k_proj", c.G * c.D, c.C);
-  unit.weight(attention + "v_proj", c.G * c.D, c.C);
-  unit.weight(attention + "o_proj", c.C, c.H * c.D);
-  unit.weight(mlp + "gate_proj", c.F, c.C);
-  unit.weight(mlp + "up_proj", c.F, c.C);
-  unit.weight(mlp + "down_proj", c.C, c.F);
-  unit.norm(prefix + "input_layernorm", c.C);
-  unit.norm(prefix + "post_attention_layernorm", c.C);
-  if (c.qk_norm) {
-    unit.norm(attention + "q_norm", c.D);
-    unit.norm(attention + "k_norm", c.D);
-  }
-  if (c.qkv_bias) {
-    unit.bias(attention + "q_proj", c.H * c.D);
-    unit.bias(attention + "k_proj", c.G * c.D);
-    unit.bias(attention + "v_proj", c.G * c.D);
-  }
-  if (c.o_bias) unit.bias(attention + "o_proj", c.C);
-  if (c.mlp_bias) {
-    unit.bias(mlp + "gate_proj", c.F);
-    unit.bias(mlp + "up_proj", c.F);
-    unit.bias(mlp + "down_proj", c.C);
-  }
+UnitSpec layer_unit(const LayerSpec& layer, size_t number) {
+  UnitBuilder unit(fmt::format("layer {}", number), layer.prefix);
+  for (const LinearSpec* linear : {&layer.attention.qkv, &layer.attention.o, &layer.mlp.gate_up, &layer.mlp.down})
+    unit.add(*linear);
+  for (const NormSpec* norm :
+       {&layer.attention_norm, &layer.mlp_norm, &layer.attention.q_norm, &layer.attention.k_norm})
+    unit.add(*norm);
   return unit.build();
 }
 
@@ -66,27 +57,43 @@ int64_t TensorSpec::size() const {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
-std::vector<UnitSpec> model_units(const ModelConfig& config) {
+const TensorSpec& UnitSpec::at(std::string_view tensor) const {
+  for (const TensorSpec& found : tensors)
+    if (found.name == tensor) return found;
+  throw std::logic_error("unit " + name + " has no tensor " + std::string(tensor));
+}
+
+MatrixPlace::MatrixPlace(const UnitSpec& unit, const std::vector<std::string>& tensors, int64_t columns)
+    : offset_(unit.at(tensors.front()).offset), columns_(columns) {
+  for (const std::string& name : tensors) {
+    const TensorSpec& tensor = unit.at(name);
+    if (tensor.offset != offset_ + rows_ * columns || tensor.size() % columns != 0)
+      throw std::logic_error("unit " + unit.name + ": " + name + " does not lie beside " + tensors.front());
+    rows_ += tensor.size() / columns;
+  }
+}
+
+std::vector<UnitSpec> model_units(const ModelSpec& model) {
   std::vector<UnitSpec> units;
-  UnitBuilder embedding("embedding");
-  embedding.weight("model.embed_tokens", config.V, config.C);
+  UnitBuilder embedding("embedding", "");
+  embedding.add({{{model.embedding, model.V}}, model.C, false});
   units.push_back(embedding.build());
-  for (int64_t layer = 0; layer < config.L; ++layer) units.push_back(layer_unit(config, layer));
-  UnitBuilder head("head");
-  if (!config.tied) head.weight("lm_head", config.V, config.C);
-  head.norm("model.norm", config.C);
+  for (size_t i = 0; i < model.layers.size(); ++i) units.push_back(layer_unit(model.layers[i], i));
+  UnitBuilder head("head", "");
+  if (!model.tied) head.add({{{model.head, model.V}}, model.C, false});
+  head.add(model.final_norm);
   units.push_back(head.build());
   return units;
 }
 
-int64_t parameter_count(const ModelConfig& config) {
+int64_t parameter_count(const ModelSpec& model) {
   int64_t count = 0;
-  for (const UnitSpec& unit : model_units(config)) count += unit.size;
+  for (const UnitSpec& unit : model_units(model)) count += unit.size;
   return count;
 }
 
-int64_t multiplied_parameter_count(const ModelConfig& config) {
-  return parameter_count(config) - (config.tied ? 0 : config.V * config.C);
+int64_t multiplied_parameter_count(const ModelSpec& model) {
+  return parameter_count(model) - (model.tied ? 0 : model.V * model.C);
 }
 
 }  // namespace tessera

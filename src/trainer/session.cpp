@@ -58,7 +58,7 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
 }
 
 Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster) {
-  agree(world(), "reading the model's configuration", [&] { config_ = load_model_config(job.model.base); });
+  agree(world(), "reading the model's configuration", [&] { spec_ = load_model(job.model.base); });
   prepare_data();
   device_ = make_compute_device(job, cluster);
   agree(world(), "setting up", [&] {
@@ -74,7 +74,7 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
                                     CommunicatorSettings{job.device.share, narrow<int>(job.network.nccl_max_ctas)});
   agree(world(), "allocating memory", [&] {
     plan_memory_and_reserve();
-    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,
+    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, spec_, job.shard, job.model,
                                             job.train.micro_batch_size * job.data.sequence_len,
                                             compute_threads(job, cluster_), job.data.sequence_len);
   });
@@ -83,14 +83,14 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
 void Session::plan_memory_and_reserve() {
   const int ranks = groups_->group->size();
   const int64_t longest = job_.data.sequence_len, max_tokens = job_.train.micro_batch_size * longest;
-  memory_plan_ = plan_memory(device_->kind(), config_, job_.shard, job_.model, ranks, max_tokens);
-  plan_device(memory_plan_, *device_, *kernels_, largest_shapes(config_, job_.model, ranks, max_tokens, longest));
+  memory_plan_ = plan_memory(device_->kind(), spec_, job_.shard, job_.model, ranks, max_tokens);
+  plan_device(memory_plan_, *device_, *kernels_, largest_shapes(spec_, job_.model, ranks, max_tokens, longest));
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
-  device_->reserve(memory_plan_.total() + most_gap * (64 + 16 * config_.L), memory_plan_.describe());
+  device_->reserve(memory_plan_.total() + most_gap * (64 + 16 * spec_.L()), memory_plan_.describe());
 }
 
 void Session::prepare_data() {
-  prepared_ = prepare_on_cluster(job_, cluster_, config_.V);
+  prepared_ = prepare_on_cluster(job_, cluster_, spec_.V);
   if (is_first() && !prepared_.summary.empty()) log::info("{}", prepared_.summary);
 }
 

@@ -48,7 +48,7 @@ Trainer::Trainer(const Job& job, Cluster& cluster)
       plan_(training_set_.lengths(), job, cluster.size()),
       evaluation_(session_),
       optimizer_(session_.model(), job.train),
-      flops_(session_.config()),
+      flops_(session_.spec()),
       saving_(session_.model(), job, cluster.rank()) {
   if (!job.log.trace.empty()) trace_.emplace(job.log.trace);
 }
@@ -124,7 +124,7 @@ void Trainer::load_weights() {
 void Trainer::warn_of_changes(const CheckpointInfo& before) const {
   if (!session_.is_first()) return;
   std::vector<std::string> changes = changed_settings(before.job, job_);
-  if (before.model_config != session_.config().json) changes.emplace_back("config.json");
+  if (before.model_config != session_.spec().config) changes.emplace_back("config.json");
   if (!before.data.empty() && before.data != training_set_.key())
     changes.emplace_back("the samples (contents of data files, tokenizer, or settings that shape them)");
   if (!changes.empty())
@@ -137,11 +137,11 @@ void Trainer::announce() {
   if (resumed_step_ >= plan_.total_steps())
     log::info("all {} steps are done: nothing is left to train", plan_.total_steps());
   log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
-            parameter_count(session_.config()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
+            parameter_count(session_.spec()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
             job_.data.sequence_len);
   log::info("{}", session_.memory_plan().describe());
-  const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.config().max_position_embeddings;
+  const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.spec().max_position_embeddings;
   if (longest > known)
     log::warn("the longest sample has {} tokens; the model knows {} positions (max_position_embeddings in config.json)",
               longest, known);
@@ -298,7 +298,7 @@ void Trainer::save(int64_t step) {
   info.samples_seen = samples_seen_;
   info.tokens_seen = tokens_seen_;
   info.job = resolved_text(job_);
-  info.model_config = session_.config().json;
+  info.model_config = session_.spec().config;
   info.data = training_set_.key();
   saving_.begin(info);
 }
