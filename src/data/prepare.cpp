@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <thread>
 
+#include "base/amount.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "data/make_samples.h"
@@ -48,6 +51,7 @@ class Preparation {
     contents.key = key;
     contents.vocab_size = vocab_size_;
     contents.sources = sources_;
+    for (const Rows& rows : rows_) require_supervision(rows);
     take_validation(contents.eval);
     for (const Rows& rows : rows_) put(rows, contents);
     check_not_empty(contents);
@@ -194,8 +198,23 @@ class Preparation {
 
   static void put(const Rows& rows, PreparedWriter::Contents& contents) {
     std::vector<SampleRow>& split = rows.dataset->evaluation ? contents.eval : contents.train;
-    for (int64_t i = 0; i < rows.dataset->settings->repeat; ++i)
-      split.insert(split.end(), rows.rows.begin(), rows.rows.end());
+    const int64_t repeat = rows.dataset->settings->repeat, samples = narrow<int64_t>(rows.rows.size());
+    const Amount in_all = Amount(samples) * repeat + narrow<int64_t>(split.size());
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();  // samples are numbered in 32 bits
+    if (in_all > most || in_all * int64_t{sizeof(SampleRow)} > host_memory_bytes())
+      throw JobError("[{}] repeat: {} times {} is more than can be held, which is {} in all, in this host's memory",
+                     rows.dataset->section, repeat, samples_in_words(samples), samples_in_words(most));
+    for (int64_t i = 0; i < repeat; ++i) split.insert(split.end(), rows.rows.begin(), rows.rows.end());
+  }
+
+  /// A sample without a token that carries loss does no harm; a data set without any is a mistake in its masks.
+  static void require_supervision(const Rows& rows) {
+    const auto carries_loss = [](const SampleRow& row) { return row.supervised > 0; };
+    if (rows.rows.empty() || std::any_of(rows.rows.begin(), rows.rows.end(), carries_loss)) return;
+    throw DataError(
+        "[{}] ({}): no token of its {} carries loss, so that nothing can be learnt or measured; look at the labels, "
+        "or at what says which roles and parts carry loss",
+        rows.dataset->section, rows.dataset->settings->path, samples_in_words(narrow<int64_t>(rows.rows.size())));
   }
 
   void check_not_empty(const PreparedWriter::Contents& contents) const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/amount.h"
 #include "device/dtype.h"
 #include "model/head.h"
 #include "shard/device_batch.h"
@@ -15,34 +16,34 @@ namespace tessera {
 namespace {
 
 struct Sizes {
-  int64_t T, C, Q, KV, F, D, H, G, L;  // Q = H·D, KV = G·D
+  Amount T, C, Q, KV, F, D, H, G, L;  // Q = H·D, KV = G·D
 };
 
 /// Elements of the compute type that a token has in one layer: one layer's under `full`, else every layer's; and the
 /// norms' outputs, every layer's under `none` alone.
 struct PerToken {
-  int64_t kept, norms;
+  Amount kept, norms;
 };
 
 PerToken layer_elements(const Sizes& s, bool qk_norm) {
-  const int64_t normed_qk = qk_norm ? s.Q + s.KV : 0;
+  const Amount normed_qk = qk_norm ? s.Q + s.KV : 0;
   return {.kept = s.Q + 2 * s.KV + normed_qk + s.C + 2 * s.F, .norms = 2 * s.C};
 }
 
 /// What a GPU's attention may read behind q, k, v, its output, their gradient and log_sum_exp.
-int64_t spare_row_bytes(const ModelConfig& c, const Sizes& s, int64_t kept, int64_t b) {
-  const int64_t inputs = s.Q + 2 * s.KV + (c.qk_norm ? s.Q + s.KV : 0);
+Amount spare_row_bytes(const ModelConfig& c, const Sizes& s, const Amount& kept, int64_t b) {
+  const Amount inputs = s.Q + 2 * s.KV + (c.qk_norm ? s.Q + s.KV : 0);
   return b * (kept * inputs + s.L * s.Q + s.Q) + 4 * s.L * s.H;
 }
 
-int64_t activation_bytes(DeviceKind device, const ModelConfig& c, const Sizes& s, Checkpointing checkpointing,
-                         int64_t b) {
-  const int64_t kept = checkpointing == Checkpointing::full ? 1 : s.L;
-  const int64_t norms = checkpointing == Checkpointing::none ? s.L : 1;
+Amount activation_bytes(DeviceKind device, const ModelConfig& c, const Sizes& s, Checkpointing checkpointing,
+                        int64_t b) {
+  const Amount kept = checkpointing == Checkpointing::full ? 1 : s.L;
+  const Amount norms = checkpointing == Checkpointing::none ? s.L : 1;
   const PerToken layer = layer_elements(s, c.qk_norm);
-  const int64_t always = (s.L + 1) * s.C + s.L * s.Q;           // the residual stream, attention's output
-  const int64_t shared = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;  // gradients; SwiGLU's product
-  const int64_t inv_rms = kept * (2 + (c.qk_norm ? s.H + s.G : 0)), log_sum_exp = s.L * s.H, cos_sin = s.D;
+  const Amount always = (s.L + 1) * s.C + s.L * s.Q;           // the residual stream, attention's output
+  const Amount shared = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;  // gradients; SwiGLU's product
+  const Amount inv_rms = kept * (2 + (c.qk_norm ? s.H + s.G : 0)), log_sum_exp = s.L * s.H, cos_sin = s.D;
   return s.T *
              (b * (always + kept * layer.kept + norms * layer.norms + shared) + 4 * (inv_rms + log_sum_exp + cos_sin)) +
          attention_spare_rows(device) * spare_row_bytes(c, s, kept, b);
@@ -92,9 +93,9 @@ MemoryPlan plan_memory(DeviceKind device, const ModelConfig& c, const ShardSetti
     plan.unit_gradients = 4 * (std::min<int64_t>(2, c.L) * layer + ends);
     if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
   }
-  plan.activations = activation_bytes(device, c, s, model.gradient_checkpointing, b);
+  plan.activations = activation_bytes(device, c, s, model.gradient_checkpointing, b).value();
   const int64_t chunk = loss_chunk(device, c.V, max_tokens);
-  plan.head = max_tokens * (3 * b * c.C + 4) + chunk * logit_columns(c.V) * 4;
+  plan.head = (s.T * (3 * b * s.C + 4) + Amount(chunk) * logit_columns(c.V) * 4).value();
   return plan;
 }
 
@@ -114,6 +115,10 @@ LargestShapes largest_shapes(const ModelConfig& c, const ModelSettings& model, i
 
 void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest) {
   plan.kernels = kernels.workspace_bytes(largest) + batches_ahead * DeviceBatch::device_bytes(device, largest.T);
+}
+
+int64_t MemoryPlan::total() const {
+  return (Amount(shards) + gathered + unit_gradients + activations + head + kernels).value();
 }
 
 std::string MemoryPlan::describe() const {
