@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/files.h"
 
 namespace tessera::hdf5 {
 namespace {
@@ -245,6 +246,7 @@ File File::create(const std::filesystem::path& path) {
 }
 
 File File::open_read(const std::filesystem::path& path) {
+  const InputFile regular(path);  // the library would wait for the writer of a pipe
   const Lock lock;
   const Where where{path, "the file"};
   const Handle access = access_properties(where);

@@ -1,10 +1,13 @@
 #include "base/files.h"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
-#include <fstream>
 #include <optional>
 
 #include "base/error.h"
+#include "base/hash.h"
+#include "base/hdf5.h"
 #include "support/temporary_folder.h"
 #include "unit/base/file_size_limit.h"
 
@@ -43,6 +46,66 @@ TEST_CASE("files that cannot be read or written are errors that name the path") 
   CHECK_THROWS_WITH(write_text_durably(folder / "no/where", "x"), Contains("no/where"));
   CHECK_THROWS_AS(sync_file(folder / "missing"), DataError);
   CHECK_THROWS_AS(sync_folder(folder / "missing"), DataError);
+}
+
+TEST_CASE("what is no regular file is refused at once, by its kind") {
+  const test::TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  fs::create_symlink("loop", folder / "loop");
+  fs::create_symlink("pipe", folder / "to-pipe");
+  CHECK_THROWS_WITH(InputFile(folder / "pipe"), Contains("pipe: is a pipe, not a file"));
+  CHECK_THROWS_WITH(InputFile(folder / "to-pipe"), Contains("to-pipe: is a pipe"));
+  CHECK_THROWS_WITH(InputFile(folder.path()), Contains("is a directory"));
+  CHECK_THROWS_WITH(InputFile("/dev/zero"), Contains("/dev/zero: is a device"));
+  CHECK_THROWS_WITH(InputFile(folder / "loop"), Contains("loop") && Contains("symbolic links"));
+  CHECK_THROWS_WITH(InputFile(folder / std::string(5000, 'n')), Contains("name too long"));
+  CHECK_THROWS_WITH(InputFile(std::string("a\0b", 3)), Contains("zero byte"));
+}
+
+TEST_CASE("every reader of files goes through the same door") {
+  const test::TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(read_text(folder / "pipe"), Contains("is a pipe"));
+  CHECK_THROWS_WITH(Hasher().update_file(folder / "pipe"), Contains("is a pipe"));
+  CHECK_THROWS_WITH(hdf5::File::open_read(folder / "pipe"), Contains("is a pipe"));
+}
+
+TEST_CASE("what stands at a path is told, or why it cannot be") {
+  const test::TemporaryFolder folder;
+  write_text_durably(folder / "file", "text");
+  fs::create_symlink("loop", folder / "loop");
+  fs::create_symlink("nowhere", folder / "dangling");
+  CHECK(is_there(folder / "file"));
+  CHECK_FALSE(is_folder(folder / "file"));
+  CHECK(is_folder(folder.path()));
+  CHECK_FALSE(is_there(folder / "dangling"));
+  CHECK_FALSE(is_there(folder / "file/below"));
+  for (const fs::path& path : {folder / "loop", folder / std::string(5000, 'n')}) {
+    CHECK_THROWS_WITH(is_there(path), Contains(path.string()));
+    CHECK_THROWS_AS(is_folder(path), DataError);
+  }
+}
+
+TEST_CASE("a text longer than its bound is refused before it is read whole") {
+  const test::TemporaryFolder folder;
+  write_text_durably(folder / "endless", "");
+  fs::resize_file(folder / "endless", int64_t{1} << 40);  // sparse: takes no disk
+  CHECK_THROWS_WITH(read_text(folder / "endless", 1 << 20), Contains("endless") && Contains("1048576"));
+}
+
+TEST_CASE("an input file is read in turn and at places") {
+  const test::TemporaryFolder folder;
+  write_text_durably(folder / "file", "abcdef");
+  InputFile file(folder / "file");
+  CHECK(file.size() == 6);
+  std::string text(4, ' ');
+  CHECK(file.read(text.data(), 4) == 4);
+  CHECK(text == "abcd");
+  file.read_at(1, text.data(), 3);
+  CHECK(text == "bcdd");
+  CHECK(file.read(text.data(), 4) == 2);
+  CHECK(file.read(text.data(), 4) == 0);
+  CHECK_THROWS_WITH(file.read_at(4, text.data(), 3), Contains("ends at byte 6, 1 more"));
 }
 
 TEST_CASE("a directory that cannot be made is a mistake of the setting that names it") {
