@@ -142,15 +142,24 @@ std::string read_text(const std::filesystem::path& path, int64_t max_bytes) {
   return text;
 }
 
+void make_way(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw DataError("{}: stands in the way and cannot be removed: {}", path.string(), std::strerror(errno));
+}
+
 void write_text_durably(const std::filesystem::path& path, std::string_view text) {
   const std::filesystem::path temporary = path.string() + ".tmp";
-  {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "for writing");
+  make_way(temporary);
+  try {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_EXCL, "for writing");
     write_all(file.get(), text, temporary);
     sync(file.get(), temporary);
+    if (std::rename(temporary.c_str(), path.c_str()) != 0)
+      throw DataError("{}: cannot be renamed to {}: {}", temporary.string(), path.string(), std::strerror(errno));
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
   }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0)
-    throw DataError("{}: cannot be renamed to {}: {}", temporary.string(), path.string(), std::strerror(errno));
   sync_folder(path.has_parent_path() ? path.parent_path() : ".");
 }
 

@@ -40,8 +40,12 @@ class InputFile {
 constexpr int64_t max_text_bytes = 1LL << 30;
 std::string read_text(const std::filesystem::path& path, int64_t max_bytes = max_text_bytes);
 
+/// Removes the file or the symbolic link that stands at the path, if there is one, so that a new file can be created
+/// there: what a link leads to is never written over.
+void make_way(const std::filesystem::path& path);
+
 /// Writes to a temporary name beside `path`, syncs it, renames it, syncs the folder: a reader sees the old text or the
-/// new.
+/// new.  Links that stand at either name are replaced, not followed; what fails leaves no temporary file.
 void write_text_durably(const std::filesystem::path& path, std::string_view text);
 
 /// Makes the directory where it is not there yet.  Throws JobError that begins with `setting`, the "[section] key" that

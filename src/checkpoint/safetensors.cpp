@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoint/finite.h"
 #include "checkpoint/float16.h"
 #include "checkpoint/raw_file.h"
 #include "checkpoint/safetensors_header.h"
@@ -134,6 +135,7 @@ void SafetensorsReader::read(const std::string& name, int64_t offset, int64_t co
   if (is_float) file.read(at, out, count * bytes);
   if (is_bf16) read_converted<bf16>(file, at, count, out, [](bf16 value) { return static_cast<float>(value); });
   if (is_half) read_converted<uint16_t>(file, at, count, out, float_of_half);
+  require_finite(out, count, file.path().string(), "tensor " + name);
 }
 
 }  // namespace tessera

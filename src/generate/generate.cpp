@@ -7,9 +7,12 @@
 #include <set>
 #include <sstream>
 
+#include "base/amount.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/host_memory.h"
 #include "base/log.h"
+#include "base/size_text.h"
 #include "checkpoint/checkpoint.h"
 #include "cluster/agree.h"
 #include "generate/inference_model.h"
@@ -116,8 +119,10 @@ class Generator {
       ids.push_back(prompt_ids(prompt, tokenizer_, chat_));
       longest = std::max(longest, ids.back().size());
     }
-    InferenceModel model(device_, *kernels_, spec_, compute_dtype(job_.model),
-                         static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
+    const int64_t capacity = static_cast<int64_t>(longest) + job_.generate.max_new_tokens;
+    const DType dtype = compute_dtype(job_.model);
+    require_memory(capacity, dtype);
+    InferenceModel model(device_, *kernels_, spec_, dtype, capacity);
     load_weights(job_, spec_, model, rank == 0);
     std::vector<std::string> answers(prompts.size());
     for (size_t i = static_cast<size_t>(rank); i < prompts.size(); i += static_cast<size_t>(ranks))
@@ -126,6 +131,18 @@ class Generator {
   }
 
  private:
+  /// The keys and values of so many tokens, which a CPU's memory takes as they come.
+  void require_memory(int64_t tokens, DType dtype) const {
+    Amount of_a_token = 0;
+    for (const LayerSpec& layer : spec_.layers)
+      of_a_token = of_a_token + Amount(2 * layer.attention.G) * layer.attention.D * size_of(dtype);
+    const Amount cache = of_a_token * tokens;
+    if (device_.kind() == DeviceKind::cpu && cache > host_memory_bytes())
+      throw JobError(
+          "[generate] max_new_tokens: the keys and values of {} tokens take {}, and this host has {}; lower it", tokens,
+          size_text(cache.value()), size_text(host_memory_bytes()));
+  }
+
   std::string continue_from(InferenceModel& model, const std::vector<int32_t>& prompt, int64_t number) {
     Sampler sampler(job_.generate.temperature, job_.generate.top_p, job_.job.seed + number);
     std::vector<int32_t> answer;

@@ -69,8 +69,9 @@ Section dataset_section(const std::string& name, const std::string& help) {
                    ".jsonl, .json or .txt files, each also as .gz or .zst")
            .must_be_given(),
        dataset_key("type", &DatasetSettings::type, types, "the format of a sample").must_be_given(),
-       dataset_key("repeat", &DatasetSettings::repeat, whole_number(1), "times that it comes in an epoch"),
-       dataset_key("limit", &DatasetSettings::limit, whole_number(0), "only the first so many samples; 0: all")
+       dataset_key("repeat", &DatasetSettings::repeat, whole_number(1, 10'000), "times that it comes in an epoch"),
+       dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
+                   "only the first so many samples; 0: all")
            .off_at_zero()}};
   for (Field& field : dataset_text_fields()) section.fields.push_back(std::move(field));
   return section;

@@ -27,11 +27,12 @@ bool is_used(const ActivationSizes& sizes, const SlotList::Entry& entry) {
   return entry.columns > 0 && (sizes.trains || entry.keep != Keep::gradient);
 }
 
-int64_t rows_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
-  return sizes.max_T + (entry.reader == SlotList::Reader::attention ? attention_spare_rows(device) : 0);
+Amount rows_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
+  return Amount(sizes.max_T) +
+         (entry.reader == SlotList::Reader::attention ? attention_spare_rows(device) : int64_t{0});
 }
 
-int64_t bytes_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
+Amount bytes_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
   return rows_of(device, sizes, entry) * entry.columns * size_of(entry.dtype);
 }
 
@@ -69,7 +70,7 @@ ActivationStore::ActivationStore(Device& device, const ActivationSizes& sizes,
 
 /// What attention reads ends in its spare rows, zeroed.
 Buffer ActivationStore::make(Device& device, const SlotList::Entry& entry) const {
-  Buffer buffer(device, entry.dtype, rows_of(device.kind(), sizes_, entry), entry.columns, purpose);
+  Buffer buffer(device, entry.dtype, rows_of(device.kind(), sizes_, entry).value(), entry.columns, purpose);
   if (entry.reader == SlotList::Reader::attention && attention_spare_rows(device.kind()) > 0) buffer.set_zero();
   return buffer;
 }
@@ -90,13 +91,14 @@ LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
   return {hidden(layer, T), std::move(slots)};
 }
 
-int64_t activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers) {
-  const int64_t stream = sizes.max_T * sizes.C * size_of(sizes.compute);
-  int64_t bytes = stream * (sizes.trains ? static_cast<int64_t>(layers.size()) + 2 : 2);
+Amount activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers) {
+  const Amount stream = Amount(sizes.max_T) * sizes.C * size_of(sizes.compute);
+  Amount bytes = stream * (sizes.trains ? static_cast<int64_t>(layers.size()) + 2 : int64_t{2});
   for (const SlotList* const layer : layers)
     for (const SlotList::Entry& entry : layer->entries())
-      if (has_own_memory(sizes, entry.keep)) bytes += bytes_of(device, sizes, entry);
-  for (const SlotList::Entry& entry : shared_entries(device, sizes, layers)) bytes += bytes_of(device, sizes, entry);
+      if (has_own_memory(sizes, entry.keep)) bytes = bytes + bytes_of(device, sizes, entry);
+  for (const SlotList::Entry& entry : shared_entries(device, sizes, layers))
+    bytes = bytes + bytes_of(device, sizes, entry);
   return bytes;
 }
 

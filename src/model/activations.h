@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/amount.h"
 #include "device/buffer.h"
 #include "job/job.h"
 #include "kernels/kernels.h"
@@ -99,6 +100,6 @@ class ActivationStore {
 };
 
 /// What an ActivationStore of these allocates.
-int64_t activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers);
+Amount activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers);
 
 }  // namespace tessera

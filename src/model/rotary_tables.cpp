@@ -20,10 +20,10 @@ std::vector<RotaryTable> RotaryTables::fill(Kernels& kernels, Stream& stream, co
   return filled;
 }
 
-int64_t RotaryTables::bytes(const ModelSpec& model, int64_t max_T) {
+Amount RotaryTables::bytes(const ModelSpec& model, int64_t max_T) {
   int64_t columns = 0;
   for (const RotarySpec& rotary : model.rotary) columns += 2 * (rotary.width / 2);
-  return max_T * columns * size_of(DType::f32);
+  return Amount(max_T) * columns * size_of(DType::f32);
 }
 
 }  // namespace tessera

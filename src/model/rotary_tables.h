@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "base/amount.h"
 #include "device/buffer.h"
 #include "model/parts/pass.h"
 
@@ -14,7 +15,7 @@ class RotaryTables {
   /// Enqueues the tables of T positions; they are overwritten by the next batch's.
   std::vector<RotaryTable> fill(Kernels& kernels, Stream& stream, const int32_t* positions, int64_t T) const;
 
-  static int64_t bytes(const ModelSpec& model, int64_t max_T);
+  static Amount bytes(const ModelSpec& model, int64_t max_T);
 
  private:
   struct Table {

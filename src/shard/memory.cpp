@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/amount.h"
 #include "device/dtype.h"
 #include "model/head.h"
 #include "model/layer.h"
@@ -60,10 +61,11 @@ MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardSett
     if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
   }
   const std::vector<DecoderLayer> layers = make_layers(spec, layout.unit_specs(), compute_dtype(model));
-  plan.activations = activation_bytes(device, activation_sizes(spec, model, max_tokens), slots_of(layers)) +
-                     RotaryTables::bytes(spec, max_tokens);
+  plan.activations = (activation_bytes(device, activation_sizes(spec, model, max_tokens), slots_of(layers)) +
+                      RotaryTables::bytes(spec, max_tokens))
+                         .value();
   const int64_t chunk = loss_chunk(device, spec.V, max_tokens);
-  plan.head = max_tokens * (3 * b * spec.C + 4) + chunk * logit_columns(spec.V) * 4;
+  plan.head = (Amount(max_tokens) * (3 * b * spec.C + 4) + Amount(chunk) * logit_columns(spec.V) * 4).value();
   return plan;
 }
 
@@ -79,6 +81,10 @@ LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, 
 
 void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest) {
   plan.kernels = kernels.workspace_bytes(largest) + batches_ahead * DeviceBatch::device_bytes(device, largest.T);
+}
+
+int64_t MemoryPlan::total() const {
+  return (Amount(shards) + gathered + unit_gradients + activations + head + kernels).value();
 }
 
 std::string MemoryPlan::describe() const {

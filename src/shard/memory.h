@@ -20,7 +20,7 @@ struct MemoryPlan {
   int64_t kernels = 0;         ///< a GPU's workspace for kernels, and its batches: plan_device()
   int64_t host = 0;            ///< in host memory (page-locked for a GPU); no part of total()
 
-  int64_t total() const { return shards + gathered + unit_gradients + activations + head + kernels; }
+  int64_t total() const;         ///< the largest int64 where that cannot hold it
   std::string describe() const;  ///< one line
 };
 

@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "shard/memory.h"
 #include "shard/prefetch.h"
 
 namespace tessera {
-namespace {
 
-int group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
+int shard_group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
   switch (settings.strategy) {
     case Strategy::no_shard:
       return 1;
@@ -20,18 +20,16 @@ int group_size(const Communicator& world, const ShardSettings& settings, int ran
     case Strategy::hybrid_shard:
       break;
   }
-  const int size = settings.group_size > 0 ? static_cast<int>(settings.group_size) : ranks_per_host;
+  const int size = settings.group_size > 0 ? narrow<int>(settings.group_size) : ranks_per_host;
   if (world.size() % size != 0)
     throw JobError("[shard] hybrid_shard: {} ranks cannot be cut into groups of {}; set group_size to a divisor",
                    world.size(), size);
   return size;
 }
 
-}  // namespace
-
 ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
                          const CommunicatorSettings& communicators) {
-  const int size = group_size(world, settings, ranks_per_host);
+  const int size = shard_group_size(world, settings, ranks_per_host);
   group = communicator_for(device, world.split(world.rank() / size, "shard group"), communicators);
   if (size < world.size())
     replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), communicators);

@@ -30,6 +30,10 @@ struct ShardGroups {
   std::unique_ptr<Communicator> replicas;  ///< null where there are none
 };
 
+/// Ranks of one of these groups.  Throws JobError where shard.group_size does not divide the ranks; ShardGroups does
+/// too, on every rank at once.
+int shard_group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host);
+
 /// A model split over ranks: forward and backward passes over whole batches, unit by unit: gather → compute → release,
 /// and in the backward pass compute → reduce-scatter.  Everything is enqueued on two streams (with shard.offload on two
 /// more, HostUpdate's) and returns at once; synchronize() waits.

@@ -24,4 +24,11 @@ ExportSettings export_settings(const Job& job) {
   return settings;
 }
 
+std::string named(const std::vector<DatasetSettings>& sets, const std::string& section) {
+  std::string names;
+  for (const DatasetSettings& set : sets)
+    names += fmt::format("{}[{}.{}] ({})", names.empty() ? "" : ", ", section, set.name, set.path);
+  return names;
+}
+
 }  // namespace tessera

@@ -36,6 +36,7 @@ class Session {
  private:
   void prepare_data();
   void plan_memory_and_reserve();
+  void require_host_memory() const;
 
   const Job& job_;
   Cluster& cluster_;

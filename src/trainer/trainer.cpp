@@ -37,6 +37,20 @@ std::optional<FileLock> claim_output_dir(const Job& job, Cluster& cluster) {
   return lock;
 }
 
+/// Which samples every step takes.  Steps that see no token that carries loss would train nothing, at a loss of 0.
+TrainingPlan plan_together(const PreparedSet& set, const Job& job, Cluster& cluster) {
+  std::optional<TrainingPlan> plan;
+  agree(cluster.world(), "planning the steps", [&] {
+    plan.emplace(set.lengths(), job, cluster.size());
+    if (!has_supervision(*plan, set.supervised()))
+      throw DataError(
+          "{}: no sample of the job's {} step{} has a token that carries loss, so that nothing can be learnt; look at "
+          "the data sets' labels, or at what says which roles and parts carry loss (train inspect shows it)",
+          named(job.datasets, "dataset"), plan->total_steps(), plan->total_steps() == 1 ? "" : "s");
+  });
+  return std::move(*plan);
+}
+
 }  // namespace
 
 Trainer::Trainer(const Job& job, Cluster& cluster)
@@ -45,7 +59,7 @@ Trainer::Trainer(const Job& job, Cluster& cluster)
       output_lock_(claim_output_dir(job, cluster)),
       session_(job, cluster),
       training_set_(session_.prepared().path, "train"),
-      plan_(training_set_.lengths(), job, cluster.size()),
+      plan_(plan_together(training_set_, job, cluster)),
       evaluation_(session_),
       optimizer_(session_.model(), job.train),
       flops_(session_.spec()),
@@ -64,6 +78,10 @@ ExitCode Trainer::run() {
     progress_.emplace(resumed_step_ + 1, plan_.total_steps(), job_.log.logging_steps);
   }
   announce();
+  if (any_rank(session_.world(), "the ranks' stop signals", signals::stop_requested())) {
+    if (progress_) progress_->note("stopped by a signal before the first step; run the same command again");
+    return ExitCode::asked_to_stop;
+  }
   if (resumed_step_ == 0) evaluate(0);
   step_started_ = now();
   for (int64_t k = resumed_step_ + 1; k <= plan_.total_steps(); ++k) {

@@ -39,6 +39,28 @@ TEST_CASE("when durable writing fails the old text stays") {
   CHECK(read_text(folder / "latest") == "old");
 }
 
+TEST_CASE("when durable writing fails no temporary file stays") {
+  const test::TemporaryFolder folder;
+  {
+    const test::FileSizeLimit limit(100);
+    CHECK_THROWS_AS(write_text_durably(folder / "latest", std::string(1000, 'x')), DataError);
+  }
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("durable writing follows a link neither at the name nor at the temporary one") {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"latest", "latest.tmp"}) {
+    const fs::path victim = folder.write("victim", "untouched");
+    fs::create_symlink(victim, folder / name);
+    write_text_durably(folder / "latest", "new");
+    CHECK(read_text(victim) == "untouched");
+    CHECK(read_text(folder / "latest") == "new");
+    CHECK(fs::is_regular_file(fs::symlink_status(folder / "latest")));
+    fs::remove(folder / "latest");
+  }
+}
+
 TEST_CASE("files that cannot be read or written are errors that name the path") {
   const test::TemporaryFolder folder;
   CHECK_THROWS_WITH(read_text(folder / "missing"), Contains("missing") && Contains("No such file"));
