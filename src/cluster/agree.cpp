@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <vector>
 
 namespace tessera {
@@ -38,6 +39,8 @@ Outcome run(const std::function<void()>& work) {
     return {static_cast<int32_t>(error.code()), 1, std::current_exception()};
   } catch (const Error& error) {
     return {static_cast<int32_t>(error.code()), 0, std::current_exception()};
+  } catch (const std::filesystem::filesystem_error&) {
+    return {static_cast<int32_t>(ExitCode::bad_data), 0, std::current_exception()};
   } catch (...) {
     return {static_cast<int32_t>(ExitCode::cluster_failed), 0, std::current_exception()};
   }

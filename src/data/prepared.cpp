@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/hdf5.h"
 #include "base/number.h"
 #include "data/prepared_writer.h"
@@ -92,7 +93,7 @@ struct PreparedSet::State {
 };
 
 PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens) {
-  if (!std::filesystem::exists(file)) throw DataError("{}: there is no such prepared file", file.string());
+  if (!is_there(file)) throw DataError("{}: there is no such prepared file", file.string());
   State::reading([&] {
     state_ = std::make_unique<State>(
         State{file, "/splits/" + split + "/", hdf5::File::open_read(file), {}, {}, 0, 0, {}, {}});

@@ -38,6 +38,8 @@ class PreparedWriter {
   /// Stores ids and labels [begin, begin + length) of the sample.
   SampleRow add(const Sample& sample, size_t begin, size_t length);
 
+  int64_t stored() const { return stored_; }  ///< tokens so far
+
   struct Contents {
     std::string key, summary;
     int64_t vocab_size = 0;

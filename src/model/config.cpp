@@ -1,11 +1,13 @@
 #include "model/config.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 
 namespace tessera {
 namespace {
@@ -92,42 +94,50 @@ class Reader {
 
   int64_t integer(const char* key) const {
     if (!has(key)) throw DataError("{}: {} is missing", where_, key);
-    if (!object_[key].is_number_integer() || object_[key].get<int64_t>() < 1)
-      throw DataError("{}: {} is {}, expected a positive integer", where_, key, object_[key].dump());
-    return object_[key].get<int64_t>();
+    const auto value = whole_number(object_[key]);
+    if (!value || *value < 1)
+      throw DataError("{}: {} is {}, expected a positive integer", where_, key, shown(object_[key]));
+    return *value;
   }
   int64_t integer(const char* key, int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
   int64_t whole(const char* key, int64_t otherwise) const {
     if (!has(key)) return otherwise;
-    if (!object_[key].is_number_integer() || object_[key].get<int64_t>() < 0)
-      throw DataError("{}: {} is {}, expected a whole number, at least 0", where_, key, object_[key].dump());
-    return object_[key].get<int64_t>();
+    const auto value = whole_number(object_[key]);
+    if (!value || *value < 0)
+      throw DataError("{}: {} is {}, expected a whole number, at least 0", where_, key, shown(object_[key]));
+    return *value;
   }
 
   double number(const char* key, double otherwise) const {
     if (!has(key)) return otherwise;
-    if (!object_[key].is_number()) throw DataError("{}: {} is {}, expected a number", where_, key, object_[key].dump());
+    if (!object_[key].is_number()) throw DataError("{}: {} is {}, expected a number", where_, key, shown(object_[key]));
     return object_[key].get<double>();
+  }
+  double number(const char* key, double otherwise, double low, double high) const {
+    const double value = number(key, otherwise);
+    if (!(value >= low && value <= high))
+      throw DataError("{}: {} is {}, expected a number from {} to {}", where_, key, shown(object_[key]), low, high);
+    return value;
   }
   double positive(const char* key, double otherwise) const {
     const double value = number(key, otherwise);
-    if (!(value > 0)) throw DataError("{}: {} is {}, expected a number above 0", where_, key, object_[key].dump());
+    if (!(value > 0)) throw DataError("{}: {} is {}, expected a number above 0", where_, key, shown(object_[key]));
     return value;
   }
   bool boolean(const char* key, bool otherwise) const {
     if (!has(key)) return otherwise;
     if (!object_[key].is_boolean())
-      throw DataError("{}: {} is {}, expected true or false", where_, key, object_[key].dump());
+      throw DataError("{}: {} is {}, expected true or false", where_, key, shown(object_[key]));
     return object_[key].get<bool>();
   }
   std::string text(const char* key, const std::string& otherwise) const {
     if (!has(key)) return otherwise;
-    if (!object_[key].is_string()) throw DataError("{}: {} is {}, expected a string", where_, key, object_[key].dump());
+    if (!object_[key].is_string()) throw DataError("{}: {} is {}, expected a string", where_, key, shown(object_[key]));
     return object_[key].get<std::string>();
   }
   void require_neutral(const char* key, const char* why) const {
     if (has(key) && !neutral(object_[key]))
-      throw DataError("{}: {} = {} is not supported: {}", where_, key, object_[key].dump(), why);
+      throw DataError("{}: {} = {} is not supported: {}", where_, key, shown(object_[key]), why);
   }
   const Json& at(const char* key) const { return object_[key]; }
   const std::string& where() const { return where_; }
@@ -150,12 +160,37 @@ void refuse_unknown_keys(const Json& json, const std::string& where) {
   for (const auto& [key, value] : json.items()) {
     if (known_keys.contains(key) || harmless_keys.contains(key) || neutral(value)) continue;
     throw DataError("{}: {} = {} is not known and might change what the model computes; remove the key if it does not",
-                    where, key, value.dump().substr(0, 80));
+                    where, key, shown(value));
   }
   if (!json.contains("architectures")) return;
   for (const auto& name : json["architectures"])
     if (!name.is_string() || !name.get<std::string>().ends_with("ForCausalLM"))
-      throw DataError("{}: architectures has {}, expected a ...ForCausalLM", where, name.dump());
+      throw DataError("{}: architectures has {}, expected a ...ForCausalLM", where, shown(name));
+}
+
+/// What rope_type linear, llama3 and yarn are made of; each number within what its formula can use.
+void read_scaling(const Reader& p, RopeSettings& rope, double max_positions) {
+  constexpr double largest = 1e12;
+  rope.original_max_position_embeddings = p.number("original_max_position_embeddings", max_positions, 1, largest);
+  rope.factor = p.number("factor", 0, 0, largest);
+  if (rope.factor == 0 && rope.type == RopeType::yarn)
+    rope.factor = max_positions / rope.original_max_position_embeddings;
+  if (rope.factor <= 0) throw DataError("{}: factor is missing", p.where());
+  if (rope.type == RopeType::llama3)
+    for (const char* needed : {"low_freq_factor", "high_freq_factor", "original_max_position_embeddings"})
+      if (!p.has(needed)) throw DataError("{}: {} is missing", p.where(), needed);
+  rope.low_freq_factor = p.positive("low_freq_factor", 1);
+  rope.high_freq_factor = p.positive("high_freq_factor", 4);
+  if (rope.high_freq_factor <= rope.low_freq_factor)
+    throw DataError("{}: high_freq_factor {} is not above low_freq_factor {}", p.where(), rope.high_freq_factor,
+                    rope.low_freq_factor);
+  if (rope.type == RopeType::yarn && rope.theta <= 1)
+    throw DataError("{}: rope_theta is {}, and yarn needs one above 1", p.where(), rope.theta);
+  rope.beta_fast = p.positive("beta_fast", 32);
+  rope.beta_slow = p.positive("beta_slow", 1);
+  rope.attention_factor = p.number("attention_factor", 0, 0, largest);
+  rope.mscale = p.number("mscale", 0, 0, largest);
+  rope.mscale_all_dim = p.number("mscale_all_dim", 0, 0, largest);
 }
 
 /// Both spellings: rope_parameters of transformers 5, or rope_theta with rope_scaling before it.
@@ -185,24 +220,19 @@ RopeSettings read_rope(const Reader& r, int64_t max_positions) {
   else
     throw DataError("{}: rope_type \"{}\" is not supported; expected default, linear, llama3 or yarn", p.where(), type);
 
-  rope.original_max_position_embeddings =
-      p.number("original_max_position_embeddings", static_cast<double>(max_positions));
-  rope.factor = p.number("factor", 0);
-  if (rope.factor == 0 && rope.type == RopeType::yarn)
-    rope.factor = static_cast<double>(max_positions) / rope.original_max_position_embeddings;
-  if (rope.factor <= 0) throw DataError("{}: factor is missing", p.where());
-  if (rope.type == RopeType::llama3)
-    for (const char* needed : {"low_freq_factor", "high_freq_factor", "original_max_position_embeddings"})
-      if (!p.has(needed)) throw DataError("{}: {} is missing", p.where(), needed);
-  rope.low_freq_factor = p.number("low_freq_factor", 1);
-  rope.high_freq_factor = p.number("high_freq_factor", 4);
-  rope.beta_fast = p.number("beta_fast", 32);
-  rope.beta_slow = p.number("beta_slow", 1);
-  rope.attention_factor = p.number("attention_factor", 0);
-  rope.mscale = p.number("mscale", 0);
-  rope.mscale_all_dim = p.number("mscale_all_dim", 0);
+  read_scaling(p, rope, static_cast<double>(max_positions));
   rope.truncate = p.boolean("truncate", true);
   return rope;
+}
+
+/// Whatever was given: what positions are turned by has to be a number.
+void require_finite_rotation(const Reader& r, const ModelConfig& c) {
+  const RopeFrequencies frequencies = rope_frequencies(c);
+  const auto is_usable = [](float value) { return std::isfinite(value) && value >= 0; };
+  if (!std::all_of(frequencies.inv_freq.begin(), frequencies.inv_freq.end(), is_usable) ||
+      !is_usable(frequencies.scale))
+    throw DataError("{}: its rotary settings (rope_theta and what scales it) give angles that are no numbers",
+                    r.where());
 }
 
 /// The window of all layers that have one; 0: none has.
@@ -210,7 +240,10 @@ int64_t read_window(const Reader& r, Family family) {
   const bool qwen = family == Family::qwen2 || family == Family::qwen3;
   if (family == Family::llama) r.require_neutral("sliding_window", "a llama model has full attention");
   if (family == Family::llama || (qwen && !r.boolean("use_sliding_window", false))) return 0;
-  return r.is_null("sliding_window") ? 0 : r.integer("sliding_window", 4096);
+  const int64_t window = r.is_null("sliding_window") ? 0 : r.integer("sliding_window", 4096);
+  if (window > std::numeric_limits<int32_t>::max())
+    throw DataError("{}: sliding_window is {}, {} at most", r.where(), window, std::numeric_limits<int32_t>::max());
+  return window;
 }
 
 /// The window of each layer, as transformers derives layer_types.
@@ -224,7 +257,7 @@ std::vector<int64_t> read_windows(const Reader& r, const ModelConfig& c) {
     for (size_t i = 0; i < windows.size(); ++i) {
       if (types[i] == "full_attention") continue;
       if (types[i] != "sliding_attention")
-        throw DataError("{}: layer type {} is not supported", r.where(), types[i].dump());
+        throw DataError("{}: layer type {} is not supported", r.where(), shown(types[i]));
       if (window == 0)
         throw DataError("{}: layer_types has sliding_attention, and the other keys give no sliding window", r.where());
       windows[i] = window;
@@ -261,6 +294,9 @@ void require_sane_sizes(const Reader& r, const ModelConfig& c) {
   require("num_attention_heads", c.H);
   require("head_dim", c.D);
   require("num_attention_heads times head_dim", c.H * c.D);
+  if (c.max_position_embeddings > std::numeric_limits<int32_t>::max())
+    throw DataError("{}: max_position_embeddings is {}, {} at most", r.where(), c.max_position_embeddings,
+                    std::numeric_limits<int32_t>::max());
   if (c.L > most_layers) throw DataError("{}: num_hidden_layers is {}, {} at most", r.where(), c.L, most_layers);
 }
 
@@ -284,12 +320,7 @@ void read_sizes(const Reader& r, ModelConfig& c) {
 }  // namespace
 
 ModelConfig parse_model_config(const std::string& text, const std::string& where) {
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const Json::parse_error& e) {
-    throw DataError("{}: not valid JSON: {}", where, e.what());
-  }
+  const Json json = parse_json(text, where);
   if (!json.is_object()) throw DataError("{}: not a JSON object", where);
   const Reader r(json, where);
   ModelConfig c;
@@ -304,22 +335,23 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
   if (r.number("partial_rotary_factor", 1) != 1) throw DataError("{}: partial_rotary_factor is not supported", where);
 
   read_sizes(r, c);
-  c.rms_norm_eps = r.number("rms_norm_eps", 1e-6);
+  c.rms_norm_eps = r.number("rms_norm_eps", 1e-6, 0, 1);
   c.tied = r.boolean("tie_word_embeddings", false);
-  c.initializer_range = r.number("initializer_range", 0.02);
+  c.initializer_range = r.number("initializer_range", 0.02, 0, 1e3);
   read_biases(r, c);
   c.window = read_windows(r, c);
   c.rope = read_rope(r, c.max_position_embeddings);
+  require_finite_rotation(r, c);
   c.json = text;
   return c;
 }
 
 ModelConfig load_model_config(const std::filesystem::path& directory) {
-  if (!std::filesystem::is_directory(directory))
+  if (!is_folder(directory))
     throw JobError("[model] base: there is no directory {}; expected one with config.json and *.safetensors",
                    directory.string());
   const auto path = directory / "config.json";
-  return parse_model_config(read_text(path), path.string());
+  return parse_model_config(read_text(path, max_json_bytes), path.string());
 }
 
 }  // namespace tessera
