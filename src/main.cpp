@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -188,6 +189,8 @@ int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster
   } catch (const std::bad_alloc&) {
     return fail(cluster, static_cast<int>(ExitCode::cluster_failed),
                 "out of host memory; try gradient_checkpointing = full, micro_batch_size = 1, or more ranks");
+  } catch (const std::filesystem::filesystem_error& e) {  // of a folder that cannot be looked through, say
+    return fail(cluster, static_cast<int>(ExitCode::bad_data), e.what());
   } catch (const std::exception& e) {
     return fail(cluster, 1, std::string("internal error: ") + e.what());
   }

@@ -115,19 +115,6 @@ int64_t InputFile::read(void* out, int64_t bytes) {
   }
 }
 
-void InputFile::read_at(int64_t offset, void* out, int64_t bytes) const {
-  auto* to = static_cast<char*>(out);
-  while (bytes > 0) {
-    const ssize_t got = ::pread(descriptor_, to, static_cast<size_t>(bytes), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("cannot be read");
-    if (got == 0) throw DataError("{}: ends at byte {}, {} more were expected", path_.string(), offset, bytes);
-    to += got;
-    offset += got;
-    bytes -= got;
-  }
-}
-
 int InputFile::release() { return std::exchange(descriptor_, -1); }
 
 std::string read_text(const std::filesystem::path& path, int64_t max_bytes) {

@@ -26,8 +26,6 @@ class InputFile {
   int64_t size() const;
   /// Up to `bytes` of what follows; 0 only at the end.
   int64_t read(void* out, int64_t bytes);
-  /// Bytes [offset, offset + bytes), wherever read() has come to; throws where the file ends before.
-  void read_at(int64_t offset, void* out, int64_t bytes) const;
   int release();  ///< the descriptor, for whoever closes it from here on
 
  private:

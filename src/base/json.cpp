@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/excerpt.h"
 #include "base/files.h"
 
 namespace tessera {
@@ -17,20 +18,12 @@ using nlohmann::json;
 constexpr size_t longest_shown = 80;
 constexpr size_t most_ordered_members = 10'000;  // an object of ordered_json looks through all for each that is added
 
-/// The first `bytes` bytes, or one to three fewer where a character would be cut.
-std::string_view beginning(std::string_view text, size_t bytes) {
-  if (text.size() <= bytes) return text;
-  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
-  return text.substr(0, bytes);
-}
-
 /// What nlohmann::json says, without its own name before it, and with the token it stumbled over cut off.
 std::string reason(const json::exception& error) {
   std::string_view text = error.what();
   if (const size_t end = text.find("] "); text.starts_with("[json.exception") && end != std::string_view::npos)
     text.remove_prefix(end + 2);
-  const std::string_view begins = beginning(text, 2 * longest_shown);
-  return begins.size() == text.size() ? std::string(text) : std::string(begins) + " …";
+  return excerpt(text, 2 * longest_shown);
 }
 
 /// Stands between the parser and whoever takes the events, and holds the document to its bounds.  The parser itself
@@ -153,8 +146,7 @@ Json build(std::string_view text, const std::string& where) {
 }
 
 void show_text(const std::string& text, std::string& out) {
-  out += json(beginning(text, longest_shown)).dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > longest_shown) out += "…";
+  out += json(excerpt(text, longest_shown)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 /// Appends until there is enough; every level adds a character, so that the bound also holds for the recursion.
@@ -197,8 +189,7 @@ json read_json(const std::filesystem::path& path) { return parse_json(read_text(
 std::string shown(const json& value) {
   std::string text;
   show(value, text);
-  if (text.size() <= longest_shown) return text;
-  return std::string(beginning(text, longest_shown)) + " …";
+  return excerpt(text, longest_shown);
 }
 
 std::optional<int64_t> whole_number(const json& value) {

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -35,6 +36,8 @@ Outcome run(const std::function<void()>& work) {
     return {{static_cast<int32_t>(error.code()), 1}, std::current_exception()};
   } catch (const Error& error) {
     return {{static_cast<int32_t>(error.code()), 0}, std::current_exception()};
+  } catch (const std::filesystem::filesystem_error&) {
+    return {{static_cast<int32_t>(ExitCode::bad_data), 0}, std::current_exception()};
   } catch (...) {
     return {{static_cast<int32_t>(ExitCode::cluster_failed), 0}, std::current_exception()};
   }

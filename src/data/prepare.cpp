@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -18,11 +18,13 @@
 #include "base/number.h"
 #include "data/make_samples.h"
 #include "data/order.h"
+#include "data/preparation_progress.h"
 #include "data/prepare_key.h"
 #include "data/prepared.h"
 #include "data/prepared_writer.h"
 #include "data/random.h"
 #include "data/records.h"
+#include "data/sample_store.h"
 
 namespace tessera {
 namespace {
@@ -34,15 +36,10 @@ constexpr int64_t split_stream = -1;  // epochs use the random streams from 0
 
 std::string samples_in_words(int64_t count) { return fmt::format("{} {}", count, count == 1 ? "sample" : "samples"); }
 
-/// What happened to the samples on their way.
-struct Counts {
-  int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
-};
-
 class Preparation {
  public:
   Preparation(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size, const Path& path)
-      : job_(job), tokenizer_(tokenizer), vocab_size_(vocab_size), writer_(path) {}
+      : job_(job), tokenizer_(tokenizer), vocab_size_(vocab_size), writer_(path), store_(writer_, job.data, counts_) {}
 
   void run(const std::vector<FoundDataset>& datasets, const std::string& key) {
     for (const FoundDataset& dataset : datasets) read_dataset(dataset);
@@ -75,13 +72,26 @@ class Preparation {
   }
 
   void read_dataset(const FoundDataset& dataset) {
+    try {
+      read_records(dataset);
+    } catch (const std::bad_alloc&) {
+      throw DataError(
+          "[{}] ({}): the memory ran out while this was prepared, after {} and {} tokens in all; fewer [data] workers "
+          "need less",
+          dataset.section, dataset.settings->path, samples_in_words(taken_), writer_.stored());
+    }
+  }
+
+  void read_records(const FoundDataset& dataset) {
     const std::unique_ptr<const SampleFormat> format = make_format(*dataset.settings, job_.data, tokenizer_);
     first_source_ = narrow<int32_t>(sources_.size());
     for (const Path& file : dataset.files) sources_.push_back(file.string());
     rows_.push_back({&dataset, {}});
     taken_ = 0;
 
-    RecordStream stream(dataset.files);
+    progress_.begin(dataset.section);
+    RecordStream stream(dataset.files, {.record_bytes = job_.data.max_record_bytes},
+                        [this](const ReadingState& state) { progress_.read(state); });
     std::vector<Record> block = read_block(stream);
     while (!block.empty() && !reached_limit(dataset)) {
       std::vector<Record> following;
@@ -118,54 +128,20 @@ class Preparation {
         skip_or_stop(one);
         continue;
       }
-      ++taken_;
-      store(one);
+      taken_ += one.part.ends;
+      store_.add(one, first_source_, rows_.back().rows);
     }
-    say_progress(dataset);
+    progress_.made(taken_, writer_.stored());
   }
 
   void skip_or_stop(const MadeSample& one) {
     if (job_.data.on_error == OnError::stop) std::rethrow_exception(one.error);
+    store_.leave_out(one);
     try {
       std::rethrow_exception(one.error);
     } catch (const DataError& error) {
       if (++counts_.broken <= errors_shown) log::warn("skipped: {}", error.what());
     }
-  }
-
-  void store(const MadeSample& one) {
-    const size_t length = one.sample.ids.size(), longest = narrow<size_t>(job_.data.sequence_len);
-    if (length == 0) {
-      ++counts_.empty;
-    } else if (length <= longest) {
-      store_piece(one, 0, length, 0);
-    } else if (job_.data.overlong == Overlong::drop) {
-      ++counts_.dropped;
-    } else if (job_.data.overlong == Overlong::truncate) {
-      ++counts_.truncated;
-      store_piece(one, 0, longest, 0);
-    } else {
-      ++counts_.split;
-      int32_t piece = 0;
-      for (size_t begin = 0; begin < length; begin += longest)
-        store_piece(one, begin, std::min(longest, length - begin), piece++);
-    }
-  }
-
-  void store_piece(const MadeSample& one, size_t begin, size_t length, int32_t piece) {
-    SampleRow row = writer_.add(one.sample, begin, length);
-    row.piece = piece;
-    row.file = first_source_ + one.file;
-    row.line = one.line;
-    counts_.unsupervised += row.supervised == 0;
-    rows_.back().rows.push_back(row);
-  }
-
-  void say_progress(const FoundDataset& dataset) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - said_ < std::chrono::seconds(10)) return;
-    said_ = now;
-    log::info("[{}]: {} samples tokenised", dataset.section, taken_);
   }
 
   /// Draws the validation samples from the training ones, before any is repeated: no sample is on both sides.
@@ -276,12 +252,13 @@ class Preparation {
   const Tokenizer* tokenizer_;
   int64_t vocab_size_;
   PreparedWriter writer_;
+  SampleCounts counts_;
+  SampleStore store_;
+  PreparationProgress progress_;
   std::vector<std::string> sources_;
   std::vector<Rows> rows_;
-  Counts counts_;
   int32_t first_source_ = 0;  // of the data set being read
   int64_t taken_ = 0;         // samples of it so far
-  std::chrono::steady_clock::time_point said_ = std::chrono::steady_clock::now();
 };
 
 /// How the training samples fill sequences, said beside what the file says about itself.

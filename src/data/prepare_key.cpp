@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/files.h"
 #include "base/hash.h"
 #include "data/prepared_layout.h"
 #include "data/records.h"
@@ -66,7 +67,7 @@ std::string prepare_key(const Job& job, const std::vector<FoundDataset>& dataset
     add_settings(hasher, *dataset.settings);
     for (const Path& file : dataset.files) {
       hasher.update_field(file.string());
-      add(hasher, static_cast<int64_t>(std::filesystem::file_size(file)));
+      add(hasher, InputFile(file).size());
       hasher.update_file(file);
     }
   }

@@ -31,6 +31,8 @@ class PreparedWriter {
   /// Stores ids and labels [begin, begin + length) of the sample.
   SampleRow add(const Sample& sample, size_t begin, size_t length);
 
+  int64_t stored() const { return stored_; }  ///< tokens so far
+
   struct Contents {
     PreparedHeader header;
     std::vector<SampleRow> train, eval;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -11,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/host_memory.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/size_text.h"
 #include "checkpoint/checkpoint.h"
@@ -69,15 +69,16 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   if (chat)
     if (const auto id = tokenizer.token_to_id(chat->end_of_turn())) ids.insert(*id);
   const auto path = job.model.base / "generation_config.json";
-  if (!std::filesystem::exists(path)) return ids;
-  const auto json = nlohmann::json::parse(read_text(path), nullptr, /*allow_exceptions=*/false);
+  if (!is_there(path)) return ids;
+  const auto json = read_json(path);
   if (!json.is_object()) throw DataError("{}: not a JSON object", path.string());
   const auto eos = json.value("eos_token_id", nlohmann::json());
   if (eos.is_null()) return ids;
   for (const auto& id : eos.is_array() ? eos : nlohmann::json::array({eos})) {
-    if (!id.is_number_integer())
-      throw DataError("{}: eos_token_id is {}, expected a token's number or a list of them", path.string(), eos.dump());
-    ids.insert(id.get<int32_t>());
+    const auto number = whole_number(id);
+    if (!number || !std::in_range<int32_t>(*number))
+      throw DataError("{}: eos_token_id is {}, expected a token's number or a list of them", path.string(), shown(eos));
+    ids.insert(static_cast<int32_t>(*number));
   }
   return ids;
 }

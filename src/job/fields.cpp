@@ -65,6 +65,8 @@ Section data_section() {
                .filled("output_dir/prepared", prepared),
            data.key("overlong", &DataSettings::overlong, overlong, "what happens to samples above sequence_len"),
            data.key("on_error", &DataSettings::on_error, on_error, "what a broken line does"),
+           data.key("max_record_bytes", &DataSettings::max_record_bytes, byte_size(most::record_bytes),
+                    "of one JSON record, unpacked: a longer one is an error"),
            data.key("workers", &DataSettings::workers, whole_number(0, most::threads),
                     "tokenising threads; 0: the cores of the host")
                .off_at_zero()}};

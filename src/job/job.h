@@ -40,6 +40,7 @@ struct DataSettings {
   Overlong overlong = Overlong::drop;  // samples above sequence_len
   OnError on_error = OnError::stop;    // a broken line
   int64_t workers = 0;                 // tokenising threads; 0: the cores of the host
+  int64_t max_record_bytes = 1 << 26;  // of one JSON record, unpacked: a longer one is an error
 };
 
 enum class DatasetType { tokenized, completion, alpaca, chat_template, input_output };

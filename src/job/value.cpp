@@ -82,7 +82,8 @@ int64_t read_byte_size(const std::string& text, int64_t most, const std::string&
 }
 
 std::string write_byte_size(const int64_t& size) {
-  for (const auto& [unit, bytes] : {std::pair{"GB", 1'000'000'000}, {"MB", 1'000'000}})
+  for (const auto& [unit, bytes] :
+       {std::pair{"GB", 1'000'000'000}, {"GiB", 1 << 30}, {"MB", 1'000'000}, {"MiB", 1 << 20}})
     if (size % bytes == 0) return fmt::format("{} {}", size / bytes, unit);
   return fmt::format("{}", size);
 }

@@ -60,7 +60,7 @@ ModelSpec load_model(const std::filesystem::path& directory) {
     throw JobError("[model] base: there is no directory {}; expected one with config.json and *.safetensors",
                    directory.string());
   const auto path = directory / "config.json";
-  return parse_model(read_text(path), path.string());
+  return parse_model(read_text(path, max_json_bytes), path.string());
 }
 
 }  // namespace tessera

@@ -115,7 +115,7 @@ TEST_CASE("a text longer than its bound is refused before it is read whole") {
   CHECK_THROWS_WITH(read_text(folder / "endless", 1 << 20), Contains("endless") && Contains("1048576"));
 }
 
-TEST_CASE("an input file is read in turn and at places") {
+TEST_CASE("an input file is read in turn, to its end") {
   const test::TemporaryFolder folder;
   write_text_durably(folder / "file", "abcdef");
   InputFile file(folder / "file");
@@ -123,11 +123,8 @@ TEST_CASE("an input file is read in turn and at places") {
   std::string text(4, ' ');
   CHECK(file.read(text.data(), 4) == 4);
   CHECK(text == "abcd");
-  file.read_at(1, text.data(), 3);
-  CHECK(text == "bcdd");
   CHECK(file.read(text.data(), 4) == 2);
   CHECK(file.read(text.data(), 4) == 0);
-  CHECK_THROWS_WITH(file.read_at(4, text.data(), 3), Contains("ends at byte 6, 1 more"));
 }
 
 TEST_CASE("a directory that cannot be made is a mistake of the setting that names it") {

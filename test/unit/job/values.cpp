@@ -2,6 +2,7 @@
 #include "job_files.h"
 
 using namespace tessera;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -78,6 +79,15 @@ TEST_CASE("a wrong choice is refused with the choices and the nearest", "[job]")
         "mine.ini:6: [dataset.a] chat_template: lama3; expected chatml, llama3, llama2, mistral or tokenizer_default; "
         "did "
         "you mean llama3?");
+}
+
+TEST_CASE("a format's name in other programs is answered with the name here", "[job]") {
+  const std::string section = "[dataset.b]\npath = b.jsonl\ntype = ";
+  for (const std::string type : {"sharegpt", "sharegpt.load_role", "messages"})
+    CHECK_THAT(error_of(section + type + "\n"),
+               Contains("type: " + type + " is called chat_template here") && Contains("ShareGPT's conversations"));
+  CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain is called completion here"));
+  CHECK_THAT(error_of(section + "alpacca\n"), Contains("did you mean alpaca?"));
 }
 
 TEST_CASE("an empty value is refused", "[job]") {

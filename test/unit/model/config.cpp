@@ -105,6 +105,36 @@ TEST_CASE("A config that asks for something else is refused with the name of the
   CHECK_THAT(error_of(windowed + R"("max_window_layers": -1)"), Contains("max_window_layers is -1"));
 }
 
+TEST_CASE("Numbers that a formula cannot use are refused with the name of the key", "[model]") {
+  const std::string yarn =
+      R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": )";
+  CHECK_THAT(error_of(yarn + "0}"), Contains("original_max_position_embeddings is 0"));
+  CHECK_THAT(error_of(yarn + "-64}"), Contains("original_max_position_embeddings is -64"));
+  CHECK_THAT(error_of(yarn + R"(64, "beta_slow": 0})"), Contains("beta_slow is 0"));
+  CHECK_THAT(error_of(yarn + R"(64, "mscale": -3.0})"), Contains("mscale is -3.0"));
+  CHECK_THAT(error_of(yarn + R"(64}, "rope_theta": 1.0)"), Contains("rope_theta is 1"));
+  CHECK_THAT(error_of(R"("rope_theta": 1e-300)"), Contains("angles that are no numbers"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "linear", "factor": -4.0})"), Contains("factor is -4.0"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 64})"),
+             Contains("high_freq_factor 4 is not above low_freq_factor 4"));
+  CHECK_THAT(error_of(R"("rope_theta": 1e999)"), Contains("config.json") && Contains("1e999"));
+  CHECK_THAT(error_of(R"("rms_norm_eps": -1.0)"), Contains("rms_norm_eps is -1.0"));
+  CHECK_THAT(error_of(R"("rms_norm_eps": 1e300)"), Contains("rms_norm_eps is 1e+300"));
+  CHECK_THAT(error_of(R"("initializer_range": -0.1)"), Contains("initializer_range is -0.1"));
+  CHECK_THAT(error_of(R"("hidden_size": 64.5)"), Contains("hidden_size is 64.5"));
+  CHECK_THAT(error_of(R"("hidden_size": 18446744073709551615)"), Contains("hidden_size is 18446744073709551615"));
+  CHECK_THAT(error_of(R"("max_position_embeddings": 9223372036854775807)"), Contains("max_position_embeddings is"));
+}
+
+TEST_CASE("A config that is nested without end is refused, and shown in short where it is long", "[model]") {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  CHECK_THAT(error_of("\"logit_scale\": " + deep), Contains("config.json") && Contains("nested"));
+  const std::string error = error_of("\"logit_scale\": \"" + std::string(1 << 20, 'x') + "\"");
+  CHECK_THAT(error, Contains("logit_scale"));
+  CHECK(error.size() < 400);
+}
+
 TEST_CASE("Keys that change nothing, and unknown keys without a value, are accepted", "[model]") {
   CHECK_NOTHROW(parsed(R"("bos_token_id": 1, "use_cache": true, "torch_dtype": "bfloat16", "something_new": null)"));
 }
