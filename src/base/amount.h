@@ -1,5 +1,4 @@
 #pragma once
-#include <compare>
 #include <cstdint>
 #include <limits>
 
@@ -20,7 +19,10 @@ class Amount {
     int64_t product = 0;
     return __builtin_mul_overflow(a.value_, b.value_, &product) ? largest : product;
   }
-  friend constexpr auto operator<=>(Amount, Amount) = default;
+  friend constexpr bool operator==(Amount a, Amount b) { return a.value_ == b.value_; }
+  friend constexpr bool operator<(Amount a, Amount b) { return a.value_ < b.value_; }
+  friend constexpr bool operator>(Amount a, Amount b) { return b < a; }
+  friend constexpr bool operator<=(Amount a, Amount b) { return !(b < a); }
 
  private:
   static constexpr int64_t largest = std::numeric_limits<int64_t>::max();

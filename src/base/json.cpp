@@ -61,7 +61,7 @@ class Bounded : public nlohmann::json_sax<json> {
   }
 
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    throw DataError("{}: is not whole JSON: {}", where_, reason(error));
+    throw DataError("{}: is not a whole JSON document: {}", where_, reason(error));
   }
 
  private:

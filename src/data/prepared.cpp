@@ -100,7 +100,9 @@ struct PreparedSet::State {
 };
 
 PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens) {
-  if (!is_there(file)) throw DataError("{}: there is no such prepared file", file.string());
+  std::error_code unknown;  // then opening it says why
+  if (std::filesystem::symlink_status(file, unknown).type() == std::filesystem::file_type::not_found)
+    throw DataError("{}: there is no such prepared file", file.string());
   State::reading([&] {
     state_ = std::make_unique<State>(file, split);
     state_->load(kept_tokens);

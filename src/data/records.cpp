@@ -283,7 +283,7 @@ class RecordStream::Document : public Source {
     const auto is_space = [&](size_t at) { return std::strchr(" \t\r\n", text[at]) && text[at] != '\0'; };
     for (size_t at = part_bytes; at > part_bytes / 2; --at)
       if (text[at - 1] == '\n' && at >= 2 && !is_space(at - 2) && !is_space(at)) return at;
-    for (size_t at = part_bytes; at > part_bytes / 2; --at)
+    for (size_t at = part_bytes; at >= std::max<size_t>(1, part_bytes / 2); --at)
       if (is_space(at) && !is_space(at - 1)) return at;
     size_t at = part_bytes;
     while (at + 3 > part_bytes && at > 1 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;

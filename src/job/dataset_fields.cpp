@@ -78,7 +78,7 @@ Value<DatasetType> dataset_types() {
   types.read = [read = types.read, elsewhere](const std::string& name, const Path& folder) {
     const std::string kind = name.substr(0, name.find('.'));  // axolotl's sharegpt.load_role
     if (const auto known = elsewhere.find(kind); known != elsewhere.end())
-      throw WrongValue{fmt::format("{} is called {} here", ini::quoted(name), known->second)};
+      throw WrongValue{fmt::format("{}; here that is {}", ini::quoted(name), known->second)};
     return read(name, folder);
   };
   return types;

@@ -98,7 +98,7 @@ constexpr int64_t sequences = 1'000'000'000;  // of an update
 constexpr int64_t tokens = 16'777'216;        // of a sequence
 constexpr int64_t ranks = 1'000'000;
 constexpr int64_t threads = 1024;
-constexpr int64_t record_bytes = 1LL << 40;
+constexpr int64_t record_bytes = 1'000'000'000'000;
 constexpr int64_t ctas = 64;  // NCCL has no more channels
 }  // namespace most
 

@@ -35,6 +35,9 @@ size_t spaces_end(std::string_view text, size_t begin) {
 /// Looking for a token at every place of a text takes as long as the token is.
 constexpr size_t kLongestToken = 4096;
 
+/// A token of white space that takes the white space on its right overlaps the next ones, as in the tokenizers library.
+constexpr size_t kMostOverlap = 16;
+
 int32_t read_id(const nlohmann::json& token, const std::string& where) {
   const auto id = whole_number(token.at("id"));
   if (!id || !std::in_range<int32_t>(*id))
@@ -98,7 +101,8 @@ std::optional<TextSet::Found> TextSet::find(std::string_view text, size_t from) 
 }
 
 AddedTokens::AddedTokens(const nlohmann::json& list, const Vocabulary& vocabulary, const Normalizer* normalizer,
-                         const std::string& where) {
+                         const std::string& where)
+    : where_(where) {
   if (list.is_null()) return;
   if (!list.is_array()) throw DataError("{}: its added_tokens is not a list", where);
   RegexScratch scratch;
@@ -161,6 +165,7 @@ bool AddedTokens::stands_alone(std::string_view text, size_t begin, size_t end, 
 void AddedTokens::cut_out(const TextSet& set, Pieces& pieces, const Piece& piece, RegexScratch& scratch) const {
   const std::string_view text = pieces.text(piece);
   size_t done = 0, spaces_until = 0;  // from the last match to spaces_until there is white space alone
+  size_t taken = 0;                   // bytes of all tokens; more than the text has where they overlap
   for (size_t from = 0; const auto found = set.find(text, from);) {
     const AddedToken& token = tokens_[found->value];
     from = found->end;
@@ -168,6 +173,12 @@ void AddedTokens::cut_out(const TextSet& set, Pieces& pieces, const Piece& piece
     const size_t begin = token.lstrip ? std::max(done, spaces_begin(text, found->begin, done)) : found->begin;
     if (token.rstrip && found->end >= spaces_until) spaces_until = spaces_end(text, found->end);
     const size_t end = token.rstrip ? spaces_until : found->end;
+    taken += end - std::min(begin, end);
+    if (taken > kMostOverlap * (text.size() + 1024))
+      throw DataError(
+          "{}: the added token {} is white space and takes that on its right, over and over in a text of {} "
+          "bytes",
+          where_, shown(token.content), text.size());
     if (done < begin) pieces.keep(piece, done, begin);
     if (begin < end) {
       pieces.keep(piece, begin, end);

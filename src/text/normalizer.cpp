@@ -139,7 +139,7 @@ void Normalizer::apply(AlignedText& text, RegexScratch& scratch) const {
 
 std::unique_ptr<Normalizer> Normalizer::read(const nlohmann::json& json, const std::string& where) {
   std::unique_ptr<Normalizer> rule = read_rule(json, where);
-  rule->name_ = fmt::format("{}: normalizer {}", where, shown(json));
+  rule->name_ = fmt::format("{}: normalizer {} {}", where, json["type"].get<std::string>(), shown(json));
   return rule;
 }
 

@@ -91,7 +91,7 @@ with workspace() as place:
                 wanted[{"a data set's path": "dataset.reference.path"}.get(what, what)][1:100])
     refused(train, "5,000 characters as the job file", ["preprocess", "j" * 5000], 2, "jjjj")
 
-    trained = train.job(place / "trained", {**settings})
+    trained = train.job(place / "trained", {**settings, "model.base": case.folder / "model"})
     train.alone(trained)
     step = place / "trained/checkpoints/step-000001"
     for what, path in (("manifest.json", step / "manifest.json"), ("latest", step.parent / "latest"),

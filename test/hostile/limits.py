@@ -12,17 +12,20 @@ SECONDS = 60  # of one attack, on a busy machine; most end within one
 MEMORY = 3 << 30  # bytes of address space: what the program maps at its start and libraries take is below one GiB
 
 
-def limited(memory):
+def limited(memory, cpu):
     def set_limits():
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        if cpu:
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return set_limits
 
 
-def run(train, arguments, stdin=b"", seconds=SECONDS, memory=MEMORY):
-    """(exit status, what was printed) of `train arguments`, one rank without mpirun; the status is None where time ran out."""
+def run(train, arguments, stdin=b"", seconds=SECONDS, memory=MEMORY, cpu=None):
+    """(exit status, what was printed) of `train arguments`, one rank without mpirun; the status is None where time ran out.
+    `cpu`: seconds of the processors, whatever else the machine does meanwhile."""
     process = subprocess.Popen([train.train, *map(str, arguments)], env=environment(), stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limited(memory))
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limited(memory, cpu))
     try:
         output, _ = process.communicate(stdin, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -50,8 +53,8 @@ def refused(train, what, arguments, status, named, stdin=b"", seconds=SECONDS, m
     return output
 
 
-def accepted(train, what, arguments, stdin=b"", seconds=SECONDS, memory=MEMORY):
+def accepted(train, what, arguments, stdin=b"", seconds=SECONDS, memory=MEMORY, cpu=None):
     """The run ends with status 0; what it printed."""
-    got, output = run(train, arguments, stdin, seconds, memory)
+    got, output = run(train, arguments, stdin, seconds, memory, cpu)
     require(got == 0, f"{what}: is read as it should be", f"{describe(got)}\n{output[-4000:]}")
     return output

@@ -69,10 +69,13 @@ with workspace() as place:
         require(len(output) < 4000, f"{what}: the message is short", output[:4000])
 
     spaces = json.dumps(" " * 5_000_000).encode() + b"\n"
-    for what, description in (
-            ("a token of white space that takes the white space on its right", with_token(content="  ", id=len(vocabulary), rstrip=True)),
-            ("a token of white space that takes the white space on its left", with_token(content="  ", id=len(vocabulary), lstrip=True))):
-        folder = place / what.rsplit(" ", 1)[1]
+    for side in ("right", "left"):
+        token = with_token(content="  ", id=len(vocabulary), rstrip=side == "right", lstrip=side == "left")
+        folder = place / side
         folder.mkdir()
-        (folder / "tokenizer.json").write_text(json.dumps({**description, "added_tokens": description["added_tokens"][-1:]}))
-        accepted(train, what, ["tokenize", folder], stdin=spaces)
+        (folder / "tokenizer.json").write_text(json.dumps({**token, "added_tokens": token["added_tokens"][-1:]}))
+        what = f"a token of white space that takes the white space on its {side}"
+        if side == "right":
+            refused(train, what, ["tokenize", folder], 4, ["tokenizer.json", '"  "'], stdin=spaces)
+        else:
+            accepted(train, what, ["tokenize", folder], stdin=spaces)

@@ -31,6 +31,8 @@ void read_scaling(const ConfigReader& p, RotarySpec& rope, double max_positions)
                     rope.low_freq_factor);
   rope.beta_fast = p.positive("beta_fast", 32);
   rope.beta_slow = p.positive("beta_slow", 1);
+  if (rope.type == RopeType::yarn && rope.theta <= 1)
+    throw DataError("{}: rope_theta is {}, and yarn needs one above 1", p.where(), rope.theta);
   rope.attention_factor = p.number("attention_factor", 0, 0, largest);
   rope.mscale = p.number("mscale", 0, 0, largest);
   rope.mscale_all_dim = p.number("mscale_all_dim", 0, 0, largest);

@@ -85,8 +85,8 @@ TEST_CASE("a format's name in other programs is answered with the name here", "[
   const std::string section = "[dataset.b]\npath = b.jsonl\ntype = ";
   for (const std::string type : {"sharegpt", "sharegpt.load_role", "messages"})
     CHECK_THAT(error_of(section + type + "\n"),
-               Contains("type: " + type + " is called chat_template here") && Contains("ShareGPT's conversations"));
-  CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain is called completion here"));
+               Contains("type: " + type + "; here that is chat_template") && Contains("ShareGPT's conversations"));
+  CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain; here that is completion"));
   CHECK_THAT(error_of(section + "alpacca\n"), Contains("did you mean alpaca?"));
 }
 
