@@ -81,7 +81,7 @@ def stopped_while_data_is_prepared():
     train.alone("preprocess", job)
     prepared = next((folder / "prepared").glob("*.h5"))
     prepared.unlink()
-    with open(prepared.with_suffix(".lock"), "w") as lock:
+    with open(prepared.with_name(prepared.name.split(".")[0] + ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = train.start(2, [job])
         for line in process.stdout:
