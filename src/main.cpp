@@ -94,7 +94,7 @@ void preprocess(const Job& job, Cluster& cluster) {
   ModelSpec spec;
   agree(cluster.world(), "reading the model's configuration", [&] { spec = load_model(job.model.base); });
   const PreparedFile file = prepare_on_cluster(job, cluster, spec.V);
-  log::info("{}\n{}{}", file.summary, file.path.string(), file.reused ? " (was there already)" : "");
+  log::info("{}\n{}{}", file.summary, file.path.string(), file.reused ? " (reused)" : "");
 }
 
 void evaluate(const Job& job, Cluster& cluster) {
@@ -104,12 +104,11 @@ void evaluate(const Job& job, Cluster& cluster) {
   agree(
       session.world(), "reading the weights",
       [&] {
-        if (empty)
-          throw JobError("there is nothing to evaluate on: give [data] val_set_size or an [eval_dataset.NAME]");
+        if (empty) throw JobError("there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]");
         const auto checkpoint = chosen_checkpoint(job);
         const bool random = !checkpoint && job.model.init == Init::random;
         if (session.is_first())
-          log::info("weights: {}", random       ? "random, as model.init says"
+          log::info("weights: {}", random       ? "random (model.init)"
                                    : checkpoint ? checkpoint->string()
                                                 : job.model.base.string());
         if (checkpoint)
@@ -125,7 +124,7 @@ void evaluate(const Job& job, Cluster& cluster) {
 
 void export_model(const Job& job) {
   const auto checkpoint = chosen_checkpoint(job);
-  if (!checkpoint) throw DataError("{}: there is no complete checkpoint to export", job.job.output_dir.string());
+  if (!checkpoint) throw DataError("{}: no complete checkpoint to export", job.job.output_dir.string());
   export_checkpoint(CheckpointReader(*checkpoint), export_settings(job));
   log::info("exported {} to {}", checkpoint->string(), job.checkpoint.export_dir.string());
 }
@@ -142,7 +141,8 @@ void inspect(const Job& job, Cluster& cluster) {
 /// `trainer`: where one is needed, made and left there.
 ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster, std::unique_ptr<Trainer>& trainer) {
   if (command.verb == "tokenize") {
-    if (command.arguments.size() != 1) throw JobError("train tokenize DIR: one directory with a tokenizer.json");
+    if (command.arguments.size() != 1)
+      throw JobError("train tokenize DIR: expected one directory with a tokenizer.json");
     tokenize_lines(Tokenizer::load(command.arguments.front()), std::cin, std::cout,
                    command.special ? SpecialTokens::add : SpecialTokens::leave_out);
     return ExitCode::done;
@@ -151,7 +151,7 @@ ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster,
 
   agree(cluster.world(), "reading the job", [&] {
     if (read.error) std::rethrow_exception(read.error);
-    if (runs_alone(command) && cluster.size() > 1) throw JobError("train {}: start it without mpirun", command.verb);
+    if (runs_alone(command) && cluster.size() > 1) throw JobError("train {}: run it without mpirun", command.verb);
   });
   const Job& job = read.job;
   if (const std::string network = cluster.describe_network(); !network.empty()) log::info("network: {}", network);
@@ -162,7 +162,7 @@ ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster,
   if (command.verb == "inspect") inspect(job, cluster);
   if (command.verb != "run") return ExitCode::done;
   if (any_rank(cluster.world(), "the ranks' stop signals", signals::stop_requested())) {
-    log::info("stopped by a signal before anything was done; run the same command again");
+    log::info("stopped by a signal before the start; run the same command again");
     return ExitCode::asked_to_stop;
   }
   trainer = std::make_unique<Trainer>(job, cluster);

@@ -52,7 +52,7 @@ std::filesystem::file_type type_at(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::none)
-    throw DataError("{}: cannot be looked at: {}", path.string(), error.message());
+    throw DataError("{}: cannot be examined: {}", path.string(), error.message());
   return status.type();
 }
 
@@ -65,7 +65,7 @@ void require_writable(const std::filesystem::path& directory, const std::filesys
   std::error_code error;
   if (!std::filesystem::is_directory(directory, error)) error = std::make_error_code(std::errc::not_a_directory);
   if (!error && ::access(directory.c_str(), W_OK | X_OK) != 0) error.assign(errno, std::generic_category());
-  if (error) throw JobError("{}: {} cannot be written to: {}", setting, wanted.string(), error.message());
+  if (error) throw JobError("{}: {} is not writable: {}", setting, wanted.string(), error.message());
 }
 
 }  // namespace
@@ -76,14 +76,15 @@ bool is_folder(const std::filesystem::path& path) { return type_at(path) == std:
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   if (path.native().find('\0') != std::string::npos)
-    throw DataError("{}: cannot be opened: the name has a zero byte in it", path.c_str());
+    throw DataError("{}: cannot be opened: the name contains a zero byte", path.c_str());
   // O_NONBLOCK: opening a pipe that nobody writes to would wait.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (descriptor_ < 0) fail("cannot be opened for reading");
   try {
     struct stat status;
     if (::fstat(descriptor_, &status) != 0) fail("cannot be looked at");
-    if (!S_ISREG(status.st_mode)) throw DataError("{}: is {}, not a file", path_.string(), kind_of(status.st_mode));
+    if (!S_ISREG(status.st_mode))
+      throw DataError("{}: is {}, not a regular file", path_.string(), kind_of(status.st_mode));
   } catch (...) {
     ::close(descriptor_);
     throw;
@@ -124,14 +125,14 @@ std::string read_text(const std::filesystem::path& path, int64_t max_bytes) {
   while (const int64_t got = file.read(block.data(), static_cast<int64_t>(block.size()))) {
     text.append(block.data(), static_cast<size_t>(got));
     if (static_cast<int64_t>(text.size()) > max_bytes)
-      throw DataError("{}: has more than {} bytes, which no file of its kind needs", path.string(), max_bytes);
+      throw DataError("{}: is larger than {} bytes, the limit for such a file", path.string(), max_bytes);
   }
   return text;
 }
 
 void make_way(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-    throw DataError("{}: stands in the way and cannot be removed: {}", path.string(), std::strerror(errno));
+    throw DataError("{}: exists and cannot be removed: {}", path.string(), std::strerror(errno));
 }
 
 void write_text_durably(const std::filesystem::path& path, std::string_view text) {
@@ -153,7 +154,7 @@ void write_text_durably(const std::filesystem::path& path, std::string_view text
 void make_directory(const std::filesystem::path& directory, std::string_view setting) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
-  if (error) throw JobError("{}: {} cannot be written to: {}", setting, directory.string(), error.message());
+  if (error) throw JobError("{}: {} is not writable: {}", setting, directory.string(), error.message());
   require_writable(directory, directory, setting);
 }
 

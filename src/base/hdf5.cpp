@@ -54,14 +54,14 @@ int64_t extent_of(const Where& where, hid_t space) {
 
 int64_t offset_of(const Where& where, hid_t dataset) {
   const haddr_t offset = H5Dget_offset(dataset);
-  if (offset == HADDR_UNDEF) throw DataError("{}: {}: is not stored in one piece", where.path.string(), where.object);
+  if (offset == HADDR_UNDEF) throw DataError("{}: {}: is not stored contiguously", where.path.string(), where.object);
   return static_cast<int64_t>(offset);
 }
 
 void require_type(const Where& where, hid_t dataset, Type type) {
   const Handle stored = where.handle(H5Dget_type(dataset), H5Tclose, "its type cannot be read");
   if (where.check(H5Tequal(stored.get(), file_type(type)), "its type cannot be compared") == 0)
-    throw DataError("{}: {}: holds another type than expected", where.path.string(), where.object);
+    throw DataError("{}: {}: has an unexpected type", where.path.string(), where.object);
 }
 
 Handle creating_groups_above(const Where& where) {
@@ -212,7 +212,7 @@ void File::read_raw(const std::string& dataset, Type type, int64_t offset, int64
   require_type(where, id, type);
   const int64_t extent = size(dataset);
   if (offset < 0 || count < 0 || count > extent || offset > extent - count)
-    throw DataError("{}: {}: elements {} to {} were asked for, it has {}", path_.string(), dataset, offset,
+    throw DataError("{}: {}: elements {} to {} requested, but it has {}", path_.string(), dataset, offset,
                     offset + count, extent);
   if (count == 0) return;
   const Handle stored = selected_space(where, id, offset, count), memory = simple_space(where, count);

@@ -135,7 +135,7 @@ std::string File::read_string(const std::string& object, const std::string& name
     throw DataError("{}: {}: its attribute {} is not a single string", path_.string(), object, name);
   if (H5Tis_variable_str(attribute.type.get()) > 0) {
     if (layout_ == Layout::checksummed)
-      throw DataError("{}: {}: its attribute {} is a string of variable length, which is never written here",
+      throw DataError("{}: {}: its attribute {} is a variable-length string; expected a fixed-length one",
                       path_.string(), object, name);
     char* text = nullptr;
     where.check(H5Aread(attribute.id.get(), attribute.type.get(), &text), "an attribute cannot be read");

@@ -61,18 +61,18 @@ class Bounded : public nlohmann::json_sax<json> {
   }
 
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    throw DataError("{}: is not a whole JSON document: {}", where_, reason(error));
+    throw DataError("{}: is not a complete JSON document: {}", where_, reason(error));
   }
 
  private:
   void descend() {
     if (++depth_ > max_json_depth)
-      throw DataError("{}: its JSON is nested deeper than {} levels: it is damaged or not what its name says", where_,
+      throw DataError("{}: its JSON is nested deeper than {} levels; the file is damaged or of another kind", where_,
                       max_json_depth);
   }
   bool counted(bool goes_on) {
     if (++values_ > max_json_values)
-      throw DataError("{}: its JSON holds more than {} values: it is damaged or not what its name says", where_,
+      throw DataError("{}: its JSON holds more than {} values; the file is damaged or of another kind", where_,
                       max_json_values);
     return goes_on;
   }
@@ -113,7 +113,7 @@ class Builder : public nlohmann::json_sax<json> {
     Json& parent = *open_.back();
     if (parent.is_object()) {
       if (std::is_same_v<Json, nlohmann::ordered_json> && parent.size() >= most_ordered_members)
-        throw DataError("{}: an object of its JSON has more than {} members", where_, most_ordered_members);
+        throw DataError("{}: a JSON object has more than {} members", where_, most_ordered_members);
       return &(parent[key_] = std::move(value));
     }
     parent.push_back(std::move(value));

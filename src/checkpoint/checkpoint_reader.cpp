@@ -82,17 +82,17 @@ OpenShard open_shard(const fs::path& path, const ShardFile& expected) {
 void require_root(const hdf5::File& file, const Manifest& manifest, int64_t rank) {
   const std::string path = file.path().string();
   if (file.read_string("/", "format") != "tessera-checkpoint" || file.read_int("/", "version") != 1)
-    throw DataError("{}: is not a shard of a tessera-checkpoint of version 1", path);
+    throw DataError("{}: is not a shard of a tessera-checkpoint, version 1", path);
   if (file.read_int("/", "step") != manifest.step || file.read_int("/", "world_size") != manifest.world_size ||
       file.read_int("/", "rank") != rank)
-    throw DataError("{}: belongs to step {}, rank {} of {}; the manifest expects step {}, rank {} of {}", path,
+    throw DataError("{}: belongs to step {}, rank {} of {}; expected step {}, rank {} of {} by the manifest", path,
                     file.read_int("/", "step"), file.read_int("/", "rank"), file.read_int("/", "world_size"),
                     manifest.step, rank, manifest.world_size);
   for (const auto& [name, value] : {std::pair{"epoch", manifest.epoch},
                                     {"samples_seen", manifest.samples_seen},
                                     {"tokens_seen", manifest.tokens_seen}})
     if (file.read_int("/", name) != value)
-      throw DataError("{}: its {} is {}, the manifest says {}", path, name, file.read_int("/", name), value);
+      throw DataError("{}: its {} is {}, but {} in the manifest", path, name, file.read_int("/", name), value);
 }
 
 /// `where`: the checkpoint.
@@ -108,7 +108,7 @@ void require_whole(const std::string& where, const std::string& name, StoredTens
   }
   const int64_t size = *element_count(tensor.shape);
   if (reached != size)
-    throw DataError("{}: tensor {}: the shards do not hold its elements {} to {}", where, name, reached, size);
+    throw DataError("{}: tensor {}: no shard holds its elements {} to {}", where, name, reached, size);
 }
 
 }  // namespace
@@ -156,13 +156,13 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
   int64_t& claimed = shards[shard].bytes_claimed;
   constexpr int64_t element_bytes = float_bytes * std::ssize(moments);
   if (part.count > (shards[shard].raw.size() - claimed) / element_bytes)
-    throw DataError("{}: tensor {}: its part has {} elements, for which the file does not have the bytes",
-                    file.path().string(), name, part.count);
+    throw DataError("{}: tensor {}: its part claims {} elements, more than the file holds", file.path().string(), name,
+                    part.count);
   claimed += part.count * element_bytes;
   StoredTensor& tensor = stored[name];
   if (tensor.parts.empty()) tensor.shape = shape;
   if (tensor.shape != shape)
-    throw DataError("{}: tensor {}: its shape is {}, in another shard {}", file.path().string(), name,
+    throw DataError("{}: tensor {}: its shape is {}, but {} in another shard", file.path().string(), name,
                     shape_text(shape), shape_text(tensor.shape));
   if (part.count > 0) tensor.parts.push_back(part);
 }
@@ -170,9 +170,9 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
 void CheckpointReader::State::read_slice(const TensorSlice& slice) {
   const auto found = stored.find(slice.name);
   if (found == stored.end())
-    throw DataError("{}: holds no tensor {}: it was saved from another model", directory.string(), slice.name);
+    throw DataError("{}: has no tensor {}; the checkpoint belongs to another model", directory.string(), slice.name);
   if (found->second.shape != slice.global_shape)
-    throw DataError("{}: tensor {}: its shape is {}, the model's is {}: it was saved from another model",
+    throw DataError("{}: tensor {}: its shape is {}, but {} in the model; the checkpoint belongs to another model",
                     directory.string(), slice.name, shape_text(found->second.shape), shape_text(slice.global_shape));
   const int64_t end = slice.offset + slice.count;
   if (slice.offset < 0 || slice.count < 0 || end > *element_count(slice.global_shape))
@@ -203,7 +203,7 @@ void CheckpointReader::State::verify_and_read(const OpenShard& shard, const std:
                                               const Wanted& wanted) {
   const std::string path = shard.file.path().string();
   if (const int64_t size = shard.file.size(dataset); size != part.count)
-    throw DataError("{}: {}: has {} elements, its count says {}", path, dataset, size, part.count);
+    throw DataError("{}: {}: has {} elements, but its count is {}", path, dataset, size, part.count);
   const int64_t begin = shard.file.byte_offset(dataset, hdf5::Type::float32);
   std::vector<float> piece(static_cast<size_t>(std::min(piece_elements, part.count)));
   Hasher hasher;

@@ -13,7 +13,7 @@ std::string checked_file(const std::filesystem::path& directory, const ShardFile
   Hasher hasher;
   hasher.update_file(directory / file.name);
   if (hasher.digest() != file.xxh3)
-    throw DataError("{}: its bytes do not match the manifest's checksum: the file is damaged\n  {}",
+    throw DataError("{}: its bytes do not match the checksum in the manifest: the file is damaged\n  {}",
                     (directory / file.name).string(), advice_instead_of(directory));
   return fmt::format("  {}  {} bytes, checksum right\n", file.name, file.bytes);
 }
@@ -34,9 +34,8 @@ std::string describe_checkpoint(const std::filesystem::path& step_directory) {
     parameters += *element_count(tensor.shape);
   }
   return fmt::format(
-      "{}: a complete checkpoint\n"
-      "step {}, epoch {}, {} samples and {} tokens seen\n"
-      "written by {} rank{}, {} bytes in all\n{}"
+      "{}: complete checkpoint\nstep {}, epoch {}, {} samples and {} tokens seen\nwritten by {} rank{}, {} bytes in "
+      "total\n{}"
       "{} tensors, {} parameters, each held exactly once\n{}",
       step_directory.string(), info.step, info.epoch, info.samples_seen, info.tokens_seen, info.world_size,
       info.world_size == 1 ? "" : "s", bytes, files, reader.tensors().size(), parameters, tensors);

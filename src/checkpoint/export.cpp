@@ -183,8 +183,8 @@ void require_export_directory(const ExportSettings& settings) {
     if (!source.empty() && fs::exists(source) && fs::exists(settings.directory) &&
         fs::equivalent(source, settings.directory))
       throw JobError(
-          "[checkpoint] export_dir: {} is the directory that the model or its tokenizer is read from, and the export "
-          "would replace it; give another one",
+          "[checkpoint] export_dir: {} is the directory of the base model or its tokenizer, which the export would "
+          "overwrite; choose another directory",
           settings.directory.string());
 }
 
@@ -201,11 +201,11 @@ void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings&
     }
   } catch (const fs::filesystem_error& error) {
     throw DataError(
-        "the export to {} failed: {}\n  The checkpoint is untouched: make room there and run `train export`",
+        "the export to {} failed: {}\n  The checkpoint is untouched. Free space there, then run `train export`",
         settings.directory.string(), error.what());
   } catch (const DataError& error) {
     throw DataError(
-        "the export to {} failed: {}\n  The checkpoint is untouched: run `train export` once it is put right",
+        "the export to {} failed: {}\n  The checkpoint is untouched. Fix the cause, then run `train export`",
         settings.directory.string(), error.what());
   }
 }

@@ -20,8 +20,8 @@ inline void require_finite(const float* values, int64_t count, const std::string
       found |= static_cast<uint32_t>((std::bit_cast<uint32_t>(values[i]) & exponent) == exponent);
     if (found != 0)
       throw DataError(
-          "{}: {}: holds a value that is infinite or not a number: the file is damaged, or the run that "
-          "made it had failed",
+          "{}: {}: holds a value that is not finite (NaN or infinity): the file is damaged, or the run that wrote it "
+          "had diverged",
           path, tensor);
   }
 }

@@ -65,13 +65,13 @@ uint64_t checksum_from(const json& object, const char* key) {
 
 ShardFile shard_file_from(const json& entry) {
   const json& name = member(entry, "name");
-  if (!name.is_string()) throw DataError("its name is {}, not a text", shown(name));
+  if (!name.is_string()) throw DataError("its name is {}, not a string", shown(name));
   ShardFile file{.name = name, .bytes = count_from(entry, "bytes"), .xxh3 = checksum_from(entry, "xxh3")};
   if (!entry.contains("metadata_bytes") && !entry.contains("metadata_xxh3")) return file;  // of an earlier build
   file.metadata_bytes = count_from(entry, "metadata_bytes");
   file.metadata_xxh3 = checksum_from(entry, "metadata_xxh3");
   if (file.metadata_bytes < 1 || file.metadata_bytes > file.bytes)
-    throw DataError("its metadata_bytes are {} of {} bytes", file.metadata_bytes, file.bytes);
+    throw DataError("its metadata_bytes is {}, of {} bytes in the file", file.metadata_bytes, file.bytes);
   return file;
 }
 
@@ -80,7 +80,7 @@ Manifest manifest_from(const json& text) {
   if (format != "tessera-checkpoint") throw DataError("its format is {}", shown(format));
   const json& version = member(text, "version");
   if (version != format_version)
-    throw DataError("its version is {}, this program reads {}", shown(version), format_version);
+    throw DataError("its version is {}; this program reads version {}", shown(version), format_version);
   Manifest manifest{.step = count_from(text, "step"),
                     .epoch = count_from(text, "epoch"),
                     .samples_seen = count_from(text, "samples_seen"),
@@ -90,7 +90,7 @@ Manifest manifest_from(const json& text) {
   const json& files = member(text, "files");
   const int64_t world_size = count_from(text, "world_size");
   if (!files.is_array() || world_size < 1 || static_cast<int64_t>(files.size()) != world_size)
-    throw DataError("it names {} files for a world size of {}", files.is_array() ? files.size() : 0, world_size);
+    throw DataError("it lists {} files for a world size of {}", files.is_array() ? files.size() : 0, world_size);
   manifest.world_size = narrow<int>(world_size);  // as many as there are entries
   std::vector<std::optional<ShardFile>> by_rank(files.size());
   std::map<std::string, size_t> rank_of;
@@ -100,8 +100,8 @@ Manifest manifest_from(const json& text) {
     ShardFile file = shard_file_from(entry);
     const auto rank = rank_of.find(file.name);
     if (rank == rank_of.end())
-      throw DataError("it names {}, which is no shard of a world size of {}", shown(file.name), world_size);
-    if (by_rank[rank->second]) throw DataError("it names {} twice", file.name);
+      throw DataError("it lists {}, which is not a shard name for a world size of {}", shown(file.name), world_size);
+    if (by_rank[rank->second]) throw DataError("it lists {} twice", file.name);
     by_rank[rank->second] = std::move(file);
   }
   for (auto& file : by_rank) manifest.files.push_back(std::move(*file));
@@ -142,7 +142,7 @@ fs::path manifest_path(const fs::path& step_directory) { return step_directory /
 Manifest read_manifest(const fs::path& step_directory) {
   const fs::path path = manifest_path(step_directory);
   if (!is_there(path))
-    throw DataError("{}: there is no manifest.json, so this is not a complete checkpoint", step_directory.string());
+    throw DataError("{}: is not a complete checkpoint: it has no manifest.json", step_directory.string());
   const json text = read_json(path);
   try {
     return manifest_from(text);
@@ -158,7 +158,7 @@ void require_files(const fs::path& step_directory, const Manifest& manifest) {
     // Opened, not only looked at: on a network file system that is what fetches the size another host has written.
     const int64_t bytes = RawFile::open_read(path).size();
     if (bytes != file.bytes)
-      throw DataError("{}: has {} bytes, the manifest says {}: it was cut or written over", path.string(), bytes,
+      throw DataError("{}: has {} bytes, but {} in the manifest: it was truncated or overwritten", path.string(), bytes,
                       file.bytes);
   }
 }
@@ -219,8 +219,8 @@ std::optional<fs::path> find_latest_checkpoint(const fs::path& output_dir) {
     if (named.parent_path() == checkpoints && step_of(named)) {
       if (type_of(named) == fs::file_type::symlink)
         throw DataError(
-            "{}: is a symbolic link, which checkpoint.resume = auto does not follow; to resume from what it leads to, "
-            "give that as checkpoint.resume",
+            "{}: is a symbolic link, which checkpoint.resume = auto does not follow; to resume from its target, set "
+            "checkpoint.resume to the target's path",
             named.string());
       if (is_checkpoint(named)) return named;
     }

@@ -54,7 +54,7 @@ void RawFile::read(int64_t offset, void* out, int64_t bytes) const {
     const ssize_t got = ::pread(descriptor_, to, static_cast<size_t>(bytes), offset);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("cannot be read");
-    if (got == 0) throw DataError("{}: ends at byte {}, {} more were expected", path_.string(), offset, bytes);
+    if (got == 0) throw DataError("{}: ends at byte {}; expected {} more bytes", path_.string(), offset, bytes);
     to += got;
     offset += got;
     bytes -= got;

@@ -82,7 +82,7 @@ void or_warn(const fs::path& directory, Remove remove) {
   try {
     remove(directory);
   } catch (const DataError& error) {
-    log::warn("{} was to be removed and could not be: {}", directory.string(), error.what());
+    log::warn("{} cannot be removed: {}", directory.string(), error.what());
   }
 }
 
@@ -91,13 +91,13 @@ void or_warn(const fs::path& directory, Remove remove) {
 void prepare_step_directory(const fs::path& directory, int world_size) {
   std::error_code error;
   fs::create_directories(directory.parent_path(), error);
-  if (error) throw DataError("{}: cannot be made: {}", directory.parent_path().string(), error.message());
+  if (error) throw DataError("{}: cannot be created: {}", directory.parent_path().string(), error.message());
   // Ranks come here at the same time: whoever is late finds the directory that another has made.
   if (type_of(directory) == fs::file_type::symlink) ::unlink(directory.c_str());
   if (::mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST)
-    throw DataError("{}: cannot be made: {}", directory.string(), std::strerror(errno));
+    throw DataError("{}: cannot be created: {}", directory.string(), std::strerror(errno));
   if (type_of(directory) != fs::file_type::directory)
-    throw DataError("{}: is in the way of the checkpoint's directory", directory.string());
+    throw DataError("{}: is not a directory; move it away so that the checkpoint can be saved", directory.string());
 
   if (type_of(manifest_path(directory)) != fs::file_type::not_found) {
     make_way(manifest_path(directory));

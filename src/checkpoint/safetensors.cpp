@@ -29,11 +29,11 @@ struct StoredTensor {
 std::map<std::string, std::string> read_index(const fs::path& path) {
   const json index = read_json(path);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
-    throw DataError("{}: is not JSON with a weight_map: download it again", path.string());
+    throw DataError("{}: is not JSON with a weight_map; download it again", path.string());
   std::map<std::string, std::string> files;
   for (const auto& [tensor, file] : index["weight_map"].items()) {
     if (!file.is_string() || fs::path(file.get<std::string>()).filename() != file.get<std::string>())
-      throw DataError("{}: tensor {}: {} is not the name of a file beside it", path.string(), tensor, shown(file));
+      throw DataError("{}: tensor {}: {} is not a file name in the same directory", path.string(), tensor, shown(file));
     files[tensor] = file;
   }
   return files;
@@ -75,7 +75,7 @@ struct SafetensorsReader::State {
       for (const std::string& name : names) {
         const auto entry = entries.find(name);
         if (entry == entries.end())
-          throw DataError("{}: tensor {}: {} does not hold it; download both again", index_path.string(), name, file);
+          throw DataError("{}: tensor {}: is not in {}; download both files again", index_path.string(), name, file);
         tensors[name] = {entry->second, files.size() - 1};
       }
     }
@@ -84,8 +84,8 @@ struct SafetensorsReader::State {
   const StoredTensor& at(const std::string& name) const {
     const auto found = tensors.find(name);
     if (found == tensors.end())
-      throw DataError("{}: holds no tensor {}: do config.json and the weights belong together?", directory.string(),
-                      name);
+      throw DataError("{}: has no tensor {}; check that config.json and the weights belong together",
+                      directory.string(), name);
     return found->second;
   }
 };
@@ -99,8 +99,7 @@ SafetensorsReader::SafetensorsReader(const fs::path& directory) : state_(std::ma
     state_->open_indexed(index);
   } else {
     throw DataError(
-        "{}: has neither model.safetensors nor model.safetensors.index.json; models in other formats must be saved as "
-        "safetensors first",
+        "{}: has neither model.safetensors nor model.safetensors.index.json; convert the model to safetensors",
         directory.string());
   }
 }
@@ -125,9 +124,8 @@ void SafetensorsReader::read(const std::string& name, int64_t offset, int64_t co
   const RawFile& file = state_->files[tensor.file];
   const bool is_float = entry.dtype == "F32", is_bf16 = entry.dtype == "BF16", is_half = entry.dtype == "F16";
   if (!is_float && !is_bf16 && !is_half)
-    throw DataError(
-        "{}: tensor {}: is stored as {}; F32, BF16 and F16 can be read: use the model's unquantised weights",
-        file.path().string(), name, entry.dtype);
+    throw DataError("{}: tensor {}: has type {}; expected F32, BF16 or F16. Use the unquantised weights of the model",
+                    file.path().string(), name, entry.dtype);
   const int64_t bytes = is_float ? 4 : 2, size = (entry.end - entry.begin) / bytes;
   if (offset < 0 || count < 0 || count > size || offset > size - count)
     throw std::logic_error("SafetensorsReader::read: the slice of " + name + " lies outside its tensor");

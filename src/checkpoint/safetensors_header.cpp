@@ -18,7 +18,7 @@ constexpr int64_t length_bytes = 8;
 
 template <typename... Args>
 [[noreturn]] void damaged(const RawFile& file, fmt::format_string<Args...> format, Args&&... args) {
-  throw DataError("{}: {}: the file is damaged or not whole; download it again", file.path().string(),
+  throw DataError("{}: {}: the file is damaged or incomplete; download it again", file.path().string(),
                   fmt::format(format, std::forward<Args>(args)...));
 }
 
@@ -38,8 +38,7 @@ std::string header_text(const RawFile& file) {
   file.read(0, &length, length_bytes);
   constexpr uint64_t git_lfs = 0x206e6f6973726576;  // "version ", the beginning of a pointer file
   if (length == git_lfs)
-    throw DataError("{}: is a Git LFS pointer, not the weights themselves: fetch them with `git lfs pull`",
-                    file.path().string());
+    throw DataError("{}: is a Git LFS pointer, not the weights; run `git lfs pull`", file.path().string());
   if (length > max_header_bytes || static_cast<int64_t>(length) > size - length_bytes)
     damaged(file, "its header claims {} bytes of {}", length, size);
   std::string text(length, '\0');

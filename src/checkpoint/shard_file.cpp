@@ -134,8 +134,8 @@ ShardFile write_shard(const fs::path& step_directory, const CheckpointInfo& info
     std::error_code nothing_there;
     fs::remove(path, nothing_there);  // half a shard would only keep the disk full
     throw DataError(
-        "the checkpoint of step {} was not saved: {}\n  The shard needs {} bytes{}.  Free some space, lower "
-        "checkpoint.save_total_limit, or move job.output_dir; earlier checkpoints are untouched.",
+        "the checkpoint of step {} was not saved: {}\n  The shard needs {} bytes{}.  Free space, lower "
+        "checkpoint.save_total_limit, or move job.output_dir. Earlier checkpoints are untouched.",
         info.step, error.what(), needed, space);
   }
 }

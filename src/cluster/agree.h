@@ -10,7 +10,7 @@ namespace tessera {
 /// Another rank has the error and prints it: main leaves with this exit code and says nothing.
 class FailedElsewhere final : public Error {
  public:
-  explicit FailedElsewhere(ExitCode code) : Error(code, "another rank failed and says why") {}
+  explicit FailedElsewhere(ExitCode code) : Error(code, "another rank failed and prints the error") {}
 };
 
 enum class Patience {

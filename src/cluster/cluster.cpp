@@ -63,8 +63,7 @@ void init_mpi(int* argc, char*** argv) {
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   if (provided != MPI_THREAD_MULTIPLE) {
-    throw ClusterError(
-        "this MPI library does not let several threads call it (MPI_THREAD_MULTIPLE); use Open MPI 4 or 5");
+    throw ClusterError("this MPI library does not support MPI_THREAD_MULTIPLE; use Open MPI 4 or 5");
   }
 }
 
@@ -87,10 +86,10 @@ Cluster::Cluster(int* argc, char*** argv, const ClusterSettings& settings, Start
   if (started_by_launcher()) {
     prepare_environment(settings.interface);
     undo_binding_to_one_core();
-    waits_for("every rank to come to MPI_Init");
+    waits_for("every rank to reach MPI_Init");
     init_mpi(argc, argv);
     state_->has_mpi = true;
-    waits_for("every rank to come from MPI_Init and tell its host");
+    waits_for("every rank to return from MPI_Init and send its host name");
     MpiGroup control = MpiGroup::duplicate(MPI_COMM_WORLD);
     MpiGroup stream = MpiGroup::duplicate(MPI_COMM_WORLD);
     const MpiGroup local = MpiGroup::of_this_host(control.get());

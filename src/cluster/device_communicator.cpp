@@ -31,7 +31,7 @@ std::string describe_nccl_network() {
   const auto fabric = fabric_devices();
   if (fabric.empty()) return text + "; its data goes over them too";
   if (set_to("NCCL_IB_DISABLE") == "1") return text + "; its data goes over them too, as NCCL_IB_DISABLE = 1";
-  return text + fmt::format("; its data goes over InfiniBand or RoCE: {}{}", fmt::join(fabric, ", "),
+  return text + fmt::format("; data over InfiniBand or RoCE: {}{}", fmt::join(fabric, ", "),
                             wanted.empty() ? "" : ", of which NCCL_IB_HCA = " + wanted);
 }
 

@@ -179,9 +179,8 @@ void Exchange::throw_late() const {
   for (const int peer : waiting) waiting_in_world.insert(transport_.peers()[static_cast<size_t>(peer)].world_rank);
   const bool many = names.size() > 1, many_wait = waiting.size() > 1;
   throw ClusterError(
-      "rank{} {} {} {} {} for {} s; rank{} {} wait{} there. Stopping; look at {}, then run the job again: it goes on "
-      "from "
-      "its last checkpoint. ([network] timeout_seconds says how long a rank may be late.)",
+      "rank{} {} {} {} {} for {} s; rank{} {} wait{} there. Stopping. Check {}, then run the job again; it resumes "
+      "from its last checkpoint. ([network] timeout_seconds sets this limit.)",
       many ? "s" : "", fmt::join(names, ", "), many ? "have" : "has",
       late.empty() ? "stopped in the middle of" : "not reached", name_, timeout_seconds_, many_wait ? "s" : "",
       joined(waiting_in_world), many_wait ? "" : "s", many ? "these hosts" : "this host");

@@ -27,7 +27,7 @@ class LastWords {
       : thread_([this, error = std::move(error), patience] {
           std::unique_lock lock(mutex_);
           if (returned_.wait_for(lock, patience, [this] { return done_; })) return;
-          end_at_once(fmt::format("{}; giving up did not come to an end in {} s either", error, patience.count()));
+          end_at_once(fmt::format("{}; the abort did not finish within {} s either", error, patience.count()));
         }) {}
   ~LastWords() {
     {

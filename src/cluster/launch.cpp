@@ -95,7 +95,7 @@ void check_interface_in_environment(const std::string& interface) {
     const char* value = std::getenv(variable);
     if (value == nullptr || (variable == kInclude && value == interface)) continue;
     throw JobError(
-        "[network] interface: {} here, and the environment or mpirun --mca sets {} to {}; leave one of the two out",
+        "[network] interface is {}, but the environment or mpirun --mca sets {} to {}; remove one of the two",
         interface, std::string_view(variable).substr(9), value);
   }
 }

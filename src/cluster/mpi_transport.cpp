@@ -14,7 +14,7 @@ void check_mpi(int result, std::string_view call) {
   char reason[MPI_MAX_ERROR_STRING] = "";
   int length = 0;
   MPI_Error_string(result, reason, &length);
-  throw ClusterError("{}: {}. The network or a rank failed; look at the hosts' logs, then run the job again.", call,
+  throw ClusterError("{}: {}. The network or a rank failed. Check the logs of the hosts, then run the job again.", call,
                      reason);
 }
 
@@ -133,9 +133,8 @@ class MpiMessages final : public Messages {
     check_mpi(MPI_Get_count(&status, MPI_BYTE, &received), "MPI_Get_count");
     if (received != expected.bytes) {
       throw ClusterError(
-          "a message of {} bytes came where {} were expected: the ranks are not at the same step of the same job. "
-          "Check "
-          "that every host runs the same program and reads the same job file.",
+          "received a message of {} bytes, expected {}: the ranks are not at the same step of the same job. Check that "
+          "every host has the same program and the same job file.",
           received, expected.bytes);
     }
   }

@@ -70,8 +70,8 @@ void check_network_interface(const std::string& name, const std::string& host) {
   const auto has = network_interfaces();
   if (std::any_of(has.begin(), has.end(), [&](const auto& each) { return each.name == name; })) return;
   const bool there = if_nametoindex(name.c_str()) != 0;
-  throw JobError("[network] interface: {} of host {} {}; it has {}", name, host,
-                 there ? "is down or has no address" : "is not there", names_of(has));
+  throw JobError("[network] interface: {} on host {} {}; available: {}", name, host,
+                 there ? "is down or has no address" : "does not exist", names_of(has));
 }
 
 std::optional<NetworkInterface> interface_towards(const std::string& host) {

@@ -42,7 +42,8 @@ void install() {
   action.sa_flags = SA_RESTART;  // reads and writes go on
   sigemptyset(&action.sa_mask);
   for (const int signal : all) {
-    if (sigaction(signal, &action, nullptr) != 0) throw ClusterError("sigaction: the system refuses signal {}", signal);
+    if (sigaction(signal, &action, nullptr) != 0)
+      throw ClusterError("sigaction: cannot install a handler for signal {}", signal);
   }
 }
 

@@ -9,9 +9,9 @@ namespace tessera {
 
 std::string StartUpDeadline::message(const std::string& host) const {
   return fmt::format(
-      "host {} has waited {} s at the start of the job, now for {}. Stopping; look at the other hosts (a rank may be "
-      "stopped, or a network in between may not let MPI through), then run the job again. ([network] timeout_seconds, "
-      "{} at least, says how long the start may take.)",
+      "host {} has waited {} s during start-up, now for {}. Stopping. Check the other hosts (a rank may be suspended, "
+      "or a firewall may block MPI), then run the job again. ([network] timeout_seconds, at least {}, limits the "
+      "start-up.)",
       host, seconds_, what_, kLeastSeconds);
 }
 

@@ -45,8 +45,8 @@ class GzipReader : public ByteReader {
     int code = Z_OK;
     const char* reason = gzerror(file_.get(), &code);
     if (got < 0 || (got == 0 && code == Z_BUF_ERROR))
-      throw DataError("{}: not a whole gzip file: {}", path_.string(),
-                      code == Z_BUF_ERROR ? "it is cut short" : reason);
+      throw DataError("{}: not a complete gzip file: {}", path_.string(),
+                      code == Z_BUF_ERROR ? "it is truncated" : reason);
     return static_cast<size_t>(got);
   }
   int64_t packed() const override { return gzoffset(file_.get()); }
@@ -69,9 +69,9 @@ class ZstdReader : public ByteReader {
       if (file_ended && open_ == 0) break;
       open_ = ZSTD_decompressStream(stream_.get(), &output, &at_);  // with no input: what the decoder still holds
       if (ZSTD_isError(open_))
-        throw DataError("{}: not a whole zstd file: {}", path_.string(), ZSTD_getErrorName(open_));
+        throw DataError("{}: not a complete zstd file: {}", path_.string(), ZSTD_getErrorName(open_));
       if (file_ended && output.pos == 0 && open_ != 0)
-        throw DataError("{}: not a whole zstd file: it is cut short", path_.string());
+        throw DataError("{}: not a complete zstd file: it is truncated", path_.string());
     }
     return output.pos;
   }

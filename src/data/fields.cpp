@@ -30,7 +30,7 @@ std::string shown(element element) { return excerpt(simdjson::minify(element)); 
 
 Fields::Fields(element element, Place place, std::string what) : place_(std::move(place)), what_(std::move(what)) {
   if (element.get_object().get(object_) != simdjson::SUCCESS)
-    throw DataError("{}: {} is {}, expected an object with keys", place_, what_.empty() ? "the sample" : what_,
+    throw DataError("{}: {} is {}, expected an object", place_, what_.empty() ? "the sample" : what_,
                     type_name(element));
 }
 
@@ -56,7 +56,7 @@ bool Fields::has(std::string_view key) const {
 element Fields::get(std::string_view key, std::string_view setting) const {
   element found;
   if (object_.at_key(key).get(found) == simdjson::SUCCESS) return found;
-  const std::string hint = setting.empty() ? "" : fmt::format("; {} names another one", setting);
+  const std::string hint = setting.empty() ? "" : fmt::format("; use {} to name another key", setting);
   throw DataError("{}: {} has no key \"{}\"; its keys are {}{}", place_, what_.empty() ? "the sample" : what_, key,
                   keys(), hint);
 }
@@ -65,7 +65,7 @@ std::string_view Fields::text(std::string_view key, std::string_view setting) co
   const element found = get(key, setting);
   std::string_view text;
   if (found.get_string().get(text) == simdjson::SUCCESS) return text;
-  throw DataError("{}: {} is {}, expected a text", place_, name_of(key), type_name(found));
+  throw DataError("{}: {} is {}, expected a string", place_, name_of(key), type_name(found));
 }
 
 std::string_view Fields::text_or_empty(std::string_view key) const { return has(key) ? text(key) : std::string_view(); }

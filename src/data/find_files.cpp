@@ -50,10 +50,10 @@ std::vector<Path> matches(const std::string& pattern) {
 void check_ending(const Path& file, const DatasetSettings& dataset, const SectionName& section) {
   const std::string ending = data_ending(file);
   if (ending == ".txt" && dataset.type != DatasetType::completion)
-    throw JobError("[{}] path: {} is plain text, which only type = completion reads", section, file.string());
+    throw JobError("[{}] path: {} is plain text; use type = completion", section, file.string());
   if (ending != ".txt" && !is_json(ending))
-    throw JobError("[{}] path: {}: unknown ending; expected .jsonl, .json or .txt, each also with .gz or .zst", section,
-                   file.string());
+    throw JobError("[{}] path: {}: unknown file type; expected .jsonl, .json or .txt, optionally with .gz or .zst",
+                   section, file.string());
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
   if (is_folder(path)) {
     std::vector<Path> files = files_below(path, dataset.type);
     if (files.empty())
-      throw JobError("[{}] path: the directory {} holds no data file (.jsonl, .json{}, each also with .gz or .zst)",
+      throw JobError("[{}] path: the directory {} has no data files (.jsonl, .json{}, optionally with .gz or .zst)",
                      section, dataset.path, dataset.type == DatasetType::completion ? ", .txt" : "");
     return files;
   }
@@ -72,7 +72,7 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
     files.push_back(path);
   else if (dataset.path.find_first_of("*?[") != std::string::npos)
     files = matches(dataset.path);
-  if (files.empty()) throw JobError("[{}] path: there is no file {}", section, dataset.path);
+  if (files.empty()) throw JobError("[{}] path: no such file: {}", section, dataset.path);
   for (const Path& file : files) check_ending(file, dataset, section);
   return files;
 }

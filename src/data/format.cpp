@@ -14,9 +14,8 @@ std::unique_ptr<const SampleFormat> make_format(const DatasetSettings& dataset, 
                                                 const Tokenizer* tokenizer) {
   if (dataset.type == DatasetType::tokenized) return tokenized_format();
   if (!tokenizer)
-    throw JobError(
-        "the data set {} holds text, and there is no tokenizer.json: name its directory with [model] tokenizer",
-        dataset.name);
+    throw JobError("the data set {} holds text, but there is no tokenizer.json; set [model] tokenizer to its directory",
+                   dataset.name);
   switch (dataset.type) {
     case DatasetType::completion:
       return completion_format(dataset, *tokenizer);
@@ -40,8 +39,8 @@ void check_sample(const Sample& sample, int64_t vocab_size, const Place& place) 
     const int32_t id = sample.ids[i], label = sample.labels[i];
     if (id < 0 || id >= vocab_size)
       throw DataError(
-          "{}: token {} at position {} is outside the model's vocabulary of {}; was the tokenizer made for "
-          "another model?",
+          "{}: token {} at position {} is outside the model's vocabulary of {}; check that the tokenizer belongs to "
+          "the model",
           place, id, i, vocab_size);
     if (label != ignored_label && (label < 0 || label >= vocab_size))
       throw DataError("{}: label {} at position {} is neither -100 nor in the model's vocabulary of {}", place, label,

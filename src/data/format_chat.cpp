@@ -23,7 +23,7 @@ std::vector<std::string> roles_to_train(const DatasetSettings& dataset) {
   for (const std::string& name : dataset.roles_to_train) {
     const auto role = known_role(name);
     if (!role)
-      throw JobError("[dataset.{}] roles_to_train: {} is no role; expected assistant (gpt), user (human) or system",
+      throw JobError("[dataset.{}] roles_to_train: {} is not a role; expected assistant (gpt), user (human) or system",
                      dataset.name, name);
     roles.push_back(*role);
   }
@@ -50,8 +50,8 @@ void refuse(const Fields& fields, const std::array<const char*, N>& keys) {
   for (const char* key : keys)
     if (fields.has(key) && !is_empty(fields.get(key)))
       throw DataError(
-          "{}: {} is there, and the chat templates that are built in do not write it; write the text out with type = "
-          "input_output, or leave such samples out with [data] on_error = skip",
+          "{}: {} is not supported by the built-in chat templates; render the text yourself and use type = "
+          "input_output, or skip such samples with [data] on_error = skip",
           fields.place(), fields.name_of(key));
 }
 
@@ -72,8 +72,8 @@ class ChatFormat : public SampleFormat {
         tokenizer_(tokenizer) {
     if (!tokenizer.token_to_id(template_.end_of_turn()))
       log::warn(
-          "[{}]: the chat template ends a turn with {}, which is no token of this tokenizer: it is written in several, "
-          "and a model that was not trained so has to learn it; is it the template of this model?",
+          "[{}]: the chat template ends turns with {}, which is not a single token of this tokenizer, so the model has "
+          "to learn it; check that the template belongs to the model",
           dataset.name, template_.end_of_turn());
   }
 
@@ -113,8 +113,8 @@ class ChatFormat : public SampleFormat {
     const auto role = known_role(written);
     if (!role)
       throw DataError(
-          "{}: {} is \"{}\", and the chat templates know only system, user (human) and assistant (gpt); "
-          "rename the role, or leave such samples out with [data] on_error = skip",
+          "{}: {} is \"{}\"; expected system, user (human) or assistant (gpt). Rename the role, or skip such samples "
+          "with [data] on_error = skip",
           fields.place(), fields.name_of(role_key), excerpt(written));
     return {*role, std::string(fields.text(content_key, "message_field_content"))};
   }
@@ -130,7 +130,7 @@ class ChatFormat : public SampleFormat {
     const std::string training = name_or(dataset_.message_field_training, "training");
     if (message.has("weight") && weight_of(message) == 0) {
       if (message.has(training) && message.boolean(training))
-        throw DataError("{}: {} is true and {} 0: remove one of them", message.place(), message.name_of(training),
+        throw DataError("{}: {} is true but {} is 0; remove one of the two", message.place(), message.name_of(training),
                         message.name_of("weight"));
       return false;
     }

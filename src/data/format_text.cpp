@@ -9,7 +9,7 @@ namespace {
 
 int32_t eos_of(const Tokenizer& tokenizer) {
   if (const auto eos = tokenizer.eos_id()) return *eos;
-  throw DataError("the tokenizer names no eos_token to end a sample with; set one in its tokenizer_config.json");
+  throw DataError("the tokenizer has no eos_token to end a sample with; set one in tokenizer_config.json");
 }
 
 enum class Loss { no, yes };

@@ -13,13 +13,13 @@ Sample make_sample(const Record& record, const Place& place, const SampleFormat&
                    simdjson::dom::parser& parser) {
   if (record.kind == Record::Kind::document) {
     if (!simdjson::validate_utf8(record.text))
-      throw DataError("{}: the text is not UTF-8; convert it, as with iconv -t utf-8", place);
+      throw DataError("{}: the text is not UTF-8; convert it, for example with iconv -t utf-8", place);
     return format.from_document(record.text, record.part, place);
   }
   simdjson::dom::element element;
   const auto error = parser.parse(record.text).get(element);
   if (error != simdjson::SUCCESS)
-    throw DataError("{}: broken JSON: {}; mend or remove it, or set [data] on_error = skip", place,
+    throw DataError("{}: invalid JSON: {}; fix or remove it, or set [data] on_error = skip", place,
                     simdjson::error_message(error));
   return format.from_json(element, place);
 }

@@ -27,19 +27,19 @@ void PreparationProgress::read(const ReadingState& state) {
   }
   if (!warned_ && state.bytes >= remarkable_bytes && state.bytes / remarkable_ratio > state.packed) {
     warned_ = true;
-    log::warn("{}: {} of it have unpacked to {}: is it what it should be?", file_, size_text(state.packed),
+    log::warn("{}: {} have decompressed to {}; check that this is intended", file_, size_text(state.packed),
               size_text(state.bytes));
   }
   if (is_time())
-    log::info("[{}]: {}:{}: {} read; {} samples of the set tokenised, {} tokens in all", section_, file_, state.line,
-              size_text(state.bytes), samples_, tokens_);
+    log::info("[{}]: {}:{}: {} read; {} samples of this data set tokenised, {} tokens in total", section_, file_,
+              state.line, size_text(state.bytes), samples_, tokens_);
 }
 
 void PreparationProgress::made(int64_t samples, int64_t tokens) {
   const std::lock_guard lock(mutex_);
   samples_ = samples;
   tokens_ = tokens;
-  if (is_time()) log::info("[{}]: {} samples tokenised, {} tokens in all", section_, samples_, tokens_);
+  if (is_time()) log::info("[{}]: {} samples tokenised, {} tokens in total", section_, samples_, tokens_);
 }
 
 bool PreparationProgress::is_time() {

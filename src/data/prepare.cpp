@@ -76,8 +76,8 @@ class Preparation {
       read_records(dataset);
     } catch (const std::bad_alloc&) {
       throw DataError(
-          "[{}] ({}): the memory ran out while this was prepared, after {} and {} tokens in all; fewer [data] workers "
-          "need less",
+          "[{}] ({}): out of memory while preparing this data set, after {} and {} tokens in total; lower [data] "
+          "workers",
           dataset.section, dataset.settings->path, samples_in_words(taken_), writer_.stored());
     }
   }
@@ -165,7 +165,8 @@ class Preparation {
     const double wanted = job_.data.val_set_size;
     const double count = wanted < 1 ? std::ceil(wanted * static_cast<double>(samples)) : wanted;
     if (count >= static_cast<double>(samples))
-      throw DataError("[data] val_set_size = {} leaves nothing to train on: there are {} samples", wanted, samples);
+      throw DataError("[data] val_set_size = {} leaves nothing to train on: there are only {} samples", wanted,
+                      samples);
     return static_cast<size_t>(count);
   }
 
@@ -175,7 +176,7 @@ class Preparation {
     const Amount in_all = Amount(samples) * repeat + narrow<int64_t>(split.size());
     constexpr int64_t most = std::numeric_limits<int32_t>::max();  // samples are numbered in 32 bits
     if (in_all > most || in_all * int64_t{sizeof(SampleRow)} > host_memory_bytes())
-      throw JobError("[{}] repeat: {} times {} is more than can be held, which is {} in all, in this host's memory",
+      throw JobError("[{}] repeat: {} times {} exceeds {} in total, or this host's memory; lower it",
                      rows.dataset->section, repeat, samples_in_words(samples), samples_in_words(most));
     for (int64_t i = 0; i < repeat; ++i) split.insert(split.end(), rows.rows.begin(), rows.rows.end());
   }
@@ -185,21 +186,21 @@ class Preparation {
     const auto carries_loss = [](const SampleRow& row) { return row.supervised > 0; };
     if (rows.rows.empty() || std::any_of(rows.rows.begin(), rows.rows.end(), carries_loss)) return;
     throw DataError(
-        "[{}] ({}): no token of its {} carries loss, so that nothing can be learnt or measured; look at the labels, "
-        "or at what says which roles and parts carry loss",
+        "[{}] ({}): no token of its {} carries loss, so there is nothing to train on or to evaluate; check the labels, "
+        "or the keys that select roles and parts",
         rows.dataset->section, rows.dataset->settings->path, samples_in_words(narrow<int64_t>(rows.rows.size())));
   }
 
   void check_not_empty(const PreparedWriter::Contents& contents) const {
     std::string why;
     if (counts_.dropped > 0)
-      why += fmt::format("; longer than sequence_len = {} and left out: {} (overlong = split cuts them into pieces)",
+      why += fmt::format("; longer than sequence_len = {} and left out: {} (overlong = split would split them)",
                          job_.data.sequence_len, counts_.dropped);
     if (counts_.broken > 0) why += fmt::format("; broken and skipped: {}", counts_.broken);
     if (counts_.empty > 0) why += fmt::format("; empty: {}", counts_.empty);
-    if (contents.train.empty()) throw DataError("there is no sample to train on in {}{}", named(job_.datasets), why);
+    if (contents.train.empty()) throw DataError("no samples to train on in {}{}", named(job_.datasets), why);
     if (contents.eval.empty() && !job_.eval_datasets.empty())
-      throw DataError("there is no sample in {}{}", named(job_.eval_datasets), why);
+      throw DataError("no samples in {}{}", named(job_.eval_datasets), why);
   }
 
   static std::string named(const std::vector<DatasetSettings>& sets) {
@@ -215,10 +216,10 @@ class Preparation {
     };
     const std::string longer = fmt::format("longer than sequence_len = {}", job_.data.sequence_len);
     warn(counts_.broken, "broken and skipped (on_error = skip)");
-    warn(counts_.empty, "without any token left out");
+    warn(counts_.empty, "without tokens left out");
     warn(counts_.dropped, longer + " left out (overlong = drop)");
-    warn(counts_.truncated, longer + " cut off there (overlong = truncate)");
-    warn(counts_.unsupervised, "without a token that carries loss: kept, but nothing is learnt from them");
+    warn(counts_.truncated, longer + " truncated (overlong = truncate)");
+    warn(counts_.unsupervised, "without a supervised token: kept, but they train nothing");
     if (counts_.split > 0)
       log::info("{} {} split into pieces (overlong = split)", samples_in_words(counts_.split), longer);
   }
@@ -229,9 +230,9 @@ class Preparation {
     for (const auto& [count, what] : {std::pair{counts_.broken, "broken, skipped"},
                                       {counts_.empty, "empty, left out"},
                                       {counts_.dropped, "too long, left out"},
-                                      {counts_.truncated, "too long, cut off"},
+                                      {counts_.truncated, "too long, truncated"},
                                       {counts_.split, "too long, split"},
-                                      {counts_.unsupervised, "without a token that carries loss"}})
+                                      {counts_.unsupervised, "without a supervised token"}})
       if (count > 0) text += fmt::format("\n{} {}", samples_in_words(count), what);
     return text;
   }
@@ -244,7 +245,7 @@ class Preparation {
       supervised += row.supervised;
       longest = std::max(longest, row.length);
     }
-    return fmt::format("{}: {} samples, {} tokens, {} of them carry loss; the longest has {}", split, rows.size(),
+    return fmt::format("{}: {} samples, {} tokens, {} supervised; longest sample: {} tokens", split, rows.size(),
                        tokens, supervised, longest);
   }
 
@@ -278,7 +279,7 @@ PreparedFile opened(const Path& path, const std::string& key, const Job& job, in
   for (const PreparedSet* set : {&train, &eval})
     for (const int32_t length : set->lengths()) longest = std::max(longest, length);
   if (train.key() != key || train.vocab_size() != vocab_size || longest > job.data.sequence_len)
-    throw DataError("{}: was made from other things than its name says; delete it, and the next run makes it again",
+    throw DataError("{}: its content does not match its name; delete it, and the next run prepares it again",
                     path.string());
   return {path, reused, train.summary() + packing_line(train, job)};
 }

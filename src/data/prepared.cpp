@@ -37,7 +37,7 @@ struct PreparedSet::State {
     try {
       work();
     } catch (const DataError& error) {
-      throw DataError("{}; delete this prepared file, and the next run makes it again", error.what());
+      throw DataError("{}; delete this prepared file, and the next run prepares it again", error.what());
     }
   }
 
@@ -77,7 +77,7 @@ struct PreparedSet::State {
     for (size_t i = 0; i < count; ++i) {
       const int64_t start = split.start[i], length = split.length[i];
       if (start < 0 || length < 1 || length > stored || start > stored - length)
-        damaged(fmt::format("sample {} lies outside its tokens", i));
+        damaged(fmt::format("sample {} lies outside the stored tokens", i));
       if (split.supervised[i] < 0 || split.supervised[i] >= length || split.piece[i] < 0)
         damaged(fmt::format("sample {} claims that {} of its {} tokens carry loss, as piece {}", i, split.supervised[i],
                             length, split.piece[i]));
@@ -90,7 +90,7 @@ struct PreparedSet::State {
     for (int64_t k = 0; k < length; ++k) {
       const bool carries_loss = its_labels[k] != ignored_label;
       if (ids[k] < 0 || ids[k] >= vocab_size || (carries_loss && (its_labels[k] < 0 || its_labels[k] >= vocab_size)))
-        damaged(fmt::format("sample {} holds what is no token", sample));
+        damaged(fmt::format("sample {} holds an invalid token", sample));
       supervised += static_cast<int32_t>(k > 0 && carries_loss);
     }
     if (supervised != split.supervised[sample])
@@ -102,7 +102,7 @@ struct PreparedSet::State {
 PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens) {
   std::error_code unknown;  // then opening it says why
   if (std::filesystem::symlink_status(file, unknown).type() == std::filesystem::file_type::not_found)
-    throw DataError("{}: there is no such prepared file", file.string());
+    throw DataError("{}: no such prepared file", file.string());
   State::reading([&] {
     state_ = std::make_unique<State>(file, split);
     state_->load(kept_tokens);

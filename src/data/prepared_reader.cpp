@@ -16,7 +16,7 @@ PreparedReader::PreparedReader(const std::filesystem::path& path)
   for (const std::string_view split : split_names)
     for (const std::string_view name : split_columns) columns.push_back(describe(split_column(split, name)));
   if (prepared_checksum(header_, columns) != file_.read_uint("/", "xxh3"))
-    throw DataError("{}: what it says of itself does not match its checksum: the file is damaged", path.string());
+    throw DataError("{}: its header does not match its checksum: the file is damaged", path.string());
   if (header_.vocab_size < 1 || header_.vocab_size > std::numeric_limits<int32_t>::max())
     throw DataError("{}: its vocab_size is {}", path.string(), header_.vocab_size);
   for (HashedColumn& column : columns) {
@@ -30,7 +30,7 @@ void PreparedReader::read_header() {
   if (file_.read_string("/", "format") != prepared_format) throw DataError("{}: it is not a prepared file", path);
   const int64_t version = file_.read_int("/", "version");
   if (version != prepared_version)
-    throw DataError("{}: it has version {} of the format, this program reads {}", path, version, prepared_version);
+    throw DataError("{}: it has format version {}; this program reads version {}", path, version, prepared_version);
   header_.key = file_.read_string("/", "key");
   header_.summary = file_.read_string("/", "summary");
   header_.vocab_size = file_.read_int("/", "vocab_size");
@@ -69,8 +69,8 @@ template <typename T>
 void PreparedReader::read(const std::string& name, int64_t offset, int64_t count, T* out) const {
   const HashedColumn& column = columns_.at(name);
   if (offset < 0 || count < 0 || count > column.size || offset > column.size - count)
-    throw DataError("{}: {}: elements {} to {} were asked for, it has {}", path().string(), name, offset,
-                    offset + count, column.size);
+    throw DataError("{}: {}: elements {} to {} requested, but it has {}", path().string(), name, offset, offset + count,
+                    column.size);
   if (count == 0) return;
   const int64_t end = offset + count;
   const int64_t first = offset / prepared_block * prepared_block;

@@ -47,8 +47,8 @@ class Characters {
   void check_size(const std::string& text, int64_t line) const {
     if (text.size() > record_bytes_)
       throw DataError(
-          "{}:{}: the record that begins here has more than {} bytes; is a line's end or a bracket missing?  [data] "
-          "max_record_bytes allows longer ones",
+          "{}:{}: the record that begins here has more than {} bytes; check for a missing newline or bracket, or raise "
+          "[data] max_record_bytes",
           path().string(), line, record_bytes_);
   }
 
@@ -132,7 +132,7 @@ bool first_line_is_whole(Characters characters) {
 
 [[noreturn]] void does_not_end(const Path& path, const Record& record, const char* what) {
   throw DataError(
-      "{}:{}: the {} that begins here does not end: the file is cut short, or a bracket or quotation mark is missing",
+      "{}:{}: the {} that begins here does not end; the file is truncated, or a bracket or quotation mark is missing",
       path.string(), record.line, what);
 }
 
@@ -207,7 +207,8 @@ class RecordStream::JsonArray : public Source {
     ended_ = true;
     characters_.skip_space();
     if (!characters_.at_end())
-      throw DataError("{}:{}: something follows the end of the array", characters_.path().string(), characters_.line());
+      throw DataError("{}:{}: unexpected text after the end of the array", characters_.path().string(),
+                      characters_.line());
     return !(first_ && is_blank(record.text));
   }
 

@@ -51,7 +51,7 @@ std::string processor_name() {
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads) {
-  if (threads < 1) throw JobError("[device] threads: {} is not possible; a rank computes with at least 1", threads);
+  if (threads < 1) throw JobError("[device] threads: {} is invalid; expected at least 1", threads);
 }
 
 std::string CpuDevice::description() const {
@@ -73,7 +73,7 @@ void* CpuDevice::allocate(int64_t bytes, const std::string& what, Memory place) 
                                       : std::aligned_alloc(alignment, static_cast<size_t>(round_up(bytes, alignment)));
   if (memory == nullptr) {
     throw ClusterError(
-        "out of memory: {} asked for {}, with {} in use. Try gradient_checkpointing = full, micro_batch_size = 1 or "
+        "out of memory: {} requested {}, with {} in use. Try gradient_checkpointing = full, micro_batch_size = 1 or "
         "more "
         "ranks.",
         size_text(bytes), what, size_text(bytes_in_use()));

@@ -41,7 +41,7 @@ CpuStream::~CpuStream() {
   }
   work_arrived_.notify_one();
   worker_.join();
-  if (failure_) log::error("stream {} ended with an error that nobody waited for: {}", name_, message_of(failure_));
+  if (failure_) log::error("stream {} ended with an unreported error: {}", name_, message_of(failure_));
 }
 
 void CpuStream::push(Item item) {

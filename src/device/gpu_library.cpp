@@ -29,15 +29,17 @@ void* open_library() {
   if (is_inside()) return RTLD_DEFAULT;
   // Asked first: opening CUDA's libraries takes long, and most machines without a GPU have no driver.
   if (!GpuLibrary::has_driver())
-    throw ClusterError("there is no NVIDIA driver here (libcuda.so.1); install one, or set device.type = cpu");
+    throw ClusterError("no NVIDIA driver on this host (libcuda.so.1); install one, or set device.type = cpu");
   const std::filesystem::path path = find_library();
   if (path.empty())
-    throw ClusterError("this build has no GPU part ({} is not beside the program); build where nvcc is", file_name);
+    throw ClusterError("this build has no GPU backend ({} is not beside the program); build where nvcc is installed",
+                       file_name);
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)
     throw ClusterError(
-        "the GPU part cannot be loaded: {}. Its libraries (cuBLAS and NVRTC of CUDA 13, cuDNN 9, NCCL 2) are looked "
-        "for beside it, in /usr/local/cuda/lib64 and where LD_LIBRARY_PATH says; device.type = cpu does without",
+        "the GPU backend cannot be loaded: {}. It searches for its libraries (cuBLAS and NVRTC of CUDA 13, cuDNN 9, "
+        "NCCL 2) beside itself, in /usr/local/cuda/lib64 and in LD_LIBRARY_PATH. Install them, or set device.type = "
+        "cpu",
         dlerror());
   return handle;
 }
@@ -58,7 +60,7 @@ const GpuLibrary& GpuLibrary::get() {
 void* GpuLibrary::symbol(const char* name) const {
   void* const found = dlsym(handle_, name);
   if (found == nullptr)
-    throw ClusterError("{} is of another version than the program: it has no {}; build both together", file_name, name);
+    throw ClusterError("{} has another version than the program: it has no {}; build both together", file_name, name);
   return found;
 }
 

@@ -30,14 +30,14 @@ namespace {
 std::vector<std::string> read_prompts(const GenerateSettings& settings) {
   if (settings.prompt.empty())
     throw JobError(
-        "[generate] prompt: is missing; give a text or a file with a prompt a line, as generate.prompt=\"…\"");
+        "[generate] prompt: missing; give a text, or a file with one prompt per line: generate.prompt=\"…\"");
   std::error_code ignored;  // a text may be too long for a path, or hold characters that no path has
   if (!std::filesystem::is_regular_file(settings.prompt, ignored)) return {settings.prompt};
   std::vector<std::string> prompts;
   std::istringstream lines(read_text(settings.prompt));
   for (std::string line; std::getline(lines, line);)
     if (!line.empty()) prompts.push_back(line);
-  if (prompts.empty()) throw JobError("[generate] prompt: the file {} has no lines", settings.prompt);
+  if (prompts.empty()) throw JobError("[generate] prompt: the file {} is empty", settings.prompt);
   return prompts;
 }
 
@@ -50,7 +50,7 @@ std::optional<ChatTemplate> find_template(const Job& job, const Tokenizer& token
       return ChatTemplate::by_name(set.chat_template);
   if (!tokenizer.chat_template().empty()) return ChatTemplate::recognise(tokenizer.chat_template());
   if (job.generate.chat.has_value())
-    throw JobError("[generate] chat: {} has no chat template; name one with chat_template in a data set",
+    throw JobError("[generate] chat: {} has no chat template; set chat_template in a data set",
                    job.model.tokenizer.string());
   return std::nullopt;
 }
@@ -77,7 +77,7 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   for (const auto& id : eos.is_array() ? eos : nlohmann::json::array({eos})) {
     const auto number = whole_number(id);
     if (!number || !std::in_range<int32_t>(*number))
-      throw DataError("{}: eos_token_id is {}, expected a token's number or a list of them", path.string(), shown(eos));
+      throw DataError("{}: eos_token_id is {}, expected a token id or a list of them", path.string(), shown(eos));
     ids.insert(static_cast<int32_t>(*number));
   }
   return ids;
@@ -140,8 +140,8 @@ class Generator {
     const Amount cache = of_a_token * tokens;
     if (device_.kind() == DeviceKind::cpu && cache > host_memory_bytes())
       throw JobError(
-          "[generate] max_new_tokens: the keys and values of {} tokens take {}, and this host has {}; lower it", tokens,
-          size_text(cache.value()), size_text(host_memory_bytes()));
+          "[generate] max_new_tokens: the key/value cache of {} tokens needs {}, but this host has {}; lower it",
+          tokens, size_text(cache.value()), size_text(host_memory_bytes()));
   }
 
   std::string continue_from(InferenceModel& model, const std::vector<int32_t>& prompt, int64_t number) {
@@ -154,8 +154,8 @@ class Generator {
       answer.push_back(token);
       if (i + 1 == job_.generate.max_new_tokens) break;
       if (model.length() == spec_.max_position_embeddings)
-        log::warn("answer {} goes on beyond the {} positions that the model knows (max_position_embeddings)",
-                  number + 1, spec_.max_position_embeddings);
+        log::warn("answer {} exceeds the model's {} positions (max_position_embeddings)", number + 1,
+                  spec_.max_position_embeddings);
       logits = model.next(token);
     }
     return decode_after(prompt, answer);
@@ -196,7 +196,7 @@ void generate(const Job& job, Cluster& cluster) {
       cluster.world(), "generating",
       [&] {
         if (job.model.init == Init::random && !chosen_checkpoint(job))
-          throw JobError("[model] init: random weights have nothing to say; train first, or set init = pretrained");
+          throw JobError("[model] init: cannot generate from random weights; train first, or set init = pretrained");
         prompts = read_prompts(job.generate);
         answers = Generator(job, *device).answer(prompts, cluster.rank(), cluster.size());
       },

@@ -50,7 +50,7 @@ void InferenceModel::load(const ReadTensor& read) {
 Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   const auto T = static_cast<int64_t>(tokens.size());
   if (T == 0) throw DataError("the prompt has no tokens");
-  if (length_ + T > capacity_) throw DataError("{} tokens do not fit the cache of {}", length_ + T, capacity_);
+  if (length_ + T > capacity_) throw DataError("{} tokens do not fit into the cache of {}", length_ + T, capacity_);
   Batch batch;
   batch.tokens = tokens;
   batch.positions.resize(tokens.size());

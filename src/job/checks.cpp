@@ -10,18 +10,19 @@ namespace tessera {
 
 void check_together(const Job& job, const Locate& locate) {
   if (job.data.val_set_size > 0 && !job.eval_datasets.empty())
-    throw JobError("{}: [eval_dataset.{}] is there too; with evaluation sets of its own a job leaves val_set_size at 0",
+    throw JobError("{}: excludes [eval_dataset.{}]; remove val_set_size or the evaluation data sets",
                    locate("data", "val_set_size"), job.eval_datasets.front().name);
   if (job.data.val_set_size == 0 && job.eval_datasets.empty())
     for (const auto& [key, value] :
          {std::pair{"eval_steps", job.eval.eval_steps}, {"max_samples", job.eval.max_samples}})
       if (value > 0)
-        throw JobError("{}: there is nothing to evaluate on; give [data] val_set_size or an [eval_dataset.NAME]",
+        throw JobError("{}: there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]",
                        locate("eval", key));
   constexpr int64_t most_tokens = std::numeric_limits<int32_t>::max();  // places in a batch are 32-bit numbers
   if (Amount(job.train.micro_batch_size) * job.data.sequence_len > most_tokens)
-    throw JobError("{}: {} sequences of {} tokens ([data] sequence_len) are more than {} tokens at once",
-                   locate("train", "micro_batch_size"), job.train.micro_batch_size, job.data.sequence_len, most_tokens);
+    throw JobError(
+        "{}: {} sequences of {} tokens ([data] sequence_len) exceed {} tokens per micro-batch; lower one of the two",
+        locate("train", "micro_batch_size"), job.train.micro_batch_size, job.data.sequence_len, most_tokens);
 }
 
 }  // namespace tessera

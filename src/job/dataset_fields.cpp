@@ -13,47 +13,46 @@ std::vector<Field> dataset_text_fields() {
   const auto train_on_eos = choice<TrainOnEos>(
       {{TrainOnEos::turn, "turn"}, {TrainOnEos::last, "last"}, {TrainOnEos::none, "none"}, {TrainOnEos::all, "all"}});
   return {
-      dataset_key("field", &DatasetSettings::field, word(), "key of the text")
+      dataset_key("field", &DatasetSettings::field, word(), "JSON key of the text")
           .with("type", {"completion"})
           .filled("text"),
-      dataset_key("field_system", &DatasetSettings::field_system, word(), "key of the system prompt")
+      dataset_key("field_system", &DatasetSettings::field_system, word(), "JSON key of the system prompt")
           .with("type", {"alpaca"})
           .filled("system"),
-      dataset_key("field_instruction", &DatasetSettings::field_instruction, word(), "key of the instruction")
+      dataset_key("field_instruction", &DatasetSettings::field_instruction, word(), "JSON key of the instruction")
           .with("type", {"alpaca"})
           .filled("instruction"),
-      dataset_key("field_input", &DatasetSettings::field_input, word(), "key of the instruction's input")
+      dataset_key("field_input", &DatasetSettings::field_input, word(), "JSON key of the optional input")
           .with("type", {"alpaca"})
           .filled("input"),
-      dataset_key("field_output", &DatasetSettings::field_output, word(), "key of the answer")
+      dataset_key("field_output", &DatasetSettings::field_output, word(), "JSON key of the answer")
           .with("type", {"alpaca"})
           .filled("output"),
-      dataset_key("field_messages", &DatasetSettings::field_messages, word(), "key of the list of messages")
+      dataset_key("field_messages", &DatasetSettings::field_messages, word(), "JSON key of the list of messages")
           .with("type", {"chat_template"})
-          .by_default("messages, or conversations where that is present"),
-      dataset_key("message_field_role", &DatasetSettings::message_field_role, word(), "a message's key of the role")
+          .by_default("messages, or conversations if present"),
+      dataset_key("message_field_role", &DatasetSettings::message_field_role, word(), "JSON key of a message's role")
           .with("type", {"chat_template"})
           .by_default("role, or from"),
       dataset_key("message_field_content", &DatasetSettings::message_field_content, word(),
-                  "a message's key of the text")
+                  "JSON key of a message's text")
           .with("type", {"chat_template"})
           .by_default("content, or value"),
       dataset_key("message_field_training", &DatasetSettings::message_field_training, word(),
-                  "a message's key of whether it carries loss (true or false), in place of what its role says")
+                  "JSON key of a message's training flag: true or false, which overrides roles_to_train")
           .with("type", {"chat_template"})
           .filled("training"),
       dataset_key("chat_template", &DatasetSettings::chat_template, chat_templates,
-                  "how a conversation is written; tokenizer_default: the built-in template that the tokenizer's own "
-                  "is recognised as")
+                  "Chat template. tokenizer_default: the built-in template that matches the tokenizer's own")
           .with("type", {"chat_template"})
           .filled("tokenizer_default"),
-      dataset_key("system_prompt", &DatasetSettings::system_prompt, words(), "for samples that have none")
+      dataset_key("system_prompt", &DatasetSettings::system_prompt, words(), "System prompt of samples that have none")
           .with("type", {"alpaca", "chat_template"}),
-      dataset_key("roles_to_train", &DatasetSettings::roles_to_train, list(), "whose messages carry loss")
+      dataset_key("roles_to_train", &DatasetSettings::roles_to_train, list(), "Roles whose messages are trained on")
           .with("type", {"chat_template"})
           .filled("assistant"),
       dataset_key("train_on_eos", &DatasetSettings::train_on_eos, train_on_eos,
-                  "which end-of-turn tokens carry loss: of the turns that do, the last one only, none, all")
+                  "End-of-turn tokens to train on: of every trained turn, of the last trained turn, none, or all")
           .with("type", {"chat_template"}),
   };
 }
@@ -68,7 +67,7 @@ Value<DatasetType> dataset_types() {
   const std::string chat =
       "chat_template, which reads ShareGPT's conversations (from, value) and OpenAI's messages "
       "(role, content) as they are";
-  const std::string text = "completion, which takes the text as it is";
+  const std::string text = "completion, which takes plain text";
   const std::map<std::string, std::string> elsewhere = {
       {"sharegpt", chat},           {"share_gpt", chat},       {"chat", chat},         {"chatml", chat},
       {"conversation", chat},       {"conversations", chat},   {"messages", chat},     {"openai", chat},
@@ -78,7 +77,7 @@ Value<DatasetType> dataset_types() {
   types.read = [read = types.read, elsewhere](const std::string& name, const Path& folder) {
     const std::string kind = name.substr(0, name.find('.'));  // axolotl's sharegpt.load_role
     if (const auto known = elsewhere.find(kind); known != elsewhere.end())
-      throw WrongValue{fmt::format("{}; here that is {}", ini::quoted(name), known->second)};
+      throw WrongValue{fmt::format("{}; use {}", ini::quoted(name), known->second)};
     return read(name, folder);
   };
   return types;
@@ -87,18 +86,17 @@ Value<DatasetType> dataset_types() {
 }  // namespace
 
 Section dataset_section(const std::string& name, const std::string& help) {
-  Section section{
-      name,
-      help,
-      true,
-      {dataset_key("path", &DatasetSettings::path, path_or_glob(),
-                   ".jsonl, .json or .txt files, each also as .gz or .zst")
-           .must_be_given(),
-       dataset_key("type", &DatasetSettings::type, dataset_types(), "the format of a sample").must_be_given(),
-       dataset_key("repeat", &DatasetSettings::repeat, whole_number(1, 10'000), "times that it comes in an epoch"),
-       dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
-                   "only the first so many samples; 0: all")
-           .off_at_zero()}};
+  Section section{name,
+                  help,
+                  true,
+                  {dataset_key("path", &DatasetSettings::path, path_or_glob(),
+                               "Data files: .jsonl, .json or .txt, optionally compressed as .gz or .zst")
+                       .must_be_given(),
+                   dataset_key("type", &DatasetSettings::type, dataset_types(), "Sample format").must_be_given(),
+                   dataset_key("repeat", &DatasetSettings::repeat, whole_number(1, 10'000), "Repetitions per epoch"),
+                   dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
+                               "Use only this many samples from the start. 0: all")
+                       .off_at_zero()}};
   for (Field& field : dataset_text_fields()) section.fields.push_back(std::move(field));
   return section;
 }

@@ -11,12 +11,13 @@ namespace {
 Section job_section() {
   const Of<JobSettings> job{&Job::job};
   return {"job",
-          "Where the job writes, and the one seed.",
+          "Output directory and random seed.",
           false,
-          {job.key("output_dir", &JobSettings::output_dir, path(), "directory for everything that the job writes")
+          {job.key("output_dir", &JobSettings::output_dir, path(),
+                   "Directory for all output: metrics, checkpoints, the resolved job, the exported model")
                .must_be_given(),
            job.key("seed", &JobSettings::seed, whole_number(0, int64_t{1} << 53),
-                   "of the sample order, the validation split and random weights")}};
+                   "Seed of the sample order, the validation split and randomly initialised weights")}};
 }
 
 Section model_section() {
@@ -31,17 +32,18 @@ Section model_section() {
       false,
       {model
            .key("base", &ModelSettings::base, path(),
-                "Hugging Face directory: config.json, *.safetensors or their index, tokenizer.json")
+                "Hugging Face directory with config.json, *.safetensors (or their index) and tokenizer.json")
            .must_be_given(),
        model.key("init", &ModelSettings::init, init,
-                 "pretrained weights, or random ones from base's config.json alone"),
-       model.key("tokenizer", &ModelSettings::tokenizer, path(), "directory of tokenizer.json")
+                 "Start from the weights in base, or from random weights in the shape of its config.json"),
+       model.key("tokenizer", &ModelSettings::tokenizer, path(), "Directory that holds tokenizer.json")
            .filled("base", [](const Target& target) { return target.job.model.base.string(); }),
        model.key("gradient_checkpointing", &ModelSettings::gradient_checkpointing, checkpointing,
-                 "what is computed again in the backward pass instead of kept: SwiGLU, which its gradient "
-                 "gives in passing; norms too; all but a layer's input and what its attention gave"),
-       model.key("precision", &ModelSettings::precision, precision,
-                 "of weights and activations in compute; master weights, moments and gradient sums are fp32 always")}};
+                 "Recompute in the backward pass: none, selective (norms), full (all but layer inputs and attention "
+                 "outputs)"),
+       model.key(
+           "precision", &ModelSettings::precision, precision,
+           "Type of weights and activations in compute. Master weights, moments and gradient sums are always fp32")}};
 }
 
 Section data_section() {
@@ -50,26 +52,29 @@ Section data_section() {
       choice<Overlong>({{Overlong::drop, "drop"}, {Overlong::truncate, "truncate"}, {Overlong::split, "split"}});
   const auto on_error = choice<OnError>({{OnError::stop, "stop"}, {OnError::skip, "skip"}});
   const auto prepared = [](const Target& target) { return (target.job.job.output_dir / "prepared").string(); };
-  return {"data",
-          "How the data sets become sequences of tokens.",
-          false,
-          {data.key("sequence_len", &DataSettings::sequence_len, whole_number(2, most::tokens),
-                    "tokens of a sequence at most, packed or not"),
-           data.key("sample_packing", &DataSettings::sample_packing, boolean(),
-                    "several samples in a sequence, each attending to itself only"),
-           data.key("shuffle", &DataSettings::shuffle, boolean(), "a new order each epoch; false keeps file order"),
-           data.key("train_on_inputs", &DataSettings::train_on_inputs, boolean(), "prompts carry loss too"),
-           data.key("val_set_size", &DataSettings::val_set_size, fraction_or_count(most::samples),
-                    "samples held out for evaluation: a fraction below 1, else their number"),
-           data.key("prepared_path", &DataSettings::prepared_path, path(), "directory of the prepared files")
-               .filled("output_dir/prepared", prepared),
-           data.key("overlong", &DataSettings::overlong, overlong, "what happens to samples above sequence_len"),
-           data.key("on_error", &DataSettings::on_error, on_error, "what a broken line does"),
-           data.key("max_record_bytes", &DataSettings::max_record_bytes, byte_size(most::record_bytes),
-                    "of one JSON record, unpacked: a longer one is an error"),
-           data.key("workers", &DataSettings::workers, whole_number(0, most::threads),
-                    "tokenising threads; 0: the cores of the host")
-               .off_at_zero()}};
+  return {
+      "data",
+      "How data sets become token sequences.",
+      false,
+      {data.key("sequence_len", &DataSettings::sequence_len, whole_number(2, most::tokens),
+                "Maximum tokens per sequence, packed or not"),
+       data.key("sample_packing", &DataSettings::sample_packing, boolean(),
+                "Pack several samples into a sequence. Each sample attends only to itself"),
+       data.key("shuffle", &DataSettings::shuffle, boolean(),
+                "Shuffle the samples anew in each epoch. false keeps file order"),
+       data.key("train_on_inputs", &DataSettings::train_on_inputs, boolean(), "Compute the loss on prompts too"),
+       data.key("val_set_size", &DataSettings::val_set_size, fraction_or_count(most::samples),
+                "Samples held out for evaluation: a fraction (below 1) or a count"),
+       data.key("prepared_path", &DataSettings::prepared_path, path(), "Directory of the prepared (tokenised) files")
+           .filled("output_dir/prepared", prepared),
+       data.key("overlong", &DataSettings::overlong, overlong, "What to do with samples longer than sequence_len"),
+       data.key("on_error", &DataSettings::on_error, on_error,
+                "What to do with a record that cannot be read: stop the job, or skip the record with a warning"),
+       data.key("max_record_bytes", &DataSettings::max_record_bytes, byte_size(most::record_bytes),
+                "Maximum size of one JSON record, decompressed. A longer record is an error"),
+       data.key("workers", &DataSettings::workers, whole_number(0, most::threads),
+                "Tokenising threads. 0: one per core of the host")
+           .off_at_zero()}};
 }
 
 Section shard_section() {
@@ -83,27 +88,30 @@ Section shard_section() {
                                                   {BackwardPrefetch::none, "none"}});
   const auto offload =
       choice<Offload>({{Offload::none, "none"}, {Offload::optimizer, "optimizer"}, {Offload::params, "params"}});
-  return {"shard",
-          "What is split over the ranks, and when it is gathered.",
-          false,
-          {shard.key("strategy", &ShardSettings::strategy, strategy,
-                     "split weights, gradients and moments; all but the weights; nothing; or inside groups of ranks"),
-           shard.key("backward_prefetch", &ShardSettings::backward_prefetch, prefetch,
-                     "gather the next unit before this one's backward pass, after it, or when it is needed"),
-           shard.key("forward_prefetch", &ShardSettings::forward_prefetch, boolean(),
-                     "gather the next unit while this one computes"),
-           shard.key("limit_all_gathers", &ShardSettings::limit_all_gathers, boolean(),
-                     "at most two units gathered ahead: bounds memory"),
-           shard
-               .key("group_size", &ShardSettings::group_size, whole_number(0, most::ranks),
-                    "ranks of a shard group; 0: the ranks of one host")
-               .off_at_zero()
-               .with("strategy", {"hybrid_shard"}),
-           shard.key("reduce_dtype", &ShardSettings::reduce_dtype, choice<ReduceDtype>({{ReduceDtype::fp32, "fp32"}}),
-                     "of the gradient sums over ranks"),
-           shard.key("offload", &ShardSettings::offload, offload,
-                     "what lies in host memory and not the device's: master weights, moments and gradients; params: "
-                     "all weights")}};
+  return {
+      "shard",
+      "What is sharded over the ranks, and when it is gathered.",
+      false,
+      {shard.key("strategy", &ShardSettings::strategy, strategy,
+                 "full_shard: shard weights, gradients and optimizer state. shard_grad_op: shard gradients and "
+                 "optimizer state, gather the weights once per update. no_shard: replicate everything. hybrid_shard: "
+                 "full_shard within groups of ranks, replicated between groups"),
+       shard.key("backward_prefetch", &ShardSettings::backward_prefetch, prefetch,
+                 "When to gather the next unit: before the backward pass of the current one, after it, or on demand"),
+       shard.key("forward_prefetch", &ShardSettings::forward_prefetch, boolean(),
+                 "Gather the next unit while the current one computes"),
+       shard.key("limit_all_gathers", &ShardSettings::limit_all_gathers, boolean(),
+                 "Gather at most two units ahead, which bounds memory"),
+       shard
+           .key("group_size", &ShardSettings::group_size, whole_number(0, most::ranks),
+                "Ranks per shard group. 0: the ranks of one host")
+           .off_at_zero()
+           .with("strategy", {"hybrid_shard"}),
+       shard.key("reduce_dtype", &ShardSettings::reduce_dtype, choice<ReduceDtype>({{ReduceDtype::fp32, "fp32"}}),
+                 "Type of gradient sums over ranks"),
+       shard.key("offload", &ShardSettings::offload, offload,
+                 "Keep in host memory instead of device memory: nothing; master weights, moments and gradients "
+                 "(optimizer); these and the compute weights (params)")}};
 }
 
 Section checkpoint_section() {
@@ -112,62 +120,68 @@ Section checkpoint_section() {
   const auto precision = choice<Precision>({{Precision::bf16, "bf16"}, {Precision::fp32, "fp32"}});
   const auto final_dir = [](const Target& target) { return (target.job.job.output_dir / "final").string(); };
   return {"checkpoint",
-          "Saving, resuming, and the Hugging Face directory at the end.",
+          "Saving, resuming and exporting.",
           false,
           {checkpoint.key("save_steps", &CheckpointSettings::save_steps, whole_number(0, most::steps),
-                          "updates between checkpoints; 0: only at the end"),
+                          "Updates between checkpoints. 0: save only at the end"),
            checkpoint.key("save_total_limit", &CheckpointSettings::save_total_limit, whole_number(0, most::steps),
-                          "older checkpoints beyond so many are deleted; 0: keep all"),
+                          "Checkpoints to keep. Older ones are deleted. 0: keep all"),
            checkpoint.key("resume", &CheckpointSettings::resume, word_or_path({"auto", "never"}),
-                          "the latest where there is one, never, or this checkpoint directory"),
-           checkpoint.key("async", &CheckpointSettings::async, boolean(), "write on a thread beside training"),
+                          "auto: resume from the latest checkpoint in output_dir, if there is one. never: start anew. "
+                          "A path: resume from this checkpoint directory"),
+           checkpoint.key("async", &CheckpointSettings::async, boolean(),
+                          "Write checkpoints on a thread while training continues"),
            checkpoint.key("export", &CheckpointSettings::export_when, when,
-                          "when a Hugging Face directory is written: at the end, with every checkpoint, never"),
-           checkpoint.key("export_dir", &CheckpointSettings::export_dir, path(), "that directory")
+                          "When to export a Hugging Face directory: at the end, with every checkpoint, or never"),
+           checkpoint.key("export_dir", &CheckpointSettings::export_dir, path(), "Directory of the export")
                .filled("output_dir/final", final_dir),
-           checkpoint.key("export_dtype", &CheckpointSettings::export_dtype, precision, "of its weights"),
+           checkpoint.key("export_dtype", &CheckpointSettings::export_dtype, precision, "Type of the exported weights"),
            checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(1'000'000'000'000'000),
-                          "of one of its safetensors files")}};
+                          "Maximum size of one exported safetensors file")}};
 }
 
 Section eval_section() {
   const Of<EvalSettings> eval{&Job::eval};
   return {"eval",
-          "The loss on [eval_dataset.NAME] or on the samples that val_set_size holds out.",
+          "Evaluation on the [eval_dataset.NAME] sections, or on the samples held out by val_set_size.",
           false,
           {eval.key("eval_steps", &EvalSettings::eval_steps, whole_number(0, most::steps),
-                    "updates between evaluations; 0: only before the first and after the last"),
+                    "Updates between evaluations. 0: evaluate only before the first and after the last update"),
            eval.key("max_samples", &EvalSettings::max_samples, whole_number(0, most::samples),
-                    "samples of an evaluation; 0: all")}};
+                    "Maximum samples per evaluation. 0: all")}};
 }
 
 Section log_section() {
   const Of<LogSettings> log{&Job::log};
   return {
       "log",
-      "What a run tells.  output_dir/metrics.jsonl has every step whatever is set here.",
+      "Logging. output_dir/metrics.jsonl records every step regardless of these keys.",
       false,
-      {log.key("logging_steps", &LogSettings::logging_steps, whole_number(1, most::steps),
-               "updates between lines on the terminal"),
-       log.key("tensorboard", &LogSettings::tensorboard, boolean(), "event files for TensorBoard"),
-       log.key("profile", &LogSettings::profile, boolean(), "seconds per phase, as a table and in the metrics"),
-       log.key("trace", &LogSettings::trace, path(), "file for a Chrome trace of compute, gather, reduce and copy")}};
+      {log.key("logging_steps", &LogSettings::logging_steps, whole_number(1, most::steps), "Updates between log lines"),
+       log.key("tensorboard", &LogSettings::tensorboard, boolean(), "Write event files for TensorBoard"),
+       log.key("profile", &LogSettings::profile, boolean(),
+               "Report seconds per phase, in a table and in metrics.jsonl"),
+       log.key("trace", &LogSettings::trace, path(),
+               "File for a Chrome trace of compute, gather, reduce and copy on every rank")}};
 }
 
 Section generate_section() {
   const Of<GenerateSettings> generate{&Job::generate};
-  return {"generate",
-          "The verb `generate`: text from a model directory or a checkpoint.",
-          false,
-          {generate.key("prompt", &GenerateSettings::prompt, text_or_file(), "the prompt, or a file with one a line"),
-           generate.key("chat", &GenerateSettings::chat, maybe(), "prompts are messages of a conversation")
-               .by_default("true where a template is known"),
-           generate.key("max_new_tokens", &GenerateSettings::max_new_tokens, whole_number(1, most::tokens),
-                        "tokens written at most"),
-           generate.key("temperature", &GenerateSettings::temperature, number(at_least(0).up_to(1000)),
-                        "0: the likeliest token"),
-           generate.key("top_p", &GenerateSettings::top_p, number(above(0).up_to(1)),
-                        "sample among the likeliest tokens of this total probability")}};
+  return {
+      "generate",
+      "Settings of the verb `generate`.",
+      false,
+      {generate.key("prompt", &GenerateSettings::prompt, text_or_file(), "Prompt, or a file with one prompt per line"),
+       generate
+           .key("chat", &GenerateSettings::chat, maybe(),
+                "Treat each prompt as a user message and apply the chat template")
+           .by_default("true if a template is known"),
+       generate.key("max_new_tokens", &GenerateSettings::max_new_tokens, whole_number(1, most::tokens),
+                    "Maximum tokens to generate per prompt"),
+       generate.key("temperature", &GenerateSettings::temperature, number(at_least(0).up_to(1000)),
+                    "Sampling temperature. 0: greedy"),
+       generate.key("top_p", &GenerateSettings::top_p, number(above(0).up_to(1)),
+                    "Sample from the most likely tokens up to this total probability")}};
 }
 
 Section device_section() {
@@ -175,30 +189,32 @@ Section device_section() {
   const auto types =
       choice<DeviceType>({{DeviceType::auto_, "auto"}, {DeviceType::cpu, "cpu"}, {DeviceType::cuda, "cuda"}});
   return {"device",
-          "What computes.",
+          "The compute device.",
           false,
-          {device.key("type", &DeviceSettings::type, types, "auto: cuda when every rank has one, else cpu"),
+          {device.key("type", &DeviceSettings::type, types, "auto: cuda if every rank has a GPU, else cpu"),
            device.key("threads", &DeviceSettings::threads, whole_number(0, most::threads),
-                      "a rank's compute threads; 0: cores over the ranks of the host"),
+                      "Compute threads per rank. 0: the rank's share of the host's cores"),
            device.key("share", &DeviceSettings::share, boolean(),
-                      "ranks of a host may share a GPU, and then send through host memory: for tests"),
+                      "Allow ranks of a host to share a GPU. They then communicate through host memory. For tests"),
            device.key("deterministic", &DeviceSettings::deterministic, boolean(),
-                      "on GPUs: the same job gives the same bits again; false allows cuDNN's faster backward pass of "
-                      "attention, whose sums depend on timing")}};
+                      "On GPUs: the same job gives bit-identical results. false allows cuDNN's faster attention "
+                      "backward, whose sums depend on timing")}};
 }
 
 Section network_section() {
   const Of<NetworkSettings> network{&Job::network};
-  return {"network",
-          "How ranks reach each other.",
-          false,
-          {network.key("interface", &NetworkSettings::interface, words(),
-                       "the interface for messages between hosts, as eth1; empty: what reaches the other hosts"),
-           network.key("timeout_seconds", &NetworkSettings::timeout_seconds, number(above(0).up_to(1e9)),
-                       "how long a rank may be late before the job names it and stops; at the start at least 60"),
-           network.key("nccl_max_ctas", &NetworkSettings::nccl_max_ctas, whole_number(0, most::ctas),
-                       "CTAs that a collective of NCCL takes from a GPU's products at most, one a network card at "
-                       "least; 0: NCCL's choice between hosts, 8 inside one")}};
+  return {
+      "network",
+      "Communication between ranks.",
+      false,
+      {network.key("interface", &NetworkSettings::interface, words(),
+                   "Network interface between hosts, such as eth1. Empty: any interface that reaches the other hosts"),
+       network.key("timeout_seconds", &NetworkSettings::timeout_seconds, number(above(0).up_to(1e9)),
+                   "Seconds to wait for a stalled rank before the job names it and exits with status 3. During "
+                   "start-up at least 60"),
+       network.key("nccl_max_ctas", &NetworkSettings::nccl_max_ctas, whole_number(0, most::ctas),
+                   "Maximum CTAs that an NCCL collective takes from the GPU's matrix products, at least one per "
+                   "network card. 0: NCCL's choice between hosts, 8 within a host")}};
 }
 
 }  // namespace
@@ -208,8 +224,8 @@ const std::vector<Section>& sections() {
       job_section(),
       model_section(),
       data_section(),
-      dataset_section("dataset", "One section a data set to train on, NAME being free."),
-      dataset_section("eval_dataset", "The same for evaluation only; with it val_set_size stays 0."),
+      dataset_section("dataset", "A training data set. One section each; NAME is free to choose."),
+      dataset_section("eval_dataset", "A data set for evaluation only. Excludes val_set_size."),
       train_section(),
       shard_section(),
       checkpoint_section(),

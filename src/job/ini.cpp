@@ -29,7 +29,7 @@ char unescaped(char letter, const std::string& where) {
     case '\\':
       return letter;
     default:
-      throw JobError("{}: \\{} is no escape; a quoted value knows \\n, \\t, \\\" and \\\\", where, letter);
+      throw JobError("{}: \\{} is not an escape; a quoted value supports \\n, \\t, \\\" and \\\\", where, letter);
   }
 }
 
@@ -61,8 +61,8 @@ class Parser {
 
   void read_line(std::string_view line) {
     ++line_;
-    if (!is_utf8(line)) throw JobError("{}: not UTF-8; save the job file in that encoding", where());
-    if (line.find('\0') != line.npos) throw JobError("{}: a zero byte; a job file is UTF-8 text", where());
+    if (!is_utf8(line)) throw JobError("{}: not UTF-8; save the job file as UTF-8", where());
+    if (line.find('\0') != line.npos) throw JobError("{}: contains a zero byte; a job file is UTF-8 text", where());
     line = trimmed(line);
     if (line.empty() || starts_comment(line[0])) return;
     if (line[0] == '[')
@@ -84,7 +84,7 @@ class Parser {
     const std::string name(trimmed(line.substr(1, end - 1)));
     for (const Section& earlier : sections_)
       if (earlier.name == name)
-        throw JobError("{}: [{}] is there already, in line {}; put its keys together", where(), name, earlier.line);
+        throw JobError("{}: duplicate section [{}], first in line {}; merge the two", where(), name, earlier.line);
     sections_.push_back({name, line_, {}});
   }
 
@@ -95,10 +95,10 @@ class Parser {
     const std::string key(trimmed(line.substr(0, equals)));
     if (sections_.empty()) throw JobError("{}: {}: a key before the first [section]", where(), key);
     Section& section = sections_.back();
-    if (key.empty()) throw JobError("{}: [{}] a value without a key before its =", where(), section.name);
+    if (key.empty()) throw JobError("{}: [{}] missing key before =", where(), section.name);
     for (const Entry& earlier : section.entries)
       if (earlier.key == key)
-        throw JobError("{}: [{}] {}: given already, in line {}; keep one of the two", where(), section.name, key,
+        throw JobError("{}: [{}] {}: already set in line {}; remove one of the two", where(), section.name, key,
                        earlier.line);
     const std::string what = fmt::format("{}: [{}] {}", where(), section.name, key);
     section.entries.push_back({key, text_of(line.substr(equals + 1), what), line_});
@@ -156,7 +156,7 @@ std::string expand_environment(std::string_view text, const std::string& where) 
       i += 2;
     } else if (rest.starts_with("${")) {
       const size_t end = rest.find('}');
-      if (end == rest.npos) throw JobError("{}: ${{ without its }}; a plain ${{ is written $${{", where);
+      if (end == rest.npos) throw JobError("{}: unterminated ${{; write a literal ${{ as $${{", where);
       const std::string name(rest.substr(2, end - 2));
       const char* value = std::getenv(name.c_str());
       if (value == nullptr) throw JobError("{}: the environment variable {} is not set", where, name);

@@ -185,19 +185,20 @@ void JobParser::check_part(const Part& part) {
   };
   for (const Field& field : section.fields)
     if (field.required && !part.find(field.key))
-      throw JobError("{}: [{}] {}: missing; give {}: {}", part.where, part.name, field.key, field.expected, field.help);
+      throw JobError("{}: [{}] {}: missing; expected {}. {}.", part.where, part.name, field.key, field.expected,
+                     field.help);
   for (const Field& field : section.fields) {
     const Given* given = part.find(field.key);
     if (!given && field.needed_by && holds(*field.needed_by, section, target))
-      throw JobError("{}: missing; {} = {} needs it: {}", locate(part.name, field.key), field.needed_by->key,
-                     section.at(field.needed_by->key).write(target), field.expected);
+      throw JobError("{}: missing; {} = {} requires it; expected {}", locate(part.name, field.key),
+                     field.needed_by->key, section.at(field.needed_by->key).write(target), field.expected);
     if (!is_on(field)) continue;
     if (const Condition* condition = unmet(field, section, target))
-      throw JobError("{}: only {} = {} uses it, and {} is {}", part.at(*given), condition->key,
+      throw JobError("{}: only applies with {} = {}; here {} is {}", part.at(*given), condition->key,
                      enumerated(condition->values), condition->key, section.at(condition->key).write(target));
     const Field* other = section.find(field.instead_of);
     if (other && is_on(*other))
-      throw JobError("{}: {} is given too ({}); only one of the two can count", part.at(*given), other->key,
+      throw JobError("{}: excludes {}, which is set too ({}); remove one of the two", part.at(*given), other->key,
                      part.find(other->key)->where);
   }
 }

@@ -68,8 +68,8 @@ Job expanded(const Job& job) {
 void require_name(const std::string& name, const std::string& where) {
   const bool sayable = ini::is_utf8(name) && name.find_first_of("]\n") == name.npos && ini::trimmed(name) == name;
   if (!sayable)
-    throw JobError("{}: [{}]: such a name cannot stand in a job file, and the resolved job is one; rename the data set",
-                   where, printable(name));
+    throw JobError("{}: [{}]: this name cannot be written to the resolved job file; rename the data set", where,
+                   printable(name));
 }
 
 using Values = std::map<std::string, std::string>;  // "[section] key" → text
@@ -108,10 +108,8 @@ void require_resolvable(const Job& job) {
       job, [&](const std::string& section) { require_name(section, where); },
       [&](const std::string& section, const Field& field, const std::string& text) {
         if (!ini::is_utf8(text))
-          throw JobError(
-              "{}: [{}] {}: {} has bytes that are no UTF-8, which no job file can hold, and the resolved job is one; "
-              "rename it",
-              where, section, field.key, printable(text));
+          throw JobError("{}: [{}] {}: {} is not UTF-8 and cannot be written to the resolved job file; rename it",
+                         where, section, field.key, printable(text));
       });
   // Whatever else there may be: what is written is read again.
   const Path file = job.job.output_dir / "job.resolved.ini";
@@ -127,11 +125,11 @@ void require_resolvable(const Job& job) {
   try {
     collect(parse_job_text(resolved_text(job), file), found);
   } catch (const JobError& error) {
-    throw JobError("{}: the resolved job could not be read again: {}", where, error.what());
+    throw JobError("{}: the resolved job does not parse: {}", where, error.what());
   }
   for (const auto& [key, text] : wanted)
     if (found[key] != text)
-      throw JobError("{}: {}: {} cannot be said in the resolved job, where it would be {}", where, key, text,
+      throw JobError("{}: {}: {} does not survive the resolved job file, which would read it as {}", where, key, text,
                      found[key]);
 }
 
@@ -140,7 +138,8 @@ std::vector<std::string> changed_settings(const std::string& resolved_before, co
   try {
     before = values_of_curve(resolved_before);
   } catch (const JobError& error) {
-    return {fmt::format("its copy of the job cannot be read and is not compared ({})", error.what())};
+    return {
+        fmt::format("settings not compared, since the checkpoint's copy of the job cannot be read ({})", error.what())};
   }
   const Values after = values_of_curve(resolved_text(now)), with_values = values_of_curve(resolved_text(expanded(now)));
   std::vector<std::string> changes;

@@ -6,16 +6,18 @@ namespace {
 std::vector<Field> amount_fields(const Of<TrainSettings>& train) {
   return {
       train.key("num_epochs", &TrainSettings::num_epochs, number(above(0).up_to(1e6)),
-                "passes over the data; fractions count too"),
-      train.key("max_steps", &TrainSettings::max_steps, whole_number(0, most::steps), "updates, instead of num_epochs")
+                "Passes over the training data. May be fractional"),
+      train
+          .key("max_steps", &TrainSettings::max_steps, whole_number(0, most::steps),
+               "Number of updates, instead of num_epochs. 0: off")
           .replaces("num_epochs"),
       train.key("micro_batch_size", &TrainSettings::micro_batch_size, whole_number(1, 1'000'000),
-                "sequences a rank computes at once"),
+                "Sequences per rank in one forward and backward pass"),
       train.key("gradient_accumulation_steps", &TrainSettings::gradient_accumulation_steps, whole_number(1, 1'000'000),
-                "micro-batches of each rank in an update"),
+                "Micro-batches per rank in an update"),
       train
           .key("global_batch_size", &TrainSettings::global_batch_size, whole_number(0, most::sequences),
-               "sequences in an update on any number of ranks, instead of gradient_accumulation_steps")
+               "Sequences per update over all ranks, instead of gradient_accumulation_steps. 0: off")
           .replaces("gradient_accumulation_steps"),
   };
 }
@@ -30,37 +32,38 @@ std::vector<Field> schedule_fields(const Of<TrainSettings>& train) {
                                             {Scheduler::warmup_stable_decay, "warmup_stable_decay"}});
   return {
       train.key("learning_rate", &TrainSettings::learning_rate, number(at_least(0).up_to(1e30)),
-                "the highest of the schedule"),
-      train.key("lr_scheduler", &TrainSettings::lr_scheduler, scheduler, "as transformers' get_scheduler defines them"),
+                "Peak learning rate of the schedule"),
+      train.key("lr_scheduler", &TrainSettings::lr_scheduler, scheduler,
+                "Schedule, as defined by transformers' get_scheduler"),
       train
           .key("warmup_steps", &TrainSettings::warmup_steps, whole_number(0, most::steps),
-               "updates until learning_rate is reached; constant has none, whatever this says, as in transformers")
+               "Updates until the peak learning rate is reached. constant ignores it, as in transformers")
           .off_at_zero(),
       train
           .key("warmup_ratio", &TrainSettings::warmup_ratio, number(at_least(0).up_to(1)),
-               "the same as a part of all updates")
+               "Warm-up as a fraction of all updates, instead of warmup_steps. 0: off")
           .replaces("warmup_steps"),
       train
-          .key("min_lr_rate", &TrainSettings::min_lr_rate, number(at_least(0).up_to(1)), "the floor over learning_rate")
+          .key("min_lr_rate", &TrainSettings::min_lr_rate, number(at_least(0).up_to(1)),
+               "Minimum learning rate as a fraction of learning_rate")
           .off_at_zero()
           .with("lr_scheduler", {"cosine_with_min_lr", "warmup_stable_decay"})
           .must_be_given_with("lr_scheduler", {"cosine_with_min_lr"}),
-      train.key("num_cycles", &TrainSettings::num_cycles, number(above(0).up_to(1e6)), "waves of the cosine")
+      train.key("num_cycles", &TrainSettings::num_cycles, number(above(0).up_to(1e6)), "Number of cosine waves")
           .with("lr_scheduler", {"cosine", "cosine_with_min_lr", "warmup_stable_decay"}),
       train
           .key("num_stable_steps", &TrainSettings::num_stable_steps, whole_number(0, most::steps),
-               "updates at learning_rate; 0: what warm-up and decay leave")
+               "Updates at the peak learning rate. 0: all that remain between warm-up and decay")
           .off_at_zero()
           .with("lr_scheduler", {"warmup_stable_decay"}),
       train
-          .key("num_decay_steps", &TrainSettings::num_decay_steps, whole_number(0, most::steps),
-               "updates of the descent")
+          .key("num_decay_steps", &TrainSettings::num_decay_steps, whole_number(0, most::steps), "Updates of the decay")
           .off_at_zero()
           .with("lr_scheduler", {"warmup_stable_decay"})
           .must_be_given_with("lr_scheduler", {"warmup_stable_decay"}),
       train
           .key("inverse_sqrt_timescale", &TrainSettings::inverse_sqrt_timescale, whole_number(0, most::steps),
-               "transformers' timescale; 0: warmup_steps, or 10000 without")
+               "The timescale argument of transformers. 0: warmup_steps, or 10000 without warm-up")
           .off_at_zero()
           .with("lr_scheduler", {"inverse_sqrt"}),
   };
@@ -69,15 +72,17 @@ std::vector<Field> schedule_fields(const Of<TrainSettings>& train) {
 std::vector<Field> optimizer_fields(const Of<TrainSettings>& train) {
   return {
       train.key("optimizer", &TrainSettings::optimizer, choice<Optimizer>({{Optimizer::adamw, "adamw"}}),
-                "as torch.optim.AdamW"),
-      train.key("adam_beta1", &TrainSettings::adam_beta1, number(at_least(0).below(1)), "decay of the first moment"),
-      train.key("adam_beta2", &TrainSettings::adam_beta2, number(at_least(0).below(1)), "decay of the second moment"),
+                "Optimizer, as torch.optim.AdamW"),
+      train.key("adam_beta1", &TrainSettings::adam_beta1, number(at_least(0).below(1)),
+                "Decay rate of the first moment"),
+      train.key("adam_beta2", &TrainSettings::adam_beta2, number(at_least(0).below(1)),
+                "Decay rate of the second moment"),
       train.key("adam_epsilon", &TrainSettings::adam_epsilon, number(at_least(1e-30).up_to(1000)),
-                "added to the second moment's root"),
+                "Added to the square root of the second moment"),
       train.key("weight_decay", &TrainSettings::weight_decay, number(at_least(0).up_to(1e30)),
-                "on every tensor but norm weights and biases"),
+                "Decoupled weight decay. Not applied to norm weights and biases"),
       train.key("max_grad_norm", &TrainSettings::max_grad_norm, number(at_least(0).up_to(1e30)),
-                "the whole gradient's L2 norm is clipped to this; 0: no clipping"),
+                "Clip the L2 norm of the global gradient to this. 0: no clipping"),
   };
 }
 
@@ -85,7 +90,7 @@ std::vector<Field> optimizer_fields(const Of<TrainSettings>& train) {
 
 Section train_section() {
   const Of<TrainSettings> train{&Job::train};
-  Section section{"train", "How long, in which steps, and at which learning rate.", false, {}};
+  Section section{"train", "Duration, batch size, learning-rate schedule and optimizer.", false, {}};
   for (const auto& part : {amount_fields(train), schedule_fields(train), optimizer_fields(train)})
     section.fields.insert(section.fields.end(), part.begin(), part.end());
   return section;

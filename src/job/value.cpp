@@ -20,7 +20,7 @@ std::string lower(std::string text) {
 }
 
 WrongValue wrong(const std::string& text, const std::string& expected) {
-  return {fmt::format("{}; expected {}", text.empty() ? "nothing given" : ini::quoted(text), expected)};
+  return {fmt::format("{}; expected {}", text.empty() ? "empty" : ini::quoted(text), expected)};
 }
 
 /// The whole of `text` as a number; nothing where anything is left over or it does not fit.
@@ -181,7 +181,7 @@ Value<int64_t> byte_size(int64_t most) {
 }
 
 Value<bool> boolean() {
-  const std::string expected = "true or false (yes, no, 1 and 0 will do)";
+  const std::string expected = "true or false (or yes, no, 1, 0)";
   return {expected,
           {"true", "false"},
           [=](const std::string& text, const Path&) { return read_boolean(text, expected); },
@@ -210,7 +210,7 @@ Value<std::string> word() {
 }
 
 Value<std::vector<std::string>> list() {
-  const std::string expected = "words with commas between them";
+  const std::string expected = "a comma-separated list";
   return {expected,
           {},
           [=](const std::string& text, const Path&) { return split_at_commas(text, expected); },

@@ -41,7 +41,7 @@ constexpr size_t kMostOverlap = 16;
 int32_t read_id(const nlohmann::json& token, const std::string& where) {
   const auto id = whole_number(token.at("id"));
   if (!id || !std::in_range<int32_t>(*id))
-    throw DataError("{}: an entry of added_tokens has an id that is none: {}", where, shown(token));
+    throw DataError("{}: an entry of added_tokens has an invalid id: {}", where, shown(token));
   return static_cast<int32_t>(*id);
 }
 
@@ -52,12 +52,12 @@ AddedToken read_token(const nlohmann::json& json, const std::string& where) {
              json.at("lstrip").get<bool>(),         json.at("rstrip").get<bool>(), json.at("normalized").get<bool>(),
              json.at("special").get<bool>()};
   } catch (const nlohmann::json::exception& error) {
-    throw DataError("{}: an entry of added_tokens is not whole: {} in {}", where, error.what(), shown(json));
+    throw DataError("{}: an entry of added_tokens is incomplete: {} in {}", where, error.what(), shown(json));
   }
   if (token.content.empty()) throw DataError("{}: an entry of added_tokens is empty: {}", where, shown(json));
   if (token.content.size() > kLongestToken)
-    throw DataError("{}: the added token {} has {} bytes, {} at most can be looked for in a text", where,
-                    excerpt(token.content), token.content.size(), kLongestToken);
+    throw DataError("{}: the added token {} has {} bytes; the limit is {}", where, excerpt(token.content),
+                    token.content.size(), kLongestToken);
   return token;
 }
 
@@ -112,7 +112,7 @@ AddedTokens::AddedTokens(const nlohmann::json& list, const Vocabulary& vocabular
     const auto known = ids_.find(token.content);
     const int64_t id = known != ids_.end() ? known->second : vocabulary.find(token.content).value_or(next_id);
     if (id != token.id) {
-      throw DataError("{}: the added token {} is said to have the id {}, but its place makes it {}", where,
+      throw DataError("{}: the added token {} has the id {}, but its position makes it {}", where,
                       excerpt(token.content), token.id, id);
     }
     next_id = std::max(next_id, id + 1);
@@ -176,9 +176,8 @@ void AddedTokens::cut_out(const TextSet& set, Pieces& pieces, const Piece& piece
     taken += end - std::min(begin, end);
     if (taken > kMostOverlap * (text.size() + 1024))
       throw DataError(
-          "{}: the added token {} is white space and takes that on its right, over and over in a text of {} "
-          "bytes",
-          where_, shown(token.content), text.size());
+          "{}: the added token {} is white space with rstrip, which matches without end in a text of {} bytes", where_,
+          shown(token.content), text.size());
     if (done < begin) pieces.keep(piece, done, begin);
     if (begin < end) {
       pieces.keep(piece, begin, end);

@@ -18,7 +18,7 @@ struct Span {
 /// A tokenizer makes more of a text than any sound one does: rules that feed each other, as "a" to "aa" many times
 /// over.
 struct TextGrew : DataError {
-  explicit TextGrew(size_t most) : DataError("a part of a text grows beyond {} bytes", most) {}
+  explicit TextGrew(size_t most) : DataError("a part of the text grows beyond {} bytes", most) {}
 };
 
 /// A part of the text, perhaps normalized, that knows for each of its bytes which bytes of the given text it came from.

@@ -33,13 +33,13 @@ void BytePairModel::read_settings(const TokenizerFile& file) {
   const auto model = file.rest.find("model");
   if (model == file.rest.end() || !model->is_object()) throw DataError("{}: it has no \"model\"", where_);
   if (const auto type = model->find("type"); type != model->end() && *type != "BPE") {
-    throw DataError("{}: it asks for the model {}; this program knows BPE", where_, shown(*type));
+    throw DataError("{}: its model is {}; only BPE is supported", where_, shown(*type));
   }
   for (const auto& setting : model->items()) {
     const std::string& key = setting.key();
     const nlohmann::json& value = setting.value();
     const auto flag = [&] {
-      if (!value.is_boolean()) throw DataError("{}: the model's {} is neither true nor false", where_, key);
+      if (!value.is_boolean()) throw DataError("{}: the model's {} is not true or false", where_, key);
       return value.get<bool>();
     };
     if (value.is_null()) continue;
@@ -50,13 +50,12 @@ void BytePairModel::read_settings(const TokenizerFile& file) {
     } else if (key == "ignore_merges") {
       ignore_merges_ = flag();
     } else if (key == "unk_token") {
-      if (!value.is_string()) throw DataError("{}: the model's unk_token is not a text", where_);
+      if (!value.is_string()) throw DataError("{}: the model's unk_token is not a string", where_);
       unknown_token_ = value.get<std::string>();
     } else if (key == "dropout" || key == "continuing_subword_prefix" || key == "end_of_word_suffix") {
-      if (is_set(value))
-        throw DataError("{}: the model's {} = {} is not known to this program", where_, key, shown(value));
+      if (is_set(value)) throw DataError("{}: the model's {} = {} is not supported", where_, key, shown(value));
     } else if (key != "type") {
-      throw DataError("{}: the model's setting \"{}\" is not known to this program", where_, excerpt(key));
+      throw DataError("{}: the model's setting \"{}\" is not supported", where_, excerpt(key));
     }
   }
   if (!file.has_vocabulary || !file.has_merges) {

@@ -81,7 +81,7 @@ ChatTemplate ChatTemplate::by_name(std::string_view name) {
     for (const std::string_view known : {"chatml", "llama3", "llama2", "mistral"}) {
       if (nearest.empty() || distance(name, known) < distance(name, nearest)) nearest = known;
     }
-    throw JobError("there is no chat template \"{}\"; did you mean {}?  There are {}", name, nearest, kNames);
+    throw JobError("no chat template \"{}\"; did you mean {}?  Available: {}", name, nearest, kNames);
   }
   return result;
 }
@@ -104,9 +104,8 @@ std::vector<ChatPiece> ChatTemplate::render_chatml(const std::vector<Message>& m
     const Message& message = messages[i];
     const bool answers = message.role == "assistant";
     if (plain_roles_ && !answers && message.role != "user" && message.role != "system") {
-      throw DataError(
-          "message {} of the conversation has the role \"{}\"; this program renders system, user and assistant", i + 1,
-          message.role);
+      throw DataError("message {} of the conversation has the role \"{}\"; expected system, user or assistant", i + 1,
+                      message.role);
     }
     add(pieces, scaffold, i, "<|im_start|>" + message.role + "\n");
     if (!thinks_ || !answers) {
@@ -148,7 +147,7 @@ std::vector<ChatPiece> ChatTemplate::render_instructions(const std::vector<Messa
     const bool asks = (i - has_system) % 2 == 0;
     if (message.role != (asks ? "user" : "assistant")) {
       throw DataError(
-          "message {} of the conversation has the role \"{}\", where {} wants \"{}\": user and assistant in turn",
+          "message {} of the conversation has the role \"{}\", but {} expects \"{}\": user and assistant alternate",
           i + 1, message.role, name_, asks ? "user" : "assistant");
     }
     if (!asks) {

@@ -22,7 +22,7 @@ void Description::refuse(std::string_view what) const {
 }
 
 void Description::refuse_type() const {
-  throw DataError("{}: it asks for the {} \"{}\", which this program does not know", where_, room_, excerpt(type_));
+  throw DataError("{}: its {} \"{}\" is not supported", where_, room_, excerpt(type_));
 }
 
 bool Description::has(std::string_view key) const {
@@ -38,7 +38,7 @@ const json& Description::member(std::string_view key, std::string_view expected)
 
 std::string Description::text(std::string_view key) const {
   const json& value = member(key, "a text");
-  if (!value.is_string()) refuse(fmt::format("its \"{}\" is not a text", key));
+  if (!value.is_string()) refuse(fmt::format("its \"{}\" is not a string", key));
   return value.get<std::string>();
 }
 std::string Description::text(std::string_view key, const std::string& otherwise) const {
@@ -47,7 +47,7 @@ std::string Description::text(std::string_view key, const std::string& otherwise
 
 bool Description::flag(std::string_view key) const {
   const json& value = member(key, "true or false");
-  if (!value.is_boolean()) refuse(fmt::format("its \"{}\" is neither true nor false", key));
+  if (!value.is_boolean()) refuse(fmt::format("its \"{}\" is not true or false", key));
   return value.get<bool>();
 }
 bool Description::flag(std::string_view key, bool otherwise) const { return has(key) ? flag(key) : otherwise; }
@@ -68,7 +68,7 @@ const json& Description::list(std::string_view key) const {
 const json& Description::steps(std::string_view key) const {
   constexpr size_t most = 64;
   const json& steps = list(key);
-  if (steps.size() > most) refuse(fmt::format("it has {} {}, {} at most are run", steps.size(), key, most));
+  if (steps.size() > most) refuse(fmt::format("it has {} {}; the limit is {}", steps.size(), key, most));
   return steps;
 }
 
@@ -95,7 +95,7 @@ Regex Description::compile(const Pattern& pattern) const {
 void Description::allow(std::initializer_list<std::string_view> keys) const {
   for (const auto& [key, value] : json_.items()) {
     if (key != "type" && std::find(keys.begin(), keys.end(), key) == keys.end()) {
-      refuse(fmt::format("this program does not know its setting \"{}\"", key));
+      refuse(fmt::format("its setting \"{}\" is not supported", key));
     }
   }
 }

@@ -42,8 +42,7 @@ class Translation {
 
  private:
   [[noreturn]] void refuse(std::string_view what) const {
-    throw DataError("{}: the pattern {} uses {}, which this program does not know", where_, excerpt(pattern_, 300),
-                    what);
+    throw DataError("{}: the pattern {} uses {}, which is not supported", where_, excerpt(pattern_, 300), what);
   }
   void copy(size_t bytes) {
     result_ += pattern_.substr(at_, bytes);

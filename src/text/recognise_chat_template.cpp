@@ -164,8 +164,8 @@ std::optional<Mistral> read_mistral(std::string_view outline) {
 ChatTemplate ChatTemplate::recognise(std::string_view jinja) {
   if (jinja.empty())
     throw JobError(
-        "the tokenizer has no chat template of its own; name one of chatml, llama3, llama2 and mistral with "
-        "chat_template, if it fits the model");
+        "the tokenizer has no chat template; set chat_template to chatml, llama3, llama2 or mistral, if one fits the "
+        "model");
   const std::string outline = jinja_outline(jinja);
   if (const auto chatml = read_chatml(outline)) {
     ChatTemplate result = by_name("chatml");
@@ -193,9 +193,8 @@ ChatTemplate ChatTemplate::recognise(std::string_view jinja) {
     return result;
   }
   throw JobError(
-      "the tokenizer's own chat template is none that this program knows to render exactly; name one of chatml, "
-      "llama3, "
-      "llama2 and mistral with chat_template, if it fits the model.  The template begins: {}",
+      "the tokenizer's chat template is none of the built-in ones; set chat_template to chatml, llama3, llama2 or "
+      "mistral, if one fits the model.  The template begins: {}",
       jinja.substr(0, 200));
 }
 

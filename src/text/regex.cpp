@@ -65,7 +65,7 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 
 Regex Regex::compile(std::string_view pattern, const std::string& where) {
   if (pattern.size() > kLongestPattern)
-    throw DataError("{}: the pattern {} has {} bytes, {} at most can be used", where, excerpt(pattern), pattern.size(),
+    throw DataError("{}: the pattern {} has {} bytes; the limit is {}", where, excerpt(pattern), pattern.size(),
                     kLongestPattern);
   auto state = std::make_unique<State>();
   state->pattern = excerpt(pattern, 300);

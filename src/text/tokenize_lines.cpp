@@ -37,7 +37,7 @@ void tokenize_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& 
     out.write(written.data(), static_cast<std::streamsize>(written.size()));
   }
   out.flush();
-  if (!out) throw DataError("the encodings cannot be written: the output is closed or its disk is full");
+  if (!out) throw DataError("the encodings cannot be written: standard output is closed or its disk is full");
 }
 
 }  // namespace tessera

@@ -151,15 +151,15 @@ Tokenizer::State::State(TokenizerFile& file, const TokenizerSettings& settings) 
 
 void Tokenizer::State::check_version(const TokenizerFile& file) const {
   if (const auto version = part(file, "version"); !version.is_null() && version != "1.0") {
-    throw DataError("{}: it is of version {}; this program knows 1.0", where, shown(version));
+    throw DataError("{}: its version is {}; only 1.0 is supported", where, shown(version));
   }
   if (const auto truncation = part(file, "truncation"); !truncation.is_null()) {
     throw DataError(
-        "{}: it asks to cut every text off: \"truncation\": {}.  Set it to null; data.sequence_len does that", where,
+        "{}: it truncates every text: \"truncation\": {}.  Set it to null; data.sequence_len limits the length", where,
         shown(truncation));
   }
   if (const auto padding = part(file, "padding"); !padding.is_null() && pads(padding)) {
-    throw DataError("{}: it asks to pad every text: \"padding\": {}.  Set it to null", where, shown(padding));
+    throw DataError("{}: it pads every text: \"padding\": {}.  Set it to null", where, shown(padding));
   }
 }
 
@@ -186,7 +186,7 @@ std::string_view Tokenizer::State::decoded_text_of(int32_t id) const {
 }
 
 void Tokenizer::State::cut(std::string_view text, Scratch& scratch) const {
-  if (text.size() > UINT32_MAX / 4) throw DataError("a text of {} bytes is too long to be encoded in one", text.size());
+  if (text.size() > UINT32_MAX / 4) throw DataError("a text of {} bytes is too long to encode at once", text.size());
   added->cut(text, normalizer.get(), scratch.regex, scratch.pieces);
   if (pre_tokenizer) pre_tokenizer->apply(scratch.pieces, scratch.regex);
 }
@@ -250,8 +250,7 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
   if (!is_folder(directory))
-    throw JobError("{}: there is no such directory; expected one with a tokenizer.json ([model] tokenizer)",
-                   directory.string());
+    throw JobError("{}: no such directory; expected one with a tokenizer.json ([model] tokenizer)", directory.string());
   TokenizerFile file = TokenizerFile::read(directory / "tokenizer.json");
   const TokenizerSettings settings = TokenizerSettings::read(directory);
   return Tokenizer(std::make_unique<State>(file, settings));

@@ -27,7 +27,7 @@ class Reader : public nlohmann::json_sax<json> {
   bool number_integer(number_integer_t number) override { return value(number); }
   bool number_unsigned(number_unsigned_t number) override {
     if (part_ != Part::vocabulary) return value(number);
-    if (number > highest_id_) fail(fmt::format("the token {} has the impossible id {}", excerpt(key_), number));
+    if (number > highest_id_) fail(fmt::format("the token {} has the invalid id {}", excerpt(key_), number));
     file_.vocabulary.add(key_, static_cast<int32_t>(number));
     return true;
   }

@@ -42,7 +42,7 @@ std::string read_chat_template(const json& config, const std::filesystem::path& 
       }
     }
   }
-  throw DataError("{}: its chat_template is neither a text nor a list with one named default",
+  throw DataError("{}: its chat_template is neither a string nor a list with an entry named default",
                   (directory / "tokenizer_config.json").string());
 }
 

@@ -58,16 +58,16 @@ DeviceKind choose_together(const Job& job, Cluster& cluster, const std::vector<G
   DeviceKind kind = DeviceKind::cpu;
   agree(cluster.world(), "choosing devices", [&] { kind = choose_device(job.device, ranks, assigned); });
   if (kind == DeviceKind::cpu && std::any_of(assigned.begin(), assigned.end(), [](int gpu) { return gpu >= 0; }))
-    log::info("computing on CPUs: not every rank has a GPU of its own");
+    log::info("computing on CPUs: not every rank has its own GPU");
   return kind;
 }
 
 void describe_gpu(const Job& job, const Cluster& cluster, const Device& device) {
   log::info("computing on {}; {}", device.description(),
-            job.device.deterministic ? "the same job gives the same bits again"
-                                     : "device.deterministic = false: no two runs give the same bits");
+            job.device.deterministic ? "results are deterministic"
+                                     : "results vary from run to run (device.deterministic = false)");
   if (job.device.share)
-    log::info("ranks that share a GPU talk through {}",
+    log::info("ranks that share a GPU communicate through {}",
               nccl_may_share_gpus() ? "NCCL (NCCL_MULTI_RANK_GPU_ENABLE)" : "MPI and page-locked memory");
   const std::set<std::string> hosts(cluster.hosts().begin(), cluster.hosts().end());
   const bool by_nccl = !job.device.share || nccl_may_share_gpus();
@@ -85,8 +85,8 @@ void require_one_way_to_share(const std::vector<GpusFound>& ranks) {
   const auto differs = [&](const GpusFound& rank) { return rank.shares_by_nccl != ranks.front().shares_by_nccl; };
   if (std::any_of(ranks.begin(), ranks.end(), differs))
     throw ClusterError(
-        "device.share: NCCL_MULTI_RANK_GPU_ENABLE is 1 for some ranks alone; mpirun -x NCCL_MULTI_RANK_GPU_ENABLE "
-        "passes it on");
+        "device.share: NCCL_MULTI_RANK_GPU_ENABLE is 1 on some ranks only; pass it to all with mpirun -x "
+        "NCCL_MULTI_RANK_GPU_ENABLE");
 }
 
 [[noreturn]] void throw_missing_gpus(const std::vector<GpusFound>& ranks, const std::vector<int>& assigned) {
@@ -107,9 +107,9 @@ void require_one_way_to_share(const std::vector<GpusFound>& ranks) {
     }
   }
   if (!without.empty())
-    throw ClusterError("device.type = cuda: no GPU on {}; leave the host out, or set device.type = cpu",
+    throw ClusterError("device.type = cuda: no GPU on {}; remove the host from the hostfile, or set device.type = cpu",
                        fmt::join(without, ", "));
-  throw ClusterError("device.type = cuda: more ranks than GPUs on {}; start one rank a GPU (slots in the hostfile)",
+  throw ClusterError("device.type = cuda: more ranks than GPUs on {}; start one rank per GPU (slots in the hostfile)",
                      fmt::join(crowded, ", "));
 }
 

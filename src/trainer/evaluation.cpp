@@ -22,7 +22,7 @@ Evaluation::Evaluation(Session& session) : session_(session), set_(session.prepa
       for (const int32_t sample : sequence) tokens_ += set_.supervised()[static_cast<size_t>(sample)];
     if (tokens_ > 0) return;
     const auto& sets = session.job().eval_datasets;
-    throw DataError("{}: no token of the {} sample{} to evaluate on carries loss, so that there is nothing to measure",
+    throw DataError("{}: no token of the {} evaluation sample{} carries loss, so there is nothing to evaluate",
                     sets.empty() ? "[data] val_set_size" : named(sets, "eval_dataset"), lengths.size(),
                     lengths.size() == 1 ? "" : "s");
   });

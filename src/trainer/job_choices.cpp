@@ -10,7 +10,7 @@ std::optional<std::filesystem::path> chosen_checkpoint(const Job& job) {
   if (job.checkpoint.resume == "auto") return find_latest_checkpoint(job.job.output_dir);
   if (job.checkpoint.resume == "never") return std::nullopt;
   if (!is_folder(job.checkpoint.resume))
-    throw JobError("[checkpoint] resume: there is no directory {}; expected auto, never, or a checkpoint's directory",
+    throw JobError("[checkpoint] resume: no such directory: {}; expected auto, never, or a checkpoint directory",
                    job.checkpoint.resume);
   return job.checkpoint.resume;
 }

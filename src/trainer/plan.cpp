@@ -18,8 +18,8 @@ int64_t sequences_an_update(const TrainSettings& train, int world) {
   const Amount sequences = Amount(train.micro_batch_size) * train.gradient_accumulation_steps * int64_t{world};
   if (sequences > most)
     throw JobError(
-        "[train] micro_batch_size = {} times gradient_accumulation_steps = {} times {} rank{}: more than {} sequences "
-        "in an update; lower one of the two",
+        "[train] micro_batch_size = {} times gradient_accumulation_steps = {} times {} rank{} exceeds {} sequences per "
+        "update; lower one of the two",
         train.micro_batch_size, train.gradient_accumulation_steps, world, world == 1 ? "" : "s", most);
   return sequences.value();
 }

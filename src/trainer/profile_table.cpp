@@ -25,7 +25,7 @@ std::string profile_table(const PhaseSeconds& phases, int64_t steps, double seco
       {Phase::copy, "shard.offload: between host and device"},
   };
   const double n = static_cast<double>(steps);
-  std::string table = fmt::format("{:<12} {:>10} {:>8}\n", "phase", "s a step", "share");
+  std::string table = fmt::format("{:<12} {:>10} {:>8}\n", "phase", "s/step", "share");
   for (const Row& row : rows) {
     const double spent = phases[static_cast<size_t>(row.phase)];
     table += fmt::format("{:<12} {:>10.4f} {:>7.1f}%  {}\n", name_of(row.phase), spent / n, 100 * spent / seconds,

@@ -18,7 +18,7 @@ namespace tessera {
 Tokenizer tokenizer_for_model(const Job& job, int64_t vocab_size) {
   Tokenizer tokenizer = Tokenizer::load(job.model.tokenizer);
   if (tokenizer.vocab_size() > vocab_size)
-    throw DataError("{}: the tokenizer has {} tokens, the model in {} only {}; use the model's own tokenizer",
+    throw DataError("{}: the tokenizer has {} tokens, but the model in {} only {}; use the model's own tokenizer",
                     job.model.tokenizer.string(), tokenizer.vocab_size(), job.model.base.string(), vocab_size);
   return tokenizer;
 }
@@ -103,7 +103,8 @@ void Session::require_host_memory() const {
   const int ranks = cluster_.local_size();
   if (of_a_rank * int64_t{ranks} <= there) return;
   throw JobError(
-      "the job does not fit host {}, which has {} for {} rank{}; {}. Try [train] micro_batch_size = 1, a smaller "
+      "the job does not fit into the memory of host {}: {} for {} rank{}; {}. Try [train] micro_batch_size = 1, a "
+      "smaller "
       "[data] "
       "sequence_len, [model] gradient_checkpointing = full, or more hosts.",
       cluster_.host(), size_text(there), ranks, ranks == 1 ? "" : "s", memory_plan_.describe());

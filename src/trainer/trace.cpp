@@ -76,7 +76,7 @@ void Trace::write(Cluster& cluster) const {
     all.resize(all.size() - 2);  // JSON takes no comma behind the last
     write_text_durably(file_, "{\"traceEvents\": [\n" + all + "\n]}\n");
     log::info("trace: {}{}", file_.string(),
-              full_ ? fmt::format(" (the first {} stretches of each rank)", most_stretches) : std::string());
+              full_ ? fmt::format(" (the first {} spans of each rank)", most_stretches) : std::string());
   });
 }
 

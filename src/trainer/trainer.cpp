@@ -44,8 +44,8 @@ TrainingPlan plan_together(const PreparedSet& set, const Job& job, Cluster& clus
     plan.emplace(set.lengths(), job, cluster.size());
     if (!has_supervision(*plan, set.supervised()))
       throw DataError(
-          "{}: no sample of the job's {} step{} has a token that carries loss, so that nothing can be learnt; look at "
-          "the data sets' labels, or at what says which roles and parts carry loss (train inspect shows it)",
+          "{}: no sample of the job's {} step{} has a token that carries loss, so there is nothing to train on; check "
+          "the labels, or the keys that select roles and parts (train inspect shows the mask)",
           named(job.datasets, "dataset"), plan->total_steps(), plan->total_steps() == 1 ? "" : "s");
   });
   return std::move(*plan);
@@ -93,7 +93,7 @@ ExitCode Trainer::run() {
       finish_saving();
       write_trace();
       if (progress_)
-        progress_->note(fmt::format("stopped by {} after step {}; run the same command{} to go on",
+        progress_->note(fmt::format("stopped by {} after step {}; run the same command{} to resume",
                                     signals::stop_reason(), k,
                                     job_.checkpoint.resume == "auto" ? "" : " with checkpoint.resume=auto"));
       return ExitCode::asked_to_stop;
@@ -144,16 +144,15 @@ void Trainer::warn_of_changes(const CheckpointInfo& before) const {
   std::vector<std::string> changes = changed_settings(before.job, job_);
   if (before.model_config != session_.spec().config) changes.emplace_back("config.json");
   if (!before.data.empty() && before.data != training_set_.key())
-    changes.emplace_back("the samples (contents of data files, tokenizer, or settings that shape them)");
+    changes.emplace_back("the samples (data files, tokenizer, or settings that shape samples)");
   if (!changes.empty())
-    log::warn("other settings than those that the checkpoint of step {} was made with: {}", before.step,
-              fmt::join(changes, "; "));
+    log::warn("settings differ from those of the checkpoint of step {}: {}", before.step, fmt::join(changes, "; "));
 }
 
 void Trainer::announce() {
   if (!progress_) return;
   if (resumed_step_ >= plan_.total_steps())
-    log::info("all {} steps are done: nothing is left to train", plan_.total_steps());
+    log::info("all {} steps are already done; nothing left to train", plan_.total_steps());
   log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
             parameter_count(session_.spec()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
@@ -161,8 +160,9 @@ void Trainer::announce() {
   log::info("{}", session_.memory_plan().describe());
   const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.spec().max_position_embeddings;
   if (longest > known)
-    log::warn("the longest sample has {} tokens; the model knows {} positions (max_position_embeddings in config.json)",
-              longest, known);
+    log::warn(
+        "the longest sample has {} tokens, but the model has {} positions (max_position_embeddings in config.json)",
+        longest, known);
 }
 
 // ---- a step ----
@@ -248,9 +248,9 @@ void Trainer::require_finite(const StepMetrics& m) {
   if (!session_.is_first()) throw FailedElsewhere(ExitCode::bad_data);
   throw DataError(
       "step {}: the loss is {} and the gradient norm {}; stopping before the update. {} Lower learning_rate, add "
-      "warm-up, or look at the samples of this step (train inspect)",
+      "warm-up, or check the samples of this step (train inspect)",
       m.step, m.loss, m.grad_norm,
-      last_saved_ > 0 ? fmt::format("The last good checkpoint is that of step {}.", last_saved_)
+      last_saved_ > 0 ? fmt::format("The last checkpoint is that of step {}.", last_saved_)
                       : std::string("There is no checkpoint yet."));
 }
 
@@ -330,8 +330,8 @@ void Trainer::collect_save(const std::vector<Report>& reports) {
   last_saved_ = outcome->step;
   if (metrics_) {
     metrics_->save(outcome->step, outcome->save_seconds, outcome->pause_seconds);
-    progress_->note(fmt::format("step {}: checkpoint saved in {:.1f} s, which held training up for {:.2f} s",
-                                outcome->step, outcome->save_seconds, outcome->pause_seconds));
+    progress_->note(fmt::format("step {}: checkpoint saved in {:.1f} s; training paused for {:.2f} s", outcome->step,
+                                outcome->save_seconds, outcome->pause_seconds));
   }
   if (job_.checkpoint.export_when == Export::every && outcome->step < plan_.total_steps()) export_model(outcome->step);
 }

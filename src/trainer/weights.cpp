@@ -24,22 +24,21 @@ void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const s
       known.insert(tensor.name);
       if (!reader.contains(tensor.name)) throw DataError("{}: tensor {} is missing", where, tensor.name);
       if (reader.shape(tensor.name) != tensor.shape)
-        throw DataError("{}: tensor {} has shape {}, config.json asks for {}", where, tensor.name,
+        throw DataError("{}: tensor {} has shape {}, but {} by config.json", where, tensor.name,
                         shape_text(reader.shape(tensor.name)), shape_text(tensor.shape));
     }
   for (const std::string& name : reader.names()) {
     const bool derived = name.ends_with("rotary_emb.inv_freq");  // old files store what config.json implies
     const bool tied_copy = spec.tied && name == head_name(spec);
     if (!known.contains(name) && !derived && !tied_copy)
-      throw DataError("{}: tensor {} has no place in the model that config.json describes", where, name);
+      throw DataError("{}: tensor {} is not part of the model that config.json describes", where, name);
   }
 }
 
 [[noreturn]] void throw_not_tied(const std::string& where, const std::string& embedding, const std::string& head) {
   throw DataError(
-      "{}: {} is another matrix than {}, and config.json ties the two; set tie_word_embeddings = false to train both, "
-      "or "
-      "leave {} out of the files",
+      "{}: {} differs from {}, but config.json ties the two; set tie_word_embeddings = false to train both, or remove "
+      "{} from the files",
       where, head, embedding, head);
 }
 

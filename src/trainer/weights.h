@@ -36,7 +36,7 @@ void load_pretrained(ShardedModel& model, const std::filesystem::path& directory
 /// Normal with the config's initializer_range; norms 1, biases 0.  The same on any number of ranks and threads.
 void initialise_random(ShardedModel& model, int64_t seed, int threads);
 
-/// The weights that training starts with: from base or random, as model.init says.
+/// The weights that training starts with: from base or random (model.init).
 void load_initial_weights(ShardedModel& model, const Job& job, int threads);
 
 /// Master weights and moments from a checkpoint of any number of ranks.

@@ -30,10 +30,10 @@ def main():
         ip("-n beta link set eth0 down")
         refused(there, place / "down", {**settings, "network.interface": "eth0"},
                 "an interface that is down on one host is an error that names the host and what it has",
-                "rank 1 (beta)", "eth0 of host beta is down or has no address; it has eth1 (10.77.1.2)")
+                "rank 1 (beta)", "eth0 on host beta is down or has no address; available: eth1 (10.77.1.2)")
         refused(there, place / "none", {**settings, "network.interface": "ib0"},
-                "an interface that is nowhere is told once", "rank 0 (alpha)",
-                "ib0 of host alpha is not there; it has eth0 (10.77.0.1), eth1 (10.77.1.1)")
+                "an interface that no host has is reported once", "rank 0 (alpha)",
+                "ib0 on host alpha does not exist; available: eth0 (10.77.0.1), eth1 (10.77.1.1)")
         there.options += ["--mca", "btl_tcp_if_include", "eth0"]
         refused(there, place / "two-words", {**settings, "network.interface": "eth1"},
                 "mpirun --mca and the job may not say different things", "sets btl_tcp_if_include to eth0")

@@ -16,7 +16,7 @@ with workspace() as place:
     told("no GPU", place / "none", JOB, ["no GPU on"], {"CUDA_SHIM_GPUS": ""})
     told("no GPU for one rank", place / "one", JOB, ["no GPU on"],
          by_rank='[ "$OMPI_COMM_WORLD_RANK" = 0 ] || export CUDA_SHIM_GPUS=;')
-    told("the driver is too old", place / "driver", JOB, ["driver serves CUDA 12.4", "needs 13"],
+    told("the driver is too old", place / "driver", JOB, ["driver supports CUDA 12.4", "needs 13"],
          by_rank='[ "$OMPI_COMM_WORLD_RANK" = 0 ] || export CUDA_SHIM_DRIVER=12040;')
     shared = {**JOB, "device.share": "true"}
     told("a GPU that others have filled", place / "full", shared, ["out of memory", "other programs 4.00 GiB", "other programs 3.99"],

@@ -50,7 +50,7 @@ with workspace() as place:
     if os.path.exists("/dev/nvidiactl"):
         print("there is a GPU here: what is said without one is not tested")
     else:
-        train.require_told_once("no driver", place / "run", JOB, ["no NVIDIA driver", "no GPU part"])
+        train.require_told_once("no driver", place / "run", JOB, ["no NVIDIA driver", "no GPU backend"])
         if STUB and STUB.exists():
             with tempfile.TemporaryDirectory() as libraries:
                 (Path(libraries) / "libcuda.so.1").symlink_to(STUB)
@@ -59,7 +59,7 @@ with workspace() as place:
                 def told(claim, words):
                     train.require_told_once(claim, place / "run", JOB, words, with_libraries(libraries))
 
-                told("a driver without a GPU", ["no GPU on", "driver", "no GPU part"])
+                told("a driver without a GPU", ["no GPU on", "driver", "no GPU backend"])
                 require_whole(libraries)
                 if LIBRARY.exists() and shutil.which("cc") and shutil.which("nm"):
                     folder = Path(libraries)
@@ -69,4 +69,4 @@ with workspace() as place:
                     (folder / "libnccl.so.2").write_bytes(b"")
                     told("NCCL cannot be loaded", ["libnccl.so.2"])
                     stand_in(folder, "libnccl.so.2", "nccl", "int ncclGetVersion(int* v) { *v = 21805; return 0; }\n")
-                    told("NCCL is too old", ["NCCL library here is 2.18.5"])
+                    told("NCCL is too old", ["this host has NCCL 2.18.5"])

@@ -41,13 +41,13 @@ with workspace() as place:
     require(f"evaluation loss {first:.6f}" in alone, "train evaluate takes random weights where model.init asks for them", alone)
     told = train.alone("generate", train.job(place / "random-alone", {
         **untrained, "model.tokenizer": ROOT / "test/data/tokenizer/byte-level"}), "generate.prompt=x", expect=2)
-    require("[model] init" in told, "train generate has nothing to say with random weights", told)
+    require("[model] init" in told, "train generate refuses random weights", told)
 
     short = shutil.copytree(case.folder / "model", place / "short")
     config = json.loads((short / "config.json").read_text())
     (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8}))
     told = train.finish(train.start(1, [train.job(place / "long", {**case.settings(), "model.base": short})]), 0, "long samples")
-    require("the model knows 8 positions" in told, "samples longer than what the model knows are told", told)
+    require("the model has 8 positions" in told, "samples longer than what the model knows are told", told)
 
     def reading(**variables):
         """A process that reads texts, and has begun to: a pipe alone does not take this much."""

@@ -99,7 +99,7 @@ def stopped_before_mpi_init():
     process = start(job, '[ "$OMPI_COMM_WORLD_RANK" = 0 ] || kill -STOP $$')
     output = train.finish(process, 3, "a rank is stopped before it comes to MPI_Init")
     told = [line for line in output.splitlines() if "error: " in line]
-    require(len(told) == 1 and "has waited 60 s" in told[0] and "every rank to come to MPI_Init" in told[0],
+    require(len(told) == 1 and "has waited 60 s" in told[0] and "every rank to reach MPI_Init" in told[0],
             "one message says which host waited for what", output)
     require(not rank_processes(job), "no rank is left")
 

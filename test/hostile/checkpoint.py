@@ -143,7 +143,7 @@ def not_a_number(place):
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + struct.pack("<f", float("nan")))
     job = train.job(place / "from-it", {**case.settings(), "model.base": base})
-    refused(train, "a weight that is no number", [job], 4, ("model.safetensors", "not a number"))
+    refused(train, "a weight that is no number", [job], 4, ("model.safetensors", "not finite"))
 
 
 with workspace() as place:

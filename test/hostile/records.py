@@ -51,7 +51,7 @@ with workspace() as place:
     path.write_bytes(zstd_bomb(b"\n", b"\n", GB // 2))
     job = train.job(place / "newlines", {**case.settings(), "dataset.reference.path": path})
     output = refused(train, "half a GB of newlines", ["preprocess", job], 4, "no sample")
-    require("warning: " in output and "unpacked" in output, "half a GB of newlines: a warning of what they unpack to", output)
+    require("warning: " in output and "decompressed" in output, "half a GB of newlines: a warning of what they unpack to", output)
 
     path = place / "lines.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"input_ids": [1, 2, 3], "note": "%s"}\n' % (b"n" * 1000) * 4000) * 20)

@@ -21,7 +21,7 @@ inline std::string nccl_version_text(int code) {
 inline void check_nccl_version(int found, int oldest, std::string_view for_what) {
   const auto comparable = [](int code) { return code < 10000 ? code / 1000 * 10000 + code % 1000 : code; };
   if (comparable(found) < comparable(oldest))
-    throw ClusterError("the NCCL library here is {}, {} needs {} or newer; LD_LIBRARY_PATH may name another one first",
+    throw ClusterError("this host has NCCL {}; {} needs {} or newer. Check LD_LIBRARY_PATH for an older copy",
                        nccl_version_text(found), for_what, nccl_version_text(oldest));
 }
 
@@ -30,10 +30,10 @@ inline std::string late_collective_message(const std::string& name, double secon
                                            const std::vector<Peer>& group) {
   const Peer& own = group[static_cast<size_t>(rank)];
   return fmt::format(
-      "rank {} ({}) has been in {} for {} s and not all of its group are: {}. NCCL does not tell who is late: look for "
-      "the host where nvidia-smi shows an idle GPU or no process, or that the others cannot reach; NCCL_DEBUG=INFO "
-      "tells the interfaces. Stopping; run the job again: it goes on from its last checkpoint. ([network] "
-      "timeout_seconds says how long a rank may be late.)",
+      "rank {} ({}) has waited in {} for {} s for at least one of {}. NCCL does not report which rank is stalled. Look "
+      "for a host where nvidia-smi shows an idle GPU or no process, or that the other hosts cannot reach; "
+      "NCCL_DEBUG=INFO prints the interfaces. Stopping. Run the job again; it resumes from its last checkpoint. "
+      "([network] timeout_seconds sets this limit.)",
       own.world_rank, own.host, name, seconds, describe(group));
 }
 

@@ -35,7 +35,7 @@ constexpr double farewell_seconds = 10;
 
 void check_nccl(ncclResult_t result, const std::string& what) {
   if (result != ncclSuccess && result != ncclInProgress)
-    throw ClusterError("nccl: {}: {} ({}); NCCL_DEBUG=INFO says more", what, ncclGetErrorString(result),
+    throw ClusterError("nccl: {}: {} ({}); set NCCL_DEBUG=INFO for details", what, ncclGetErrorString(result),
                        ncclGetLastError(nullptr));
 }
 
@@ -161,8 +161,8 @@ void NcclCommunicator::wait_until_ready(const std::string& what, double patience
     waited.look(Waited::Clock::now());
     if (patience > 0 && waited.total().count() > patience)
       throw ClusterError(
-          "nccl: {} has not come to an end in {} s; NCCL_DEBUG=INFO says which rank or interface is missing, [network] "
-          "interface chooses another one",
+          "nccl: {} has not finished after {} s; NCCL_DEBUG=INFO shows the missing rank or interface, [network] "
+          "interface chooses another interface",
           what, patience);
     if (waited.total() > poll_at_once) std::this_thread::sleep_for(poll_every);
   }

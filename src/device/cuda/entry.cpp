@@ -10,9 +10,9 @@ extern "C" void tessera_gpu_find(std::vector<std::string>& uuids) {
   int driver = 0, runtime = 0, count = 0;
   cuda::check(cudaDriverGetVersion(&driver), "asking for the driver's version");
   cuda::check(cudaRuntimeGetVersion(&runtime), "asking for CUDA's version");
-  if (driver == 0) throw ClusterError("there is no NVIDIA driver here; install one, or set device.type = cpu");
+  if (driver == 0) throw ClusterError("no NVIDIA driver on this host; install one, or set device.type = cpu");
   if (driver / 1000 < runtime / 1000)
-    throw ClusterError("the NVIDIA driver serves CUDA {}.{}, this build needs {}; install a newer driver",
+    throw ClusterError("the NVIDIA driver supports CUDA {}.{}; this build needs {}. Install a newer driver",
                        driver / 1000, driver % 1000 / 10, runtime / 1000);
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorNoDevice) {

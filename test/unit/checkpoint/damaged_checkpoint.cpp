@@ -237,7 +237,7 @@ TEST_CASE("a shard that claims more elements than it has bytes for is refused, w
   manifest["files"][0]["xxh3"] = fmt::format("{:016x}", xxh3_of_beginning(forged, forged.size()));
   put(directory / "manifest.json", manifest.dump());
   CHECK_THROWS_WITH(CheckpointReader(directory),
-                    Contains(shard.string()) && Contains("model.norm.weight") && Contains("does not have the bytes"));
+                    Contains(shard.string()) && Contains("model.norm.weight") && Contains("more than the file holds"));
 }
 
 TEST_CASE("a weight that is no number is refused, and the error names file and tensor") {
@@ -248,7 +248,7 @@ TEST_CASE("a weight that is no number is refused, and the error names file and t
   const auto directory = save(folder.path(), model, 1, 2);
   CHECK_THROWS_WITH(load(directory, model.even_bounds(1)), Contains("shard-00000-of-00002.h5") &&
                                                                Contains("/tensors/model.embed_tokens.weight/") &&
-                                                               Contains("not a number"));
+                                                               Contains("not finite"));
 }
 
 TEST_CASE("without another whole checkpoint the error says so") {

@@ -95,7 +95,7 @@ TEST_CASE("with unlimited patience a rank's error comes out as with any other", 
           }) == Texts{"elsewhere 4", "rank 1 cannot read", "elsewhere 4"});
 }
 
-TEST_CASE("with unlimited patience a rank that gives no sign of life is named", "[cluster]") {
+TEST_CASE("with unlimited patience a rank that sends no heartbeat is named", "[cluster]") {
   const auto texts = outcomes(3, [](Communicator& group) {
     group.set_timeout(0.2);
     if (group.rank() != 2)
@@ -104,7 +104,7 @@ TEST_CASE("with unlimited patience a rank that gives no sign of life is named", 
   });
   for (const size_t rank : {0, 1})
     REQUIRE_THAT(texts[rank],
-                 Catch::Contains("rank 2 (node2) has not reached a sign of life while preparing the data for 0.2 s"));
+                 Catch::Contains("rank 2 (node2) has not reached a heartbeat during preparing the data for 0.2 s"));
 }
 
 TEST_CASE("what one rank says reaches all", "[cluster]") {

@@ -54,7 +54,7 @@ TEST_CASE("an NCCL that is too old is named with the version that is needed", "[
   CHECK_NOTHROW(check_nccl_version(22807, 21900, "Tessera"));
   CHECK_NOTHROW(check_nccl_version(21900, 21900, "Tessera"));
   CHECK_THROWS_WITH(check_nccl_version(21805, 21900, "Tessera"),
-                    Contains("NCCL library here is 2.18.5, Tessera needs 2.19.0 or newer"));
+                    Contains("this host has NCCL 2.18.5; Tessera needs 2.19.0 or newer"));
   CHECK_THROWS_WITH(check_nccl_version(2804, 21900, "Tessera"), Contains("is 2.8.4,"));
   CHECK_THROWS_AS(check_nccl_version(22903, 23003, "sharing a GPU"), ClusterError);
 }
@@ -62,7 +62,7 @@ TEST_CASE("an NCCL that is too old is named with the version that is needed", "[
 TEST_CASE("a collective that makes no end is told with its rank, its group and where to look", "[cluster]") {
   const std::vector<Peer> group = {{0, "node1"}, {2, "node3"}};
   CHECK_THAT(late_collective_message("all_gather(layer 12) of step 481", 300, 1, group),
-             Contains("rank 2 (node3) has been in all_gather(layer 12) of step 481 for 300 s") &&
+             Contains("rank 2 (node3) has waited in all_gather(layer 12) of step 481 for 300 s") &&
                  Contains("ranks 0 (node1), 2 (node3)") && Contains("nvidia-smi") && Contains("timeout_seconds"));
 }
 

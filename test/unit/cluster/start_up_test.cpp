@@ -61,6 +61,6 @@ TEST_CASE("a start that takes too long names the host and what it waits for", "[
   Start start;
   start.deadline.allow(60);
   REQUIRE_THAT(start.deadline.message("node4"), Contains("host node4 has waited 60 s") && Contains("the job file"));
-  start.deadline.waits_for("every rank to come to MPI_Init");
-  REQUIRE_THAT(start.deadline.message("node4"), Contains("now for every rank to come to MPI_Init. Stopping"));
+  start.deadline.waits_for("every rank to reach MPI_Init");
+  REQUIRE_THAT(start.deadline.message("node4"), Contains("now for every rank to reach MPI_Init. Stopping"));
 }

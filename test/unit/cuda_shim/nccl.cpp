@@ -123,7 +123,7 @@ TEST_CASE("who waits for a rank that does not come is told, and NCCL is aborted"
     group.barrier("the other one has given up");
     return told == again ? told : "first: " + told + "; then: " + again;
   });
-  CHECK_THAT(problems[0], Contains("rank 0 (node0) has been in the sum of step 7 for 0.2 s") && !Contains("first:"));
+  CHECK_THAT(problems[0], Contains("rank 0 (node0) has waited in the sum of step 7 for 0.2 s") && !Contains("first:"));
   CHECK(problems[1].empty());
 }
 

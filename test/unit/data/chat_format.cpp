@@ -161,7 +161,7 @@ TEST_CASE("What a message says of its loss and cannot be is an error with file, 
   CHECK_THAT(error(R"("weight": 0.5)"), Catch::Contains("a.jsonl:1: messages[1].weight is 0.5, expected 0"));
   CHECK_THAT(error(R"("weight": "1")"), Catch::Contains("messages[1].weight is \"1\""));
   CHECK_THAT(error(R"("training": 1)"), Catch::Contains("a.jsonl:1: messages[1].training is a number, expected true"));
-  CHECK_THAT(error(R"("training": true, "weight": 0)"), Catch::Contains("messages[1].weight 0: remove one"));
+  CHECK_THAT(error(R"("training": true, "weight": 0)"), Catch::Contains("messages[1].weight is 0; remove one"));
 }
 
 TEST_CASE("Tools, tool calls and reasoning apart from the content are refused, not left out", "[chat]") {

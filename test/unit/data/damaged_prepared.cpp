@@ -195,11 +195,11 @@ TEST_CASE("A prepared file that claims what cannot be is refused though its chec
   refused([](Contents& c) { c.train[0].supervised = 0; }, "claims that 0 of its tokens carry loss; 2 do");
   refused([](Contents& c) { c.train[0].supervised = -7; }, "claims that -7 of its 3 tokens");
   refused([](Contents& c) { c.train[0].supervised = 3; }, "claims that 3 of its 3 tokens");
-  refused([](Contents& c) { c.train[0].length = 0; }, "outside its tokens");
-  refused([](Contents& c) { c.train[0].length = -1; }, "outside its tokens");
-  refused([](Contents& c) { c.train[0].length = 4; }, "outside its tokens");
-  refused([](Contents& c) { c.train[0].start = -1; }, "outside its tokens");
-  refused([](Contents& c) { c.train[0].start = INT64_MAX; }, "outside its tokens");
+  refused([](Contents& c) { c.train[0].length = 0; }, "outside the stored tokens");
+  refused([](Contents& c) { c.train[0].length = -1; }, "outside the stored tokens");
+  refused([](Contents& c) { c.train[0].length = 4; }, "outside the stored tokens");
+  refused([](Contents& c) { c.train[0].start = -1; }, "outside the stored tokens");
+  refused([](Contents& c) { c.train[0].start = INT64_MAX; }, "outside the stored tokens");
   refused([](Contents& c) { c.train[0].piece = -1; }, "piece -1");
   refused([](Contents& c) { c.train[0].file = 1; }, "file 1");
   refused([](Contents& c) { c.train[0].file = -1; }, "file -1");
@@ -226,5 +226,5 @@ TEST_CASE("A prepared file made for another vocabulary or longer sequences than 
     contents.train = {writer.add({ids, ids}, 0, 3)};
     writer.finish(contents);
   }
-  CHECK_THAT(prepared.error(), Contains("made from other things than its name says") && Contains("delete it"));
+  CHECK_THAT(prepared.error(), Contains("content does not match its name") && Contains("delete it"));
 }

@@ -166,7 +166,7 @@ TEST_CASE("A sample without loss is kept", "[prepared]") {
       {dataset("d", folder.write("a.jsonl", "{\"input_ids\":[1,2],\"labels\":[-100,-100]}\n{\"input_ids\":[3,4]}\n"))});
   const PreparedFile file = prepare(job, nullptr, test_vocab_size);
   REQUIRE(PreparedSet(file.path, "train").size() == 2);
-  REQUIRE_THAT(file.summary, Catch::Contains("1 sample without a token that carries loss"));
+  REQUIRE_THAT(file.summary, Catch::Contains("1 sample without a supervised token"));
 }
 
 TEST_CASE("A data set without loss is an error that names it, beside others and for evaluation too", "[prepared]") {

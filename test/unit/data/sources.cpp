@@ -115,7 +115,7 @@ TEST_CASE("A compressed file that is cut short is an error", "[sources]") {
   const Path path =
       GENERATE(true, false) ? write_gzip(folder, "a.jsonl.gz", text) : folder.write("a.jsonl.zst", zstd_of(text));
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
-  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("cut short") && Catch::Contains(path.string()));
+  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("truncated") && Catch::Contains(path.string()));
 }
 
 TEST_CASE("A record longer than max_record_bytes is an error with file and line, packed or not", "[sources]") {
@@ -182,7 +182,7 @@ TEST_CASE("A missing data file is a mistake of the job, named with path and sect
 TEST_CASE("A directory without data files is a mistake of the job", "[sources]") {
   const TemporaryFolder folder;
   folder.write("data/README.md", "about the data");
-  REQUIRE_THAT(mistake_of_the_job(folder, folder / "data"), Catch::Contains("holds no data file"));
+  REQUIRE_THAT(mistake_of_the_job(folder, folder / "data"), Catch::Contains("has no data files"));
 }
 
 TEST_CASE("An unknown ending is a mistake of the job; the known ones are named", "[sources]") {
@@ -262,7 +262,7 @@ TEST_CASE("limit stops before a broken line that lies behind it", "[sources]") {
 TEST_CASE("A data set without a sample is an error", "[sources]") {
   const TemporaryFolder folder;
   const Path path = GENERATE(true, false) ? folder.write("a.jsonl", "\n\n") : folder.write("a.json", "[ ]");
-  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("no sample to train on"));
+  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("no samples to train on"));
 }
 
 TEST_CASE("A data set whose samples are all too long is an error that says so", "[sources]") {

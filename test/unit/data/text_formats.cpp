@@ -112,12 +112,12 @@ TEST_CASE("train_on_inputs puts loss on alpaca's prompt too", "[alpaca]") {
 TEST_CASE("alpaca's missing key is an error that names the setting for it", "[alpaca]") {
   REQUIRE_THAT(Case(DatasetType::alpaca, R"({"question": "Two?", "answer": "2"})").error(),
                Catch::Contains("a.jsonl:1: the sample has no key \"instruction\"; its keys are question, answer; "
-                               "field_instruction names another one"));
+                               "use field_instruction to name another key"));
 }
 
 TEST_CASE("A number where a text is expected is an error that names the key", "[alpaca]") {
   REQUIRE_THAT(Case(DatasetType::alpaca, R"({"instruction": "Two?", "output": 2})").error(),
-               Catch::Contains("a.jsonl:1: output is a number, expected a text"));
+               Catch::Contains("a.jsonl:1: output is a number, expected a string"));
 }
 
 TEST_CASE("input_output is its segments and nothing else, with loss on those that have a label", "[input_output]") {

@@ -14,7 +14,7 @@ std::string value_of(const std::string& line) {
 
 }  // namespace
 
-TEST_CASE("a comment follows ; or # at a line's begin or after a blank", "[job]") {
+TEST_CASE("a comment follows ; or # at the start of a line or after a blank", "[job]") {
   CHECK(ini::parse("; one\n  # two\n\n[s] ; three\n", "f").at(0).entries.empty());
   CHECK(value_of("bf16  # as fast as it gets") == "bf16");
   CHECK(value_of("bf16 ; as fast as it gets") == "bf16");
@@ -28,13 +28,13 @@ TEST_CASE("a value in double quotes keeps blanks and comment characters", "[job]
   CHECK(value_of("\"  a # b ; c \"  # comment") == "  a # b ; c ");
 }
 
-TEST_CASE("a value in double quotes knows escapes", "[job]") {
+TEST_CASE("a value in double quotes supports escapes", "[job]") {
   CHECK(value_of(R"("line\nnext\ttab \"said\" back\\slash")") == "line\nnext\ttab \"said\" back\\slash");
 }
 
 TEST_CASE("an = after the first belongs to the value", "[job]") { CHECK(value_of("a=b = c") == "a=b = c"); }
 
-TEST_CASE("a line may be as long as it likes", "[job]") {
+TEST_CASE("a line may have any length", "[job]") {
   const std::string path(5000, 'x');
   CHECK(value_of(path) == path);
 }
@@ -75,10 +75,10 @@ TEST_CASE("a variable that is not set is an error that names it and the line", "
 
 TEST_CASE("a variable without its closing brace is an error", "[job]") {
   CHECK(error_of_file("[job]\noutput_dir = ${HOME") ==
-        "mine.ini:2: [job] output_dir: ${ without its }; a plain ${ is written $${");
+        "mine.ini:2: [job] output_dir: unterminated ${; write a literal ${ as $${");
 }
 
-TEST_CASE("a line that is nothing is an error", "[job]") {
+TEST_CASE("a line that is neither section, key nor comment is an error", "[job]") {
   CHECK(error_of_file("[job]\noutput_dir: out") ==
         "mine.ini:2: output_dir: out: expected [section], key = value, or a comment after ; or #");
 }
@@ -97,17 +97,17 @@ TEST_CASE("a key before the first section is an error", "[job]") {
 }
 
 TEST_CASE("a value without a key is an error", "[job]") {
-  CHECK(error_of_file("[job]\n= 1\n") == "mine.ini:2: [job] a value without a key before its =");
+  CHECK(error_of_file("[job]\n= 1\n") == "mine.ini:2: [job] missing key before =");
 }
 
 TEST_CASE("a key that comes twice is an error that names both lines", "[job]") {
   CHECK(error_of_file("[job]\nseed = 1\n\nseed = 2\n") ==
-        "mine.ini:4: [job] seed: given already, in line 2; keep one of the two");
+        "mine.ini:4: [job] seed: already set in line 2; remove one of the two");
 }
 
 TEST_CASE("a section that comes twice is an error that names both lines", "[job]") {
   CHECK(error_of_file("[job]\n[train]\n[job]\n") ==
-        "mine.ini:3: [job] is there already, in line 1; put its keys together");
+        "mine.ini:3: duplicate section [job], first in line 1; merge the two");
 }
 
 TEST_CASE("a quoted value that does not end is an error", "[job]") {
@@ -123,19 +123,20 @@ TEST_CASE("text after a quoted value is an error", "[job]") {
 
 TEST_CASE("an unknown escape is an error", "[job]") {
   CHECK(error_of_file("[job]\noutput_dir = \"o\\ut\"\n") ==
-        "mine.ini:2: [job] output_dir: \\u is no escape; a quoted value knows \\n, \\t, \\\" and \\\\");
+        "mine.ini:2: [job] output_dir: \\u is not an escape; a quoted value supports \\n, \\t, \\\" and \\\\");
 }
 
 TEST_CASE("text that is not UTF-8 is an error", "[job]") {
   for (const std::string bytes : {"\xFF\xFE", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3"}) {
-    CHECK(error_of_file("[job]\noutput_dir = " + bytes) == "mine.ini:2: not UTF-8; save the job file in that encoding");
+    CHECK(error_of_file("[job]\noutput_dir = " + bytes) == "mine.ini:2: not UTF-8; save the job file as UTF-8");
   }
 }
 
 TEST_CASE("well-formed UTF-8 is kept as it is", "[job]") { CHECK(value_of("日本/é/🦙") == "日本/é/🦙"); }
 
 TEST_CASE("a zero byte is an error", "[job]") {
-  CHECK(error_of_file(std::string("[job]\na\0b = 1", 13)) == "mine.ini:2: a zero byte; a job file is UTF-8 text");
+  CHECK(error_of_file(std::string("[job]\na\0b = 1", 13)) ==
+        "mine.ini:2: contains a zero byte; a job file is UTF-8 text");
 }
 
 TEST_CASE("a job file that is not there is an error that names it", "[job]") {

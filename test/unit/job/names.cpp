@@ -31,9 +31,8 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
       "train_on_eos";
   CHECK(keys_of("job") == names("output_dir seed"));
   CHECK(keys_of("model") == names("base init tokenizer gradient_checkpointing precision"));
-  CHECK(keys_of("data") ==
-        names("sequence_len sample_packing shuffle train_on_inputs val_set_size prepared_path overlong "
-              "on_error max_record_bytes workers"));
+  CHECK(keys_of("data") == names("sequence_len sample_packing shuffle train_on_inputs val_set_size prepared_path "
+                                 "overlong on_error max_record_bytes workers"));
   CHECK(keys_of("dataset") == names(dataset));
   CHECK(keys_of("eval_dataset") == names(dataset));
   CHECK(keys_of("train") ==
@@ -41,8 +40,7 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
               "lr_scheduler warmup_steps warmup_ratio min_lr_rate num_cycles num_stable_steps num_decay_steps "
               "inverse_sqrt_timescale optimizer adam_beta1 adam_beta2 adam_epsilon weight_decay max_grad_norm"));
   CHECK(keys_of("shard") ==
-        names("strategy backward_prefetch forward_prefetch limit_all_gathers group_size reduce_dtype "
-              "offload"));
+        names("strategy backward_prefetch forward_prefetch limit_all_gathers group_size reduce_dtype offload"));
   CHECK(keys_of("checkpoint") ==
         names("save_steps save_total_limit resume async export export_dir export_dtype max_shard_bytes"));
   CHECK(keys_of("eval") == names("eval_steps max_samples"));
@@ -83,17 +81,17 @@ TEST_CASE("a data set without a name is an error", "[job]") {
 
 TEST_CASE("a missing key is an error at its section, or at the file without one", "[job]") {
   CHECK(error_of_file("[model]\nbase = b\n\n[job]\nseed = 1\n") ==
-        "mine.ini:4: [job] output_dir: missing; give a path: directory for everything that the job writes");
+        "mine.ini:4: [job] output_dir: missing; expected a path. Directory for all output: metrics, checkpoints, the "
+        "resolved job, the exported model.");
   CHECK(error_of_file("[job]\noutput_dir = b\n") ==
-        "mine.ini: [model] base: missing; give a path: Hugging Face directory: config.json, *.safetensors or their "
-        "index, "
-        "tokenizer.json");
+        "mine.ini: [model] base: missing; expected a path. Hugging Face directory with config.json, *.safetensors (or "
+        "their index) and tokenizer.json.");
   CHECK(error_of("[dataset.a]\ntype = alpaca\n") ==
-        "mine.ini:5: [dataset.a] path: missing; give the path of a file or directory, or a glob: .jsonl, .json or .txt "
-        "files, each also as .gz or .zst");
+        "mine.ini:5: [dataset.a] path: missing; expected the path of a file or directory, or a glob. Data files: "
+        ".jsonl, .json or .txt, optionally compressed as .gz or .zst.");
   CHECK(error_of("[dataset.a]\npath = a.jsonl\n") ==
-        "mine.ini:5: [dataset.a] type: missing; give tokenized, completion, alpaca, chat_template or input_output: the "
-        "format of a sample");
+        "mine.ini:5: [dataset.a] type: missing; expected tokenized, completion, alpaca, chat_template or input_output. "
+        "Sample format.");
 }
 
 TEST_CASE("the edit distance counts insertions, deletions and replacements", "[job]") {

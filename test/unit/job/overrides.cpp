@@ -60,9 +60,9 @@ TEST_CASE("an override that is 0 does not displace the alternative", "[job]") {
 
 TEST_CASE("alternatives that are both overrides exclude each other", "[job]") {
   CHECK(error_of("", {"train.num_epochs=3", "train.max_steps=5"}) ==
-        "override train.max_steps=5: [train] max_steps: num_epochs is given too (override train.num_epochs=3); only "
-        "one of "
-        "the two can count");
+        "override train.max_steps=5: [train] max_steps: excludes num_epochs, which is set too (override "
+        "train.num_epochs=3); remove "
+        "one of the two");
 }
 
 TEST_CASE("an override with a mistake is named as it was written", "[job]") {
@@ -75,8 +75,8 @@ TEST_CASE("an override with a mistake is named as it was written", "[job]") {
   CHECK(error_of("", {"train.max_steps"}) == "override train.max_steps: expected section.key=value");
   CHECK(error_of("", {"max_steps=3"}) == "override max_steps=3: expected section.key=value");
   CHECK(error_of("", {"dataset.a.path=/x"}) ==
-        "override dataset.a.path=/x: [dataset.a] type: missing; give tokenized, completion, alpaca, chat_template or "
-        "input_output: the format of a sample");
+        "override dataset.a.path=/x: [dataset.a] type: missing; expected tokenized, completion, alpaca, chat_template "
+        "or input_output. Sample format.");
 }
 
 TEST_CASE("an override's variable that is not set is an error that names it", "[job]") {

@@ -39,9 +39,8 @@ TEST_CASE("defaults that other settings decide are filled in", "[job]") {
 
 TEST_CASE("a data set's field names are filled in for its type alone", "[job]") {
   const Job job = job_of(
-      "[dataset.a]\npath = a\ntype = alpaca\nfield_input = context\n"
-      "[dataset.b]\npath = b\ntype = completion\n"
-      "[dataset.c]\npath = c\ntype = chat_template\n");
+      "[dataset.a]\npath = a\ntype = alpaca\nfield_input = context\n[dataset.b]\npath = b\ntype = "
+      "completion\n[dataset.c]\npath = c\ntype = chat_template\n");
   CHECK(job.datasets[0].field_instruction == "instruction");
   CHECK(job.datasets[0].field_input == "context");
   CHECK(job.datasets[0].field.empty());
@@ -53,8 +52,8 @@ TEST_CASE("a data set's field names are filled in for its type alone", "[job]") 
 
 TEST_CASE("data sets keep the order of the file", "[job]") {
   const Job job = job_of(
-      "[dataset.z]\npath = a\ntype = alpaca\n[eval_dataset.z]\npath = c\ntype = alpaca\n"
-      "[dataset.a]\npath = b\ntype = tokenized\n");
+      "[dataset.z]\npath = a\ntype = alpaca\n[eval_dataset.z]\npath = c\ntype = alpaca\n[dataset.a]\npath = b\ntype = "
+      "tokenized\n");
   REQUIRE(job.datasets.size() == 2);
   CHECK(job.datasets[0].name == "z");
   CHECK(job.datasets[1].name == "a");
@@ -69,15 +68,12 @@ TEST_CASE("the resolved job of the least job reads back to itself", "[job]") {
 
 TEST_CASE("the resolved job of a full job reads back to itself", "[job]") {
   const auto [once, again] = twice_resolved(
-      "[data]\nval_set_size = 0.1\nsequence_len = 77\nworkers = 3\n"
-      "[dataset.a]\npath = \"a # b/*.jsonl\"\ntype = alpaca\nsystem_prompt = \" Be\\n\\\"brief\\\"; $${now} \"\nlimit "
-      "= 4\n"
-      "[dataset.b]\npath = b\ntype = chat_template\nroles_to_train = assistant,tool\ntrain_on_eos = last\n"
-      "[train]\nmax_steps = 5\nglobal_batch_size = 6\nwarmup_ratio = 0.1\nlr_scheduler = warmup_stable_decay\n"
-      "num_decay_steps = 2\nlearning_rate = 1.2345678901234567e-05\n"
-      "[shard]\nstrategy = hybrid_shard\ngroup_size = 2\n"
-      "[checkpoint]\nresume = out/step-1\nmax_shard_bytes = 123456789\nexport = every\n"
-      "[generate]\nprompt = Once upon a time\nchat = true\n");
+      "[data]\nval_set_size = 0.1\nsequence_len = 77\nworkers = 3\n[dataset.a]\npath = \"a # b/*.jsonl\"\ntype = "
+      "alpaca\nsystem_prompt = \" Be\\n\\\"brief\\\"; $${now} \"\nlimit = 4\n[dataset.b]\npath = b\ntype = "
+      "chat_template\nroles_to_train = assistant,tool\ntrain_on_eos = last\n[train]\nmax_steps = 5\nglobal_batch_size "
+      "= 6\nwarmup_ratio = 0.1\nlr_scheduler = warmup_stable_decay\nnum_decay_steps = 2\nlearning_rate = "
+      "1.2345678901234567e-05\n[shard]\nstrategy = hybrid_shard\ngroup_size = 2\n[checkpoint]\nresume = "
+      "out/step-1\nmax_shard_bytes = 123456789\nexport = every\n[generate]\nprompt = Once upon a time\nchat = true\n");
   CHECK(once == again);
 }
 
@@ -117,7 +113,7 @@ TEST_CASE("the resolved job of a moved file has the same absolute paths", "[job]
   CHECK(moved.datasets[0].path == job.datasets[0].path);
 }
 
-TEST_CASE("what a job trains with otherwise than another is named, and only that", "[job]") {
+TEST_CASE("settings that changed between two jobs are named, and no others", "[job]") {
   const JobFile file(required + "[train]\nlearning_rate = 1e-5\nmax_steps = 10\n");
   const std::string before = resolved_text(file.parse());
   CHECK(
@@ -130,11 +126,10 @@ TEST_CASE("what a job trains with otherwise than another is named, and only that
 TEST_CASE("a value from the environment is written back as it was given, also as a part of one", "[job]") {
   ::setenv("TESSERA_TEST_SECRET", "hunter2 # ; \"x\"", 1);
   ::setenv("TESSERA_TEST_RATE", "0.25", 1);
-  const JobFile file(
-      required +
-      "[dataset.a]\npath = a\ntype = alpaca\nsystem_prompt = \" key: ${TESSERA_TEST_SECRET}, not $${A} \"\n"
-      "[dataset.b]\npath = b\ntype = chat_template\nroles_to_train = user, ${TESSERA_TEST_SECRET}\n"
-      "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
+  const JobFile file(required +
+                     "[dataset.a]\npath = a\ntype = alpaca\nsystem_prompt = \" key: ${TESSERA_TEST_SECRET}, not $${A} "
+                     "\"\n[dataset.b]\npath = b\ntype = chat_template\nroles_to_train = user, "
+                     "${TESSERA_TEST_SECRET}\n[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
   const Job job = file.parse({"generate.prompt=say ${TESSERA_TEST_SECRET}"});
   CHECK(job.datasets[0].system_prompt == " key: hunter2 # ; \"x\", not ${A} ");
   CHECK(job.train.learning_rate == 0.25);
@@ -171,37 +166,36 @@ TEST_CASE("an override displaces what the environment gave", "[job]") {
   CHECK(resolved_text(file.parse({"train.learning_rate=0.5"})).find("learning_rate = 0.5\n") != std::string::npos);
 }
 
-TEST_CASE("what a resolved job cannot say is refused with its section and key", "[job]") {
+TEST_CASE("a value that the resolved job cannot express is refused with its section and key", "[job]") {
   const JobFile file(required + "[dataset.a]\npath = a\ntype = alpaca\n");
   CHECK(unsayable(file) == "no error");
-  CHECK(
-      unsayable(file, {"job.output_dir=/x/b\xE9"}) ==
-      "mine.ini: [job] output_dir: /x/b\\xE9 has bytes that are no UTF-8, which no job file can hold, and the resolved "
-      "job is one; rename it");
+  CHECK(unsayable(file, {"job.output_dir=/x/b\xE9"}) ==
+        "mine.ini: [job] output_dir: /x/b\\xE9 is not UTF-8 and cannot be written to the resolved job file; rename it");
   for (const auto& [name, shown] :
        {std::pair<std::string, std::string>{"a]b", "a]b"}, {"a\nb", "a\\x0Ab"}, {"a ", "a "}, {"\xFF", "\\xFF"}}) {
     CAPTURE(shown);
     CHECK(unsayable(file, {"dataset." + name + ".path=/x", "dataset." + name + ".type=alpaca"}) ==
           "mine.ini: [dataset." + shown +
-              "]: such a name cannot stand in a job file, and the resolved job is one; rename the data set");
+              "]: this name cannot be written to the resolved job file; rename the data set");
   }
 }
 
-TEST_CASE("names and values of any characters that a job file can hold are sayable", "[job]") {
+TEST_CASE("names and values of any characters that a job file can hold can be expressed", "[job]") {
   const JobFile file(required +
                      "[dataset.a;b#c d]\npath = \"x ; y\"\ntype = alpaca\nsystem_prompt = \"\\\"\\n\\\\ $${x} \"\n");
   CHECK(unsayable(file) == "no error");
   CHECK(unsayable(file, {"generate.prompt=\r\"tab\t\\\n", "job.output_dir=/\u00e9 # x"}) == "no error");
 }
 
-TEST_CASE("a value that would be another one in the resolved job is refused", "[job]") {
+TEST_CASE("a value that the resolved job would change is refused", "[job]") {
   const JobFile file(required + "[generate]\nprompt = prompts.txt\n");
   std::filesystem::create_directories(file.folder() / "out");
   file.write("out/prompts.txt", "Once\n");  // the resolved job lies beside it
-  CHECK(unsayable(file).starts_with("mine.ini: [generate] prompt: prompts.txt cannot be said in the resolved job"));
+  CHECK(unsayable(file).starts_with("mine.ini: [generate] prompt: prompts.txt does not survive the resolved job file"));
 }
 
-TEST_CASE("a copy of a job that is none, or whose variables are gone, does not hinder the comparison", "[job]") {
+TEST_CASE("a copy of a job that does not parse, or whose variables are unset, does not prevent the comparison",
+          "[job]") {
   ::setenv("TESSERA_TEST_RATE", "0.25", 1);
   const JobFile file(required + "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
   const std::string before = resolved_text(file.parse());
@@ -211,13 +205,12 @@ TEST_CASE("a copy of a job that is none, or whose variables are gone, does not h
   const Job now = file.parse();
   ::unsetenv("TESSERA_TEST_RATE");
   CHECK(changed_settings(before, now).empty());
-  CHECK(
-      changed_settings("\xFF[", now) ==
-      std::vector<std::string>{"its copy of the job cannot be read and is not compared (the resolved job:1: not UTF-8; "
-                               "save the job file in that encoding)"});
+  CHECK(changed_settings("\xFF[", now) ==
+        std::vector<std::string>{"settings not compared, since the checkpoint's copy of the job cannot be read (the "
+                                 "resolved job:1: not UTF-8; save the job file as UTF-8)"});
 }
 
-TEST_CASE("a copy that has the value of a variable, as earlier ones have, is no other setting", "[job]") {
+TEST_CASE("a copy that holds the value of a variable counts as unchanged", "[job]") {
   ::setenv("TESSERA_TEST_RATE", "0.25", 1);
   const JobFile file(required + "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
   CHECK(changed_settings(resolved_text(file.parse({"train.learning_rate=0.25"})), file.parse()).empty());

@@ -56,16 +56,16 @@ TEST_CASE("val_set_size is a fraction below 1 or a number of samples", "[job]") 
         "1000000000");
 }
 
-TEST_CASE("truth has three spellings in any case", "[job]") {
+TEST_CASE("a boolean has three spellings in any case", "[job]") {
   for (const std::string text : {"true", "True", "yes", "1"})
     CHECK(job_of("[data]\ntrain_on_inputs = " + text).data.train_on_inputs);
   for (const std::string text : {"false", "FALSE", "no", "0"})
     CHECK_FALSE(job_of("[data]\nsample_packing = " + text).data.sample_packing);
   CHECK(error_of("[data]\nshuffle = maybe\n") ==
-        "mine.ini:6: [data] shuffle: maybe; expected true or false (yes, no, 1 and 0 will do)");
+        "mine.ini:6: [data] shuffle: maybe; expected true or false (or yes, no, 1, 0)");
 }
 
-TEST_CASE("whether prompts are chat is open until it is said", "[job]") {
+TEST_CASE("generate.chat is unset unless the job sets it", "[job]") {
   CHECK_FALSE(job_of("").generate.chat.has_value());
   CHECK(job_of("[generate]\nchat = no\n").generate.chat == false);
 }
@@ -77,24 +77,23 @@ TEST_CASE("a wrong choice is refused with the choices and the nearest", "[job]")
   CHECK(error_of("[shard]\nreduce_dtype = bf16\n") == "mine.ini:6: [shard] reduce_dtype: bf16; expected fp32");
   CHECK(error_of("[dataset.a]\nchat_template = lama3\n") ==
         "mine.ini:6: [dataset.a] chat_template: lama3; expected chatml, llama3, llama2, mistral or tokenizer_default; "
-        "did "
-        "you mean llama3?");
+        "did you mean llama3?");
 }
 
-TEST_CASE("a format's name in other programs is answered with the name here", "[job]") {
+TEST_CASE("another program's name for a format is refused with the name to use", "[job]") {
   const std::string section = "[dataset.b]\npath = b.jsonl\ntype = ";
   for (const std::string type : {"sharegpt", "sharegpt.load_role", "messages"})
     CHECK_THAT(error_of(section + type + "\n"),
-               Contains("type: " + type + "; here that is chat_template") && Contains("ShareGPT's conversations"));
-  CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain; here that is completion"));
+               Contains("type: " + type + "; use chat_template") && Contains("ShareGPT's conversations"));
+  CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain; use completion"));
   CHECK_THAT(error_of(section + "alpacca\n"), Contains("did you mean alpaca?"));
 }
 
 TEST_CASE("an empty value is refused", "[job]") {
   CHECK(train_error("max_steps =") ==
-        "mine.ini:6: [train] max_steps: nothing given; expected a whole number from 0 to 1000000000000");
-  CHECK(error_of_file("[job]\noutput_dir =\n") == "mine.ini:2: [job] output_dir: nothing given; expected a path");
-  CHECK(error_of("[dataset.a]\nfield =\n") == "mine.ini:6: [dataset.a] field: nothing given; expected a name");
+        "mine.ini:6: [train] max_steps: empty; expected a whole number from 0 to 1000000000000");
+  CHECK(error_of_file("[job]\noutput_dir =\n") == "mine.ini:2: [job] output_dir: empty; expected a path");
+  CHECK(error_of("[dataset.a]\nfield =\n") == "mine.ini:6: [dataset.a] field: empty; expected a name");
 }
 
 TEST_CASE("sizes have decimal and binary units", "[job]") {
@@ -109,7 +108,7 @@ TEST_CASE("sizes have decimal and binary units", "[job]") {
   CHECK(size_of("12345") == 12345);
 }
 
-TEST_CASE("a size that is none is refused", "[job]") {
+TEST_CASE("an invalid size is refused", "[job]") {
   for (const std::string text : {"5 GBit", "GB", "-5 GB", "0", "1.5", "5 5 GB"}) {
     CHECK(error_of("[checkpoint]\nmax_shard_bytes = " + text) ==
           "mine.ini:6: [checkpoint] max_shard_bytes: " + text +
@@ -145,10 +144,10 @@ TEST_CASE("a prompt may be longer than a path can be", "[job]") {
   CHECK(job_of("[generate]\nprompt = " + prompt).generate.prompt == prompt);
 }
 
-TEST_CASE("roles are words with commas between them", "[job]") {
+TEST_CASE("roles are a comma-separated list", "[job]") {
   const std::string chat = "[dataset.a]\npath = a\ntype = chat_template\n";
   CHECK(job_of(chat + "roles_to_train = assistant , tool").datasets[0].roles_to_train ==
         std::vector<std::string>{"assistant", "tool"});
   CHECK(error_of(chat + "roles_to_train = assistant,,tool") ==
-        "mine.ini:8: [dataset.a] roles_to_train: assistant,,tool; expected words with commas between them");
+        "mine.ini:8: [dataset.a] roles_to_train: assistant,,tool; expected a comma-separated list");
 }

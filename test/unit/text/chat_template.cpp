@@ -164,7 +164,7 @@ TEST_CASE("text outside of tags is a template's text") {
 }
 
 TEST_CASE("Of a tokenizer without a template that is what is said") {
-  CHECK_THROWS_WITH(ChatTemplate::recognise(""), Catch::Contains("has no chat template of its own"));
+  CHECK_THROWS_WITH(ChatTemplate::recognise(""), Catch::Contains("has no chat template"));
 }
 
 TEST_CASE("Llama 3's template is llama3") {
@@ -228,7 +228,7 @@ TEST_CASE("Qwen3's template thinks before the last answer and drops earlier thou
         "<|im_start|>assistant\n");
 }
 
-TEST_CASE("Qwen3's template refuses roles that this program does not render") {
+TEST_CASE("Qwen3's template refuses unsupported roles") {
   const std::string jinja = shared_template("hf-qwen3");
   if (jinja.empty()) return;
   CHECK_THROWS_AS(ChatTemplate::recognise(jinja).render({{"tool", "4"}}, false), DataError);

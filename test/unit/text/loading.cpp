@@ -77,17 +77,17 @@ TEST_CASE("merges are read as texts and as pairs") {
 TEST_CASE("a file that is not there is a DataError that names it") {
   CHECK_THROWS_WITH(Tokenizer::load(TemporaryFolder().path()), Contains("/tokenizer.json"));
   CHECK_THROWS_AS(Tokenizer::load("/nowhere"), JobError);
-  CHECK_THROWS_WITH(Tokenizer::load("/nowhere"), Contains("/nowhere: there is no such directory"));
+  CHECK_THROWS_WITH(Tokenizer::load("/nowhere"), Contains("/nowhere: no such directory"));
 }
 
 TEST_CASE("a file that is cut off is a DataError that names it") {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", small_tokenizer().dump().substr(0, 300));
   CHECK_THROWS_AS(Tokenizer::load(folder.path()), DataError);
-  CHECK_THROWS_WITH(Tokenizer::load(folder.path()), Contains("tokenizer.json") && Contains("not a whole JSON"));
+  CHECK_THROWS_WITH(Tokenizer::load(folder.path()), Contains("tokenizer.json") && Contains("not a complete JSON"));
 }
 
-TEST_CASE("what a file asks for and is not known is a DataError that names it") {
+TEST_CASE("an unsupported setting is a DataError that names it") {
   using Change = std::function<void(json&)>;
   const auto [change, name] = GENERATE(table<Change, std::string>({
       {[](json& d) { d["model"]["type"] = "WordPiece"; }, "WordPiece"},
