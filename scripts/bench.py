@@ -179,34 +179,34 @@ def main():
     commit = run("git", "-C", ROOT, "rev-parse", "--short", "HEAD").strip()
     text = f"""# Benchmarks
 
-`scripts/bench.py --rounds {arguments.rounds} --steps {arguments.steps} --precisions {arguments.precisions}` (`make bench`
-takes 3 rounds of 5, both precisions) wrote this page: {datetime.date.today()}, commit {commit}.
-Machine: {machine()}.  Peer: {versions()}, gloo.
+`scripts/bench.py --rounds {arguments.rounds} --steps {arguments.steps} --precisions {arguments.precisions}` wrote this part of the page
+on {datetime.date.today()}, commit {commit}. `make bench` runs 3 rounds of 5 steps in both precisions.
+Machine: {machine()}. Peer: {versions()}, gloo.
 
 ## One step of SmolLM2-135M
-{arguments.ranks} ranks on this machine, one thread a rank, sequences of {SEQUENCE_LEN} tokens, micro-batch 1,
-`gradient_checkpointing = full` (a layer's input and what its attention gave are kept), `strategy = full_shard`; the peer is
-`fully_shard` with transformers' model, its gradient checkpointing (a layer's input is kept) and fused AdamW
-(scripts/bench_peer.py).  Medians of {arguments.rounds} rounds of {arguments.steps} steps in turns, the first step of each left out;
-memory is the largest resident set of a rank.
+{arguments.ranks} ranks on this machine, one thread per rank, sequences of {SEQUENCE_LEN} tokens, micro-batch 1,
+`gradient_checkpointing = full` (keeps a layer's input and its attention output), `strategy = full_shard`. The peer is `fully_shard`
+with transformers' model, its gradient checkpointing (keeps a layer's input) and fused AdamW (scripts/bench_peer.py). Medians of
+{arguments.rounds} rounds of {arguments.steps} steps, the two programs in turns, without the first step of each; memory is the largest
+resident set of a rank.
 
-| precision | ./train, tokens/s | PyTorch, tokens/s | ratio (range) | ./train, MiB a rank | PyTorch, MiB a rank |
+| precision | ./train, tokens/s | PyTorch, tokens/s | ratio (range) | ./train, MiB per rank | PyTorch, MiB per rank |
 |---|---|---|---|---|---|
 {chr(10).join(table)}
 
-What the memory plan says (docs/sharding.md): {"; ".join(f"{name} {last['plan']}" for name, last in runs.items())}. Beside it a rank holds the
-snapshot of the final save, kernels' scratch memory, and the libraries.
+The memory plan ([sharding.md](sharding.md#memory)): {"; ".join(f"{name} {last['plan']}" for name, last in runs.items())}. A rank also holds
+the snapshot of the final save, scratch memory of kernels, and the libraries.
 
 ## Where a step goes
 Rank 0, `log.profile`. forward, backward and optimizer follow one another on the compute stream; wait, gemm, attention, loss and
-elementwise lie within them; gather and reduce run on the communication stream, with waiting for the other rank.
+elementwise lie within them; gather and reduce run on the communication stream and include waiting for the other rank.
 
 | phase | {" | ".join(runs)} |
 |---|{"---|" * len(runs)}
 {profile(runs)}
 
 ## From exec to the first step of a tiny job
-The reference case `llama` (22 thousand parameters), from the start of mpirun until metrics.jsonl has the first step, smallest of 5:
+The reference case `llama` (22 thousand parameters), from the start of mpirun until metrics.jsonl has the first step, minimum of 5:
 {', '.join(f'{seconds:.2f} s on {ranks} rank{"s" if ranks > 1 else ""}' for ranks, seconds in starts.items())}.
 """
     page.write_text(text + MARKER + written_by_hand(page))
