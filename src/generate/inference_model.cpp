@@ -65,7 +65,8 @@ void InferenceModel::load(const ReadTensor& read) {
         const int64_t n = std::min(piece, tensor.size() - offset);
         read(tensor.name, offset, n, values.data());
         device_.copy(values.data(), staging.data(), n * size_of(DType::f32));
-        kernels_.cast(*stream_, staging.view().cols_from(0, n), units_[u].view().cols_from(tensor.offset + offset, n));
+        kernels_.memory.cast(*stream_, staging.view().cols_from(0, n),
+                             units_[u].view().cols_from(tensor.offset + offset, n));
         stream_->synchronize();
       }
 }
@@ -89,9 +90,9 @@ Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   batch.cu_seqlens = {0, static_cast<int32_t>(T)};
   batch_.fill(*stream_, std::move(batch));
   length_ += T;
-  kernels_.rope_table(*stream_, batch_.positions(), T, rope_.inv_freq.data(), config_.D / 2, rope_.scale,
-                      cos_.as<float>(), sin_.as<float>());
-  kernels_.embedding_forward(*stream_, batch_.tokens(), embedding_weights(config_, units_.front().data(), dtype_),
+  kernels_.rotary.rope_table(*stream_, batch_.positions(), T, rope_.inv_freq.data(), config_.D / 2, rope_.scale,
+                             cos_.as<float>(), sin_.as<float>());
+  kernels_.embedding.forward(*stream_, batch_.tokens(), embedding_weights(config_, units_.front().data(), dtype_),
                              store_.hidden(0, T));
   return batch_.documents(cos_.as<float>(), sin_.as<float>());
 }
@@ -105,8 +106,8 @@ const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
     const LayerActivations a = activations(i, T);
     layer_.forward(*stream_, i, layers_[layer], docs, a, output_of(i, T));
     const DecoderLayer::Heads heads = layer_.heads(a);
-    kernels_.cast(*stream_, heads.k, k_cache_[layer].view(T));
-    kernels_.cast(*stream_, heads.v, v_cache_[layer].view(T));
+    kernels_.memory.cast(*stream_, heads.k, k_cache_[layer].view(T));
+    kernels_.memory.cast(*stream_, heads.v, v_cache_[layer].view(T));
   }
   return logits_of_row(T - 1);
 }

@@ -87,7 +87,7 @@ class DecoderLayer {
                     View d, const LayerWeights& dw, Write matrices) const;
   void qkv_backward(Stream& stream, const LayerWeights& w, const LayerActivations& a, const LayerGradients& scratch,
                     View d, const LayerWeights& dw, Write matrices) const;
-  Kernels::AttentionShape attention_shape(int64_t layer, const Documents& documents) const;
+  AttentionShape attention_shape(int64_t layer, const Documents& documents) const;
 
   Kernels& kernels_;
   const ModelConfig& config_;

@@ -84,7 +84,7 @@ ShardedModel::~ShardedModel() {
   }
 }
 
-void ShardedModel::reset_loss() { kernels_.fill_zero(*compute_, loss_sum_.for_kernels(), sizeof(double)); }
+void ShardedModel::reset_loss() { kernels_.memory.fill_zero(*compute_, loss_sum_.for_kernels(), sizeof(double)); }
 
 void ShardedModel::begin_update(int64_t step) {
   reset_loss();
@@ -161,10 +161,10 @@ const DeviceBatch& ShardedModel::take(Batch batch) {
 void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_.size()].passed->record(*compute_); }
 
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
-  kernels_.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2, rope_.scale,
-                      cos_.as<float>(), sin_.as<float>());
+  kernels_.rotary.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2,
+                             rope_.scale, cos_.as<float>(), sin_.as<float>());
   const View table = embedding_weights(config_, visit(0), dtype_);
-  kernels_.embedding_forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
+  kernels_.embedding.forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
   gathered_.release(0);
   return batch.documents(cos_.as<float>(), sin_.as<float>());
 }
@@ -227,7 +227,7 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
   // A tied table's gradient was begun by the head; otherwise it begins here.
   float* flat = config_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
-  kernels_.embedding_backward(*compute_, batch.tokens(), d, embedding_weights(config_, flat, DType::f32));
+  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_weights(config_, flat, DType::f32));
   gradients_.reduce(0, last);
 }
 
@@ -287,7 +287,7 @@ void ShardedModel::make_weights(const MakeWeights& make) {
 void ShardedModel::cast_weights() {
   make_weights([this](Kernels& kernels, Stream& stream, int64_t begin, int64_t end, View weights) {
     const View master = state_.master.view().cols_from(begin, end - begin);
-    if (weights.data != master.data) kernels.cast(stream, master, weights);
+    if (weights.data != master.data) kernels.memory.cast(stream, master, weights);
   });
 }
 

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "cluster/agree.h"
-#include "kernels/profiled_kernels.h"
 #include "trainer/compute_device.h"
 #include "trainer/flops.h"
 
@@ -66,7 +65,7 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
     if (!job.log.trace.empty()) profiler_->keep_stretches();
     kernels_ = make_kernels(*device_, {job.device.deterministic});
     gemm_peak_ = tessera::gemm_peak(*device_, *kernels_, compute_dtype(job.model));
-    if (job.log.profile || !job.log.trace.empty()) kernels_ = profile_kernels(std::move(kernels_), *profiler_);
+    if (job.log.profile || !job.log.trace.empty()) kernels_->profile(*profiler_);
   });
   // Splits the communicator: the ranks do it together, outside agree().
   groups_ =
