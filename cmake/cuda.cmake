@@ -61,9 +61,9 @@ endfunction()
 add_custom_target(gpu_part)  # that library, and nothing where it cannot be built
 
 # For a program other than `train` that opens libtessera_cuda.so: it lies beside that and brings what that uses of the
-# rooms, so whole the room of collectives, of which the program itself may use nothing.
+# rooms, so whole those of which the program itself may use nothing: the collectives, and files.
 function(tessera_serves_cuda_library program)
-  target_sources(${program} PRIVATE $<TARGET_OBJECTS:tessera_cluster>)
+  target_sources(${program} PRIVATE $<TARGET_OBJECTS:tessera_base> $<TARGET_OBJECTS:tessera_cluster>)
   target_link_libraries(${program} PRIVATE tessera_cluster)
   set_target_properties(${program} PROPERTIES ENABLE_EXPORTS ON RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   add_dependencies(${program} tessera_cuda)

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -15,6 +16,8 @@
 #include "checkpoint/checkpoint.h"
 #include "cluster/agree.h"
 #include "cluster/cluster.h"
+#include "cluster/launch.h"
+#include "cluster/start_up.h"
 #include "data/inspect.h"
 #include "device/gpu_library.h"
 #include "device/waiting_threads.h"
@@ -61,6 +64,7 @@ std::string version() {
 }
 
 bool runs_alone(const Command& command) { return command.verb == "export" || command.verb == "inspect"; }
+bool prepares_data(const Command& command) { return command.verb != "export" && command.verb != "generate"; }
 
 /// The job, read before MPI starts, since that has to know the network interface; an error waits until every rank is
 /// there to hear of it.
@@ -77,6 +81,7 @@ ReadJob read_job(const Command& command) {
     if (command.arguments.empty()) throw JobError("no job file given; see train --help");
     read.job = parse_job(command.arguments.front(),
                          std::vector<std::string>(command.arguments.begin() + 1, command.arguments.end()));
+    if (prepares_data(command)) require_resolvable(read.job);
     read.cluster.timeout_seconds = read.job.network.timeout_seconds;
     if (!runs_alone(command)) read.cluster.interface = read.job.network.interface;
   } catch (const std::exception&) {
@@ -86,9 +91,9 @@ ReadJob read_job(const Command& command) {
 }
 
 void preprocess(const Job& job, Cluster& cluster) {
-  ModelConfig config;
-  agree(cluster.world(), "reading the model's configuration", [&] { config = load_model_config(job.model.base); });
-  const PreparedFile file = prepare_on_cluster(job, cluster, config.V);
+  ModelSpec spec;
+  agree(cluster.world(), "reading the model's configuration", [&] { spec = load_model(job.model.base); });
+  const PreparedFile file = prepare_on_cluster(job, cluster, spec.V);
   log::info("{}\n{}{}", file.summary, file.path.string(), file.reused ? " (was there already)" : "");
 }
 
@@ -126,9 +131,9 @@ void export_model(const Job& job) {
 }
 
 void inspect(const Job& job, Cluster& cluster) {
-  const ModelConfig config = load_model_config(job.model.base);
-  const PreparedFile file = prepare_on_cluster(job, cluster, config.V);
-  const auto tokenizer = load_tokenizer(job, config.V);
+  const ModelSpec spec = load_model(job.model.base);
+  const PreparedFile file = prepare_on_cluster(job, cluster, spec.V);
+  const auto tokenizer = load_tokenizer(job, spec.V);
   const PreparedSet set(file.path, "train");
   log::info("{}\n{}", file.summary, describe_samples(set, tokenizer ? &*tokenizer : nullptr, 4, ::isatty(1) != 0));
   if (const auto checkpoint = chosen_checkpoint(job)) log::info("{}", describe_checkpoint(*checkpoint));
@@ -156,6 +161,10 @@ ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster,
   if (command.verb == "export") export_model(job);
   if (command.verb == "inspect") inspect(job, cluster);
   if (command.verb != "run") return ExitCode::done;
+  if (any_rank(cluster.world(), "the ranks' stop signals", signals::stop_requested())) {
+    log::info("stopped by a signal before anything was done; run the same command again");
+    return ExitCode::asked_to_stop;
+  }
   trainer = std::make_unique<Trainer>(job, cluster);
   return trainer->run();
 }
@@ -169,7 +178,6 @@ int fail(Cluster& cluster, int code, const std::string& message) {
 
 int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster) {
   log::set_up(cluster.prefix(), cluster.rank() == 0);
-  if (command.verb == "run") signals::install();  // the other verbs have no state to save: a signal ends them at once
   // Outlives the handlers: an error is told before its streams are waited for, which may take long or fail as well.
   std::unique_ptr<Trainer> trainer;
   try {
@@ -181,21 +189,28 @@ int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster
   } catch (const std::bad_alloc&) {
     return fail(cluster, static_cast<int>(ExitCode::cluster_failed),
                 "out of host memory; try gradient_checkpointing = full, micro_batch_size = 1, or more ranks");
+  } catch (const std::filesystem::filesystem_error& e) {  // of a folder that cannot be looked through, say
+    return fail(cluster, static_cast<int>(ExitCode::bad_data), e.what());
   } catch (const std::exception& e) {
     return fail(cluster, 1, std::string("internal error: ") + e.what());
   }
 }
 
 int start(const Command& command, int argc, char** argv) {
+  log::set_up(prefix_before_mpi(), launched_rank() == 0);
+  auto watch = std::make_unique<StartUpWatch>();
   const ReadJob read = read_job(command);
+  watch->allow(read.cluster.timeout_seconds);
   std::unique_ptr<Cluster> cluster;
   try {
-    cluster = std::make_unique<Cluster>(&argc, &argv, read.cluster);
+    cluster = std::make_unique<Cluster>(&argc, &argv, read.cluster, watch.get());
+  } catch (const FailedElsewhere& e) {
+    return static_cast<int>(e.code());
   } catch (const Error& e) {
-    log::set_up(prefix_before_mpi(), true);
     log::error("{}", e.what());
     return static_cast<int>(e.code());
   }
+  watch.reset();
   return run_on_cluster(command, read, *cluster);
 }
 
@@ -223,7 +238,13 @@ Command parse_command(int argc, char** argv, CLI::App& app) {
 }  // namespace tessera
 
 int main(int argc, char** argv) {
+  tessera::signals::hold();
   tessera::let_waiting_threads_sleep(argv);
+  if (argc == 1) {
+    if (tessera::launched_rank() == 0)
+      std::cerr << tessera::usage << "\n\n  ./train --help lists every key of the job file\n";
+    return static_cast<int>(tessera::ExitCode::wrong_job);
+  }
   CLI::App app("Tessera");
   tessera::Command command;
   try {
@@ -237,5 +258,8 @@ int main(int argc, char** argv) {
     tessera::log::error("{}; see train --help", e.what());
     return static_cast<int>(tessera::ExitCode::wrong_job);
   }
+  if (command.verb == "run")
+    tessera::signals::install();  // the others have no state to save: a signal ends them at once
+  tessera::signals::release();
   return tessera::start(command, argc, argv);
 }

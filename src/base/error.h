@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "base/excerpt.h"
+
 namespace tessera {
 
 /// What the process tells the shell (docs/architecture.md#exit-codes).
@@ -17,10 +19,10 @@ enum class ExitCode : int {
 };
 
 /// Every error of the program: its text says what happened, where, and what to do next.  Only main turns one into an
-/// exit code.
+/// exit code.  A message that would fill screens, since a file holds what nobody expects there, is cut off.
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ExitCode code, const std::string& message) : std::runtime_error(excerpt(message, 16'000)), code_(code) {}
   ExitCode code() const { return code_; }
 
  private:

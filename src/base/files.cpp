@@ -2,14 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -47,6 +47,19 @@ void sync(int fd, const std::filesystem::path& path) {
   if (::fsync(fd) != 0 && errno != EINVAL) throw DataError("{}: fsync failed: {}", path.string(), std::strerror(errno));
 }
 
+/// What stands at the path, behind its links; not_found for nothing.
+std::filesystem::file_type type_at(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::none)
+    throw DataError("{}: cannot be looked at: {}", path.string(), error.message());
+  return status.type();
+}
+
+const char* kind_of(mode_t mode) {
+  return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
 void require_writable(const std::filesystem::path& directory, const std::filesystem::path& wanted,
                       std::string_view setting) {
   std::error_code error;
@@ -57,25 +70,83 @@ void require_writable(const std::filesystem::path& directory, const std::filesys
 
 }  // namespace
 
-std::string read_text(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) throw DataError("{}: is a directory, not a file", path.string());
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw DataError("{}: cannot be opened for reading: {}", path.string(), std::strerror(errno));
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (file.bad()) throw DataError("{}: reading failed", path.string());
-  return std::move(text).str();
+bool is_there(const std::filesystem::path& path) { return type_at(path) != std::filesystem::file_type::not_found; }
+
+bool is_folder(const std::filesystem::path& path) { return type_at(path) == std::filesystem::file_type::directory; }
+
+InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
+  if (path.native().find('\0') != std::string::npos)
+    throw DataError("{}: cannot be opened: the name has a zero byte in it", path.c_str());
+  // O_NONBLOCK: opening a pipe that nobody writes to would wait.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (descriptor_ < 0) fail("cannot be opened for reading");
+  try {
+    struct stat status;
+    if (::fstat(descriptor_, &status) != 0) fail("cannot be looked at");
+    if (!S_ISREG(status.st_mode)) throw DataError("{}: is {}, not a file", path_.string(), kind_of(status.st_mode));
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
+}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+void InputFile::fail(const char* what) const {
+  throw DataError("{}: {}: {}", path_.string(), what, std::strerror(errno));
+}
+
+int64_t InputFile::size() const {
+  struct stat status;
+  if (::fstat(descriptor_, &status) != 0) fail("its size cannot be read");
+  return status.st_size;
+}
+
+int64_t InputFile::read(void* out, int64_t bytes) {
+  while (true) {
+    const ssize_t got = ::read(descriptor_, out, static_cast<size_t>(bytes));
+    if (got >= 0) return got;
+    if (errno != EINTR) fail("cannot be read");
+  }
+}
+
+int InputFile::release() { return std::exchange(descriptor_, -1); }
+
+std::string read_text(const std::filesystem::path& path, int64_t max_bytes) {
+  InputFile file(path);
+  std::string text;
+  std::vector<char> block(1 << 17);
+  while (const int64_t got = file.read(block.data(), static_cast<int64_t>(block.size()))) {
+    text.append(block.data(), static_cast<size_t>(got));
+    if (static_cast<int64_t>(text.size()) > max_bytes)
+      throw DataError("{}: has more than {} bytes, which no file of its kind needs", path.string(), max_bytes);
+  }
+  return text;
+}
+
+void make_way(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw DataError("{}: stands in the way and cannot be removed: {}", path.string(), std::strerror(errno));
 }
 
 void write_text_durably(const std::filesystem::path& path, std::string_view text) {
   const std::filesystem::path temporary = path.string() + ".tmp";
-  {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "for writing");
+  make_way(temporary);
+  try {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_EXCL, "for writing");
     write_all(file.get(), text, temporary);
     sync(file.get(), temporary);
+    if (std::rename(temporary.c_str(), path.c_str()) != 0)
+      throw DataError("{}: cannot be renamed to {}: {}", temporary.string(), path.string(), std::strerror(errno));
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
   }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0)
-    throw DataError("{}: cannot be renamed to {}: {}", temporary.string(), path.string(), std::strerror(errno));
   sync_folder(path.has_parent_path() ? path.parent_path() : ".");
 }
 

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
-#include <fstream>
 #include <vector>
 
-#include "base/error.h"
+#include "base/files.h"
 
 namespace tessera {
 
@@ -32,14 +31,10 @@ void Hasher::update_field(std::string_view text) {
 }
 
 void Hasher::update_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw DataError("{}: cannot be opened for reading", path.string());
+  InputFile file(path);
   std::vector<char> block(1 << 20);
-  while (file) {
-    file.read(block.data(), static_cast<std::streamsize>(block.size()));
-    update(block.data(), static_cast<size_t>(file.gcount()));
-  }
-  if (file.bad()) throw DataError("{}: reading failed", path.string());
+  while (const int64_t got = file.read(block.data(), static_cast<int64_t>(block.size())))
+    update(block.data(), static_cast<size_t>(got));
 }
 
 uint64_t Hasher::digest() const { return XXH3_64bits_digest(state_->xxh); }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,12 +59,23 @@ constexpr Type type_of<double>() {
   return Type::float64;
 }
 
+/// How a file lays out what describes its data.
+enum class Layout {
+  v18,          ///< as HDF5 1.8 does and any later one reads: strings have variable length, which h5py reads into str
+  checksummed,  ///< as HDF5 1.10 does, with a checksum of the library's over every byte of it.  Strings have fixed
+                ///< length: others lie in a heap that has no checksum, as has the chunk index of HDF5 1.8
+};
+
 /// One HDF5 file, open for reading or for writing.  Object names are paths inside the file:
-/// "/tensors/model.norm.weight".
+/// "/tensors/model.norm.weight".  Files that are read may come from a stranger: links other than hard ones, data sets
+/// whose bytes lie in other files or under a filter, and sizes that the file does not have the bytes for are
+/// DataErrors.
 class File {
  public:
-  static File create(const std::filesystem::path& path);  ///< truncates; the metadata cache is flushed at close()
-  static File open_read(const std::filesystem::path& path);
+  /// A new file in place of what stands there, which is removed and, where it is a link, not followed.  The metadata
+  /// cache is flushed at close().
+  static File create(const std::filesystem::path& path, Layout layout = Layout::v18);
+  static File open_read(const std::filesystem::path& path, Layout layout = Layout::v18);
   ~File();
   File(File&&) noexcept = default;
   File& operator=(File&&) noexcept = default;
@@ -72,6 +84,9 @@ class File {
 
   /// Flushes and closes; throws where the disk is full.  The destructor closes without reporting.
   void close();
+
+  /// Writes all metadata that there are, those that the library otherwise leaves to close() included.
+  void flush();
 
   bool exists(const std::string& object) const;
   std::vector<std::string> names(const std::string& group) const;  ///< the members of a group, in name order
@@ -100,9 +115,13 @@ class File {
   }
   int64_t size(const std::string& dataset) const;  ///< elements of a 1-D data set
 
-  /// A contiguous 1-D data set (count > 0) whose bytes somebody else writes at byte_offset() once the file is closed:
-  /// large data then never hold the lock, and a full disk is an ordinary error of pwrite.
+  /// A contiguous 1-D data set (count > 0) that has no room for its bytes until allocate() is called.
   void create_contiguous(const std::string& dataset, Type type, int64_t count);
+  /// Gives it room at the end of the file and returns where that begins.  Somebody else writes the bytes there once the
+  /// file is closed: large data then never hold the lock, and a full disk is an ordinary error of pwrite.  Rooms that
+  /// are allocated after all else was created and flush() called fill the file from there to its end, one behind the
+  /// other.
+  int64_t allocate(const std::string& dataset);
   /// Where a contiguous data set's first byte lies in the file; throws where it is of another type or layout.
   int64_t byte_offset(const std::string& dataset, Type type) const;
 
@@ -114,16 +133,21 @@ class File {
   }
 
  private:
-  File(std::filesystem::path path, Handle file) : path_(std::move(path)), file_(std::move(file)) {}
+  File(std::filesystem::path path, Layout layout, Handle file)
+      : path_(std::move(path)), layout_(layout), file_(std::move(file)) {}
   void write_raw(const std::string& dataset, Type type, const void* data, int64_t count);
   void read_raw(const std::string& dataset, Type type, int64_t offset, int64_t count, void* out) const;
   void append_raw(const std::string& dataset, Type type, const void* data, int64_t count);
   hid_t opened(const std::string& dataset) const;
+  /// Throws where a link on the way to the object could lead out of the file.
+  void require_own(const std::string& object) const;
 
   std::filesystem::path path_;
+  Layout layout_;
   Handle file_;
   // Data sets read from or appended to stay open, so that a chunk is not written or decoded once for every small piece.
   mutable std::map<std::string, Handle> datasets_;
+  mutable std::set<std::string> own_;  // objects that require_own() has found to lie in the file
 };
 
 }  // namespace tessera::hdf5

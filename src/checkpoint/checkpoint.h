@@ -29,6 +29,10 @@ struct ShardFile {
   std::string name;  ///< shard-00000-of-00004.h5
   int64_t bytes = 0;
   uint64_t xxh3 = 0;  ///< of the whole file
+  /// The file begins with this many bytes of metadata, and nothing but the data sets' bytes follows; 0 where that is
+  /// not known, as in the manifests of earlier builds.
+  int64_t metadata_bytes = 0;
+  uint64_t metadata_xxh3 = 0;
 };
 
 std::filesystem::path step_directory(const std::filesystem::path& output_dir,
@@ -36,23 +40,27 @@ std::filesystem::path step_directory(const std::filesystem::path& output_dir,
 std::string shard_name(int rank, int world_size);
 
 /// Writes one rank's shard file and syncs it; every slice has all three pointers.  Should the directory be a checkpoint
-/// already, it is none from here on.  Throws DataError (disk full: names path and bytes) and leaves no half file.
+/// already, it is none from here on; a link at its name or the shard's is replaced, not followed.  Throws DataError
+/// (disk full: names path and bytes) and leaves no half file.
 ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
                       const std::vector<TensorSlice>& slices);
 
 /// Rank 0, after every shard is there: manifest.json durably, then `latest`, then removes complete checkpoints beyond
-/// save_total_limit (0: none), oldest first; never a directory without a manifest, never `step`'s own.
+/// save_total_limit (0: none), oldest first; never a link, what is no checkpoint of the step in its name, files that a
+/// save does not write, or `step`'s own.  What cannot be removed is a warning.
 void commit_checkpoint(const std::filesystem::path& output_dir, const CheckpointInfo& info,
                        const std::vector<ShardFile>& shards, int64_t save_total_limit);
 
 /// The newest complete checkpoint of output_dir (by `latest`; when that points nowhere, by step); nothing if there is
-/// none.
+/// none.  A directory that is only linked there is none of output_dir's.
 std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& output_dir);
 
 /// A complete checkpoint, open for reading on any rank.
 class CheckpointReader {
  public:
-  /// Reads manifest.json, checks that every shard is there with its size, and that the shards cover every tensor whole.
+  /// Reads manifest.json, checks that every shard is there with its size, that all of it but the data sets' bytes,
+  /// which read() checks, matches its checksum (in checkpoints of earlier builds: the whole file), and that the shards
+  /// cover every tensor whole.  Throws DataError.
   explicit CheckpointReader(const std::filesystem::path& step_directory);
   ~CheckpointReader();
 
@@ -64,7 +72,8 @@ class CheckpointReader {
   const std::vector<Tensor>& tensors() const;
 
   /// Fills the slices (master, and the moments where the pointers are set) from whichever shards hold them; checks each
-  /// data set's xxh3 the first time it is touched.  Throws DataError: tensor missing, other shape, checksum.
+  /// data set's xxh3, and that its elements are finite, the first time it is touched.  Throws DataError: tensor
+  /// missing, other shape, checksum, not finite.
   void read(const std::vector<TensorSlice>& slices) const;
 
  private:

@@ -1,13 +1,16 @@
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/hdf5.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/finite.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/raw_file.h"
 #include "checkpoint/shard_layout.h"
@@ -18,11 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t piece_elements = 2 << 20;  // read at once: 8 MiB
+constexpr int64_t piece_elements =
+    1 << 18;  // read at once: 1 MiB, still in the cache when it was hashed and looked through
 
 struct OpenShard {
-  hdf5::File file;
   RawFile raw;
+  hdf5::File file;
+  int64_t bytes_claimed = 0;  // by the parts that it says it holds
 };
 
 /// The elements [offset, offset + count) of a tensor, and the shard that holds them.
@@ -62,6 +67,18 @@ CheckpointInfo info_of(const hdf5::File& file) {
           .data = file.has_attribute("/", "data") ? file.read_string("/", "data") : std::string()};
 }
 
+/// Holds all that describes the data to its checksum, before the HDF5 library sees it.  The manifest of an earlier
+/// build has none of it alone, so that the whole file is read.
+OpenShard open_shard(const fs::path& path, const ShardFile& expected) {
+  RawFile raw = RawFile::open_read(path);
+  const bool has_own = expected.metadata_bytes > 0;
+  const uint64_t found = xxh3_of_beginning(raw, has_own ? expected.metadata_bytes : expected.bytes);
+  if (found != (has_own ? expected.metadata_xxh3 : expected.xxh3))
+    throw DataError("{}: {} not match the checksum in the manifest: the file is damaged", path.string(),
+                    has_own ? "its attributes and layout do" : "its bytes do");
+  return {std::move(raw), hdf5::File::open_read(path)};
+}
+
 void require_root(const hdf5::File& file, const Manifest& manifest, int64_t rank) {
   const std::string path = file.path().string();
   if (file.read_string("/", "format") != "tessera-checkpoint" || file.read_int("/", "version") != 1)
@@ -71,20 +88,27 @@ void require_root(const hdf5::File& file, const Manifest& manifest, int64_t rank
     throw DataError("{}: belongs to step {}, rank {} of {}; the manifest expects step {}, rank {} of {}", path,
                     file.read_int("/", "step"), file.read_int("/", "rank"), file.read_int("/", "world_size"),
                     manifest.step, rank, manifest.world_size);
+  for (const auto& [name, value] : {std::pair{"epoch", manifest.epoch},
+                                    {"samples_seen", manifest.samples_seen},
+                                    {"tokens_seen", manifest.tokens_seen}})
+    if (file.read_int("/", name) != value)
+      throw DataError("{}: its {} is {}, the manifest says {}", path, name, file.read_int("/", name), value);
 }
 
-void require_whole(const std::string& name, StoredTensor& tensor) {
+/// `where`: the checkpoint.
+void require_whole(const std::string& where, const std::string& name, StoredTensor& tensor) {
   std::sort(tensor.parts.begin(), tensor.parts.end(), [](const Part& a, const Part& b) { return a.offset < b.offset; });
   int64_t reached = 0;
   for (const Part& part : tensor.parts) {
     if (part.offset != reached)
-      throw DataError("tensor {}: the shards {} its elements {} to {}", name,
+      throw DataError("{}: tensor {}: the shards {} its elements {} to {}", where, name,
                       part.offset > reached ? "do not hold" : "hold more than once", std::min(reached, part.offset),
                       std::max(reached, part.offset));
     reached += part.count;
   }
   const int64_t size = *element_count(tensor.shape);
-  if (reached != size) throw DataError("tensor {}: the shards do not hold its elements {} to {}", name, reached, size);
+  if (reached != size)
+    throw DataError("{}: tensor {}: the shards do not hold its elements {} to {}", where, name, reached, size);
 }
 
 }  // namespace
@@ -108,14 +132,14 @@ struct CheckpointReader::State {
 void CheckpointReader::State::open(const Manifest& manifest) {
   require_files(directory, manifest);
   for (int rank = 0; rank < manifest.world_size; ++rank) {
-    const fs::path path = directory / shard_name(rank, manifest.world_size);
-    shards.push_back({hdf5::File::open_read(path), RawFile::open_read(path)});
+    const ShardFile& file = manifest.files[static_cast<size_t>(rank)];
+    shards.push_back(open_shard(directory / file.name, file));
     require_root(shards.back().file, manifest, rank);
     for (const std::string& name : shards.back().file.names("/tensors")) add_tensor(shards.size() - 1, name);
   }
   info = info_of(shards.front().file);
   for (auto& [name, tensor] : stored) {
-    require_whole(name, tensor);
+    require_whole(directory.string(), name, tensor);
     tensors.push_back({name, tensor.shape});
   }
 }
@@ -129,6 +153,12 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
   if (!size || part.offset < 0 || part.count < 0 || part.count > *size || part.offset > *size - part.count)
     throw DataError("{}: tensor {}: its part [{}, {} + {}) lies outside its shape {}", file.path().string(), name,
                     part.offset, part.offset, part.count, shape_text(shape));
+  int64_t& claimed = shards[shard].bytes_claimed;
+  constexpr int64_t element_bytes = float_bytes * std::ssize(moments);
+  if (part.count > (shards[shard].raw.size() - claimed) / element_bytes)
+    throw DataError("{}: tensor {}: its part has {} elements, for which the file does not have the bytes",
+                    file.path().string(), name, part.count);
+  claimed += part.count * element_bytes;
   StoredTensor& tensor = stored[name];
   if (tensor.parts.empty()) tensor.shape = shape;
   if (tensor.shape != shape)
@@ -181,6 +211,7 @@ void CheckpointReader::State::verify_and_read(const OpenShard& shard, const std:
     const int64_t count = std::min(piece_elements, part.count - done);
     shard.raw.read(begin + done * float_bytes, piece.data(), count * float_bytes);
     hasher.update(piece.data(), static_cast<size_t>(count * float_bytes));
+    require_finite(piece.data(), count, path, dataset);
     wanted.take(piece.data(), part.offset + done, count);
   }
   if (hasher.digest() != shard.file.read_uint(dataset, "xxh3"))

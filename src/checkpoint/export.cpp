@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "checkpoint/safetensors_writer.h"
 #include "checkpoint/tensor_shape.h"
 
@@ -104,7 +104,7 @@ std::string index_text(const std::vector<std::vector<ExportedTensor>>& files, DT
 /// config.json with the dtype of the weights beside it, in the spelling that the file has (transformers writes `dtype`
 /// from version 5 on, `torch_dtype` before; it reads both).
 std::string config_text(const std::string& model_config, DType dtype) {
-  ordered_json config = ordered_json::parse(model_config, nullptr, false);
+  ordered_json config = parse_ordered_json(model_config, "the checkpoint's model_config");
   if (!config.is_object())
     throw DataError("the checkpoint's model_config is not a JSON object, so it cannot be exported");
   const char* name = dtype == DType::f32 ? "float32" : "bfloat16";

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <map>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
+#include "base/number.h"
 #include "checkpoint/raw_file.h"
+#include "checkpoint/rotation.h"
 
 namespace tessera {
 namespace {
@@ -16,11 +18,18 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr int64_t format_version = 1;
+constexpr int64_t longest_latest = 4096;  // bytes; it holds a name
 
 json as_json(const CheckpointInfo& info, const std::vector<ShardFile>& shards) {
   json files = json::array();
-  for (const ShardFile& shard : shards)
-    files.push_back({{"name", shard.name}, {"bytes", shard.bytes}, {"xxh3", fmt::format("{:016x}", shard.xxh3)}});
+  for (const ShardFile& shard : shards) {
+    json file = {{"name", shard.name}, {"bytes", shard.bytes}, {"xxh3", fmt::format("{:016x}", shard.xxh3)}};
+    if (shard.metadata_bytes > 0) {
+      file["metadata_bytes"] = shard.metadata_bytes;
+      file["metadata_xxh3"] = fmt::format("{:016x}", shard.metadata_xxh3);
+    }
+    files.push_back(std::move(file));
+  }
   return {{"format", "tessera-checkpoint"},
           {"version", format_version},
           {"step", info.step},
@@ -31,30 +40,84 @@ json as_json(const CheckpointInfo& info, const std::vector<ShardFile>& shards) {
           {"files", std::move(files)}};
 }
 
-ShardFile shard_file_from(const json& entry) {
-  ShardFile file{.name = entry.at("name"), .bytes = entry.at("bytes"), .xxh3 = 0};
-  const std::string hex = entry.at("xxh3");
-  const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), file.xxh3, 16);
+const json& member(const json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  if (found == object.end()) throw DataError("it has no {}", key);
+  return *found;
+}
+
+int64_t count_from(const json& object, const char* key) {
+  const json& value = member(object, key);
+  const auto number = whole_number(value);
+  if (!number || *number < 0) throw DataError("its {} is {}, not a count", key, shown(value));
+  return *number;
+}
+
+uint64_t checksum_from(const json& object, const char* key) {
+  const json& value = member(object, key);
+  const std::string hex = value.is_string() ? value.get<std::string>() : "";
+  uint64_t checksum = 0;
+  const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), checksum, 16);
   if (error != std::errc() || end != hex.data() + hex.size() || hex.size() != 16)
-    throw DataError("the checksum of {} is not 16 hexadecimal digits", file.name);
-  if (fs::path(file.name).filename() != file.name) throw DataError("{} is not the name of a file beside it", file.name);
+    throw DataError("its {} is {}, not 16 hexadecimal digits", key, shown(value));
+  return checksum;
+}
+
+ShardFile shard_file_from(const json& entry) {
+  const json& name = member(entry, "name");
+  if (!name.is_string()) throw DataError("its name is {}, not a text", shown(name));
+  ShardFile file{.name = name, .bytes = count_from(entry, "bytes"), .xxh3 = checksum_from(entry, "xxh3")};
+  if (!entry.contains("metadata_bytes") && !entry.contains("metadata_xxh3")) return file;  // of an earlier build
+  file.metadata_bytes = count_from(entry, "metadata_bytes");
+  file.metadata_xxh3 = checksum_from(entry, "metadata_xxh3");
+  if (file.metadata_bytes < 1 || file.metadata_bytes > file.bytes)
+    throw DataError("its metadata_bytes are {} of {} bytes", file.metadata_bytes, file.bytes);
   return file;
 }
 
 Manifest manifest_from(const json& text) {
-  if (text.at("format") != "tessera-checkpoint") throw DataError("its format is {}", text.at("format").dump());
-  if (text.at("version") != format_version)
-    throw DataError("its version is {}, this program reads {}", text.at("version").dump(), format_version);
-  Manifest manifest{.step = text.at("step"), .world_size = text.at("world_size"), .files = {}};
-  std::set<std::string> names;
-  for (const json& entry : text.at("files")) {
-    manifest.files.push_back(shard_file_from(entry));
-    if (!names.insert(manifest.files.back().name).second)
-      throw DataError("it names {} twice", manifest.files.back().name);
+  const json& format = member(text, "format");
+  if (format != "tessera-checkpoint") throw DataError("its format is {}", shown(format));
+  const json& version = member(text, "version");
+  if (version != format_version)
+    throw DataError("its version is {}, this program reads {}", shown(version), format_version);
+  Manifest manifest{.step = count_from(text, "step"),
+                    .epoch = count_from(text, "epoch"),
+                    .samples_seen = count_from(text, "samples_seen"),
+                    .tokens_seen = count_from(text, "tokens_seen"),
+                    .world_size = 0,
+                    .files = {}};
+  const json& files = member(text, "files");
+  const int64_t world_size = count_from(text, "world_size");
+  if (!files.is_array() || world_size < 1 || static_cast<int64_t>(files.size()) != world_size)
+    throw DataError("it names {} files for a world size of {}", files.is_array() ? files.size() : 0, world_size);
+  manifest.world_size = narrow<int>(world_size);  // as many as there are entries
+  std::vector<std::optional<ShardFile>> by_rank(files.size());
+  std::map<std::string, size_t> rank_of;
+  for (int rank = 0; rank < manifest.world_size; ++rank)
+    rank_of[shard_name(rank, manifest.world_size)] = static_cast<size_t>(rank);
+  for (const json& entry : files) {
+    ShardFile file = shard_file_from(entry);
+    const auto rank = rank_of.find(file.name);
+    if (rank == rank_of.end())
+      throw DataError("it names {}, which is no shard of a world size of {}", shown(file.name), world_size);
+    if (by_rank[rank->second]) throw DataError("it names {} twice", file.name);
+    by_rank[rank->second] = std::move(file);
   }
-  if (manifest.world_size < 1 || static_cast<int64_t>(manifest.files.size()) != manifest.world_size)
-    throw DataError("it names {} files for a world size of {}", manifest.files.size(), manifest.world_size);
+  for (auto& file : by_rank) manifest.files.push_back(std::move(*file));
   return manifest;
+}
+
+fs::file_type type_of(const fs::path& path) {
+  std::error_code unknown;  // then it is not what anybody asks for
+  return fs::symlink_status(path, unknown).type();
+}
+
+/// Whatever stands at the manifest's name makes it one, so that damage is told, not passed over.  A directory that
+/// somebody has linked there is not output_dir's own.
+bool is_checkpoint(const fs::path& directory) {
+  return step_of(directory) && type_of(directory) == fs::file_type::directory &&
+         type_of(manifest_path(directory)) != fs::file_type::not_found;
 }
 
 bool is_whole(const fs::path& step_directory) {
@@ -63,25 +126,6 @@ bool is_whole(const fs::path& step_directory) {
     return true;
   } catch (const DataError&) {
     return false;  // that it cannot be used is the answer
-  }
-}
-
-/// Without its manifest a directory is no checkpoint, so a crash between these lines leaves nothing that poses as one.
-void remove_checkpoint(const fs::path& step_directory) {
-  fs::remove(manifest_path(step_directory));
-  sync_folder(step_directory);
-  fs::remove_all(step_directory);
-}
-
-void remove_beyond_limit(const fs::path& own, int64_t save_total_limit) {
-  if (save_total_limit <= 0) return;
-  const auto all = checkpoints_in(own.parent_path());
-  int64_t surplus = static_cast<int64_t>(all.size()) - save_total_limit;
-  for (const fs::path& old : all) {
-    if (surplus <= 0) return;
-    if (old.filename() == own.filename()) continue;
-    remove_checkpoint(old);
-    --surplus;
   }
 }
 
@@ -97,12 +141,11 @@ fs::path manifest_path(const fs::path& step_directory) { return step_directory /
 
 Manifest read_manifest(const fs::path& step_directory) {
   const fs::path path = manifest_path(step_directory);
-  if (!fs::exists(path))
+  if (!is_there(path))
     throw DataError("{}: there is no manifest.json, so this is not a complete checkpoint", step_directory.string());
+  const json text = read_json(path);
   try {
-    return manifest_from(json::parse(read_text(path)));
-  } catch (const json::exception& error) {
-    throw DataError("{}: is damaged: {}", path.string(), error.what());
+    return manifest_from(text);
   } catch (const DataError& error) {
     throw DataError("{}: cannot be used: {}", path.string(), error.what());
   }
@@ -111,7 +154,7 @@ Manifest read_manifest(const fs::path& step_directory) {
 void require_files(const fs::path& step_directory, const Manifest& manifest) {
   for (const ShardFile& file : manifest.files) {
     const fs::path path = step_directory / file.name;
-    if (!fs::exists(path)) throw DataError("{}: this shard is missing", path.string());
+    if (!is_there(path)) throw DataError("{}: this shard is missing", path.string());
     // Opened, not only looked at: on a network file system that is what fetches the size another host has written.
     const int64_t bytes = RawFile::open_read(path).size();
     if (bytes != file.bytes)
@@ -120,22 +163,22 @@ void require_files(const fs::path& step_directory, const Manifest& manifest) {
   }
 }
 
-std::optional<int64_t> step_of(const fs::path& step_directory) {
-  const std::string name = step_directory.filename().string();
+std::optional<int64_t> step_of(const fs::path& directory) {
+  const std::string name = directory.filename().string();
   if (!name.starts_with("step-")) return std::nullopt;
   int64_t step = 0;
   const char* const last = name.data() + name.size();
   const auto [end, error] = std::from_chars(name.data() + 5, last, step);
-  if (error != std::errc() || end != last || step < 0) return std::nullopt;
+  if (error != std::errc() || end != last || step < 0 || step_directory("", step).filename() != name)
+    return std::nullopt;
   return step;
 }
 
 std::vector<fs::path> checkpoints_in(const fs::path& checkpoints) {
   std::vector<fs::path> found;
-  if (!fs::is_directory(checkpoints)) return found;
+  if (!is_folder(checkpoints)) return found;
   for (const auto& entry : fs::directory_iterator(checkpoints))
-    if (entry.is_directory() && step_of(entry.path()) && fs::exists(manifest_path(entry.path())))
-      found.push_back(entry.path());
+    if (is_checkpoint(entry.path())) found.push_back(entry.path());
   std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) { return step_of(a) < step_of(b); });
   return found;
 }
@@ -169,11 +212,18 @@ void commit_checkpoint(const fs::path& output_dir, const CheckpointInfo& info, c
 
 std::optional<fs::path> find_latest_checkpoint(const fs::path& output_dir) {
   const fs::path checkpoints = output_dir / "checkpoints";
-  if (fs::exists(checkpoints / "latest")) {
-    std::string name = read_text(checkpoints / "latest");
+  if (is_there(checkpoints / "latest")) {
+    std::string name = read_text(checkpoints / "latest", longest_latest);
     name.erase(name.find_last_not_of(" \r\n") + 1);
     const fs::path named = checkpoints / name;
-    if (step_of(name) && named.parent_path() == checkpoints && fs::exists(manifest_path(named))) return named;
+    if (named.parent_path() == checkpoints && step_of(named)) {
+      if (type_of(named) == fs::file_type::symlink)
+        throw DataError(
+            "{}: is a symbolic link, which checkpoint.resume = auto does not follow; to resume from what it leads to, "
+            "give that as checkpoint.resume",
+            named.string());
+      if (is_checkpoint(named)) return named;
+    }
   }
   const auto all = checkpoints_in(checkpoints);
   if (all.empty()) return std::nullopt;

@@ -4,22 +4,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
 
 namespace tessera {
 
-RawFile::RawFile(const std::filesystem::path& path, int flags)
-    : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+RawFile::RawFile(const std::filesystem::path& path, int descriptor) : path_(path), descriptor_(descriptor) {
   if (descriptor_ < 0) fail("cannot be opened");
 }
 
-RawFile RawFile::open_read(const std::filesystem::path& path) { return {path, O_RDONLY}; }
-RawFile RawFile::open_write(const std::filesystem::path& path) { return {path, O_WRONLY}; }
-RawFile RawFile::create(const std::filesystem::path& path) { return {path, O_WRONLY | O_CREAT | O_TRUNC}; }
+RawFile RawFile::open_read(const std::filesystem::path& path) { return {path, InputFile(path).release()}; }
+
+RawFile RawFile::open_write(const std::filesystem::path& path) {
+  return {path, ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC)};
+}
+
+RawFile RawFile::create(const std::filesystem::path& path) {
+  make_way(path);
+  return {path, ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)};
+}
 
 RawFile::RawFile(RawFile&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
@@ -66,6 +76,18 @@ void RawFile::write(int64_t offset, const void* data, int64_t bytes) {
 void RawFile::sync_and_close() {
   if (::fsync(descriptor_) != 0) fail("cannot be synced");
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("cannot be closed");
+}
+
+uint64_t xxh3_of_beginning(const RawFile& file, int64_t bytes) {
+  constexpr int64_t piece_bytes = 1 << 20;
+  std::vector<char> piece(static_cast<size_t>(std::clamp<int64_t>(bytes, 1, piece_bytes)));
+  Hasher hasher;
+  for (int64_t at = 0; at < bytes; at += piece_bytes) {
+    const int64_t now = std::min(piece_bytes, bytes - at);
+    file.read(at, piece.data(), now);
+    hasher.update(piece.data(), static_cast<size_t>(now));
+  }
+  return hasher.digest();
 }
 
 }  // namespace tessera

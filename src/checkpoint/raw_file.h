@@ -8,9 +8,9 @@ namespace tessera {
 /// is synced or closed, is a DataError with the path and the system's reason.
 class RawFile {
  public:
-  static RawFile open_read(const std::filesystem::path& path);
-  static RawFile open_write(const std::filesystem::path& path);  ///< an existing file, kept as it is
-  static RawFile create(const std::filesystem::path& path);      ///< truncates
+  static RawFile open_read(const std::filesystem::path& path);   ///< as InputFile does
+  static RawFile open_write(const std::filesystem::path& path);  ///< an existing file, kept as it is; no link
+  static RawFile create(const std::filesystem::path& path);      ///< a new one in place of the file or link there
   ~RawFile();                                                    ///< closes without reporting
   RawFile(RawFile&& other) noexcept;
   RawFile& operator=(RawFile&&) = delete;
@@ -22,11 +22,14 @@ class RawFile {
   void sync_and_close();
 
  private:
-  RawFile(const std::filesystem::path& path, int flags);
+  RawFile(const std::filesystem::path& path, int descriptor);  ///< negative: throws, with errno as the reason
   [[noreturn]] void fail(const char* what) const;
 
   std::filesystem::path path_;
   int descriptor_ = -1;
 };
+
+/// XXH3-64 of the first `bytes` bytes, read in pieces.
+uint64_t xxh3_of_beginning(const RawFile& file, int64_t bytes);
 
 }  // namespace tessera

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
+#include "checkpoint/finite.h"
 #include "checkpoint/float16.h"
 #include "checkpoint/raw_file.h"
 #include "checkpoint/safetensors_header.h"
@@ -26,13 +27,13 @@ struct StoredTensor {
 
 /// Tensor → file, as model.safetensors.index.json says.
 std::map<std::string, std::string> read_index(const fs::path& path) {
-  const json index = json::parse(read_text(path), nullptr, false);
+  const json index = read_json(path);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
     throw DataError("{}: is not JSON with a weight_map: download it again", path.string());
   std::map<std::string, std::string> files;
   for (const auto& [tensor, file] : index["weight_map"].items()) {
     if (!file.is_string() || fs::path(file.get<std::string>()).filename() != file.get<std::string>())
-      throw DataError("{}: tensor {}: {} is not the name of a file beside it", path.string(), tensor, file.dump());
+      throw DataError("{}: tensor {}: {} is not the name of a file beside it", path.string(), tensor, shown(file));
     files[tensor] = file;
   }
   return files;
@@ -57,7 +58,7 @@ struct SafetensorsReader::State {
   std::map<std::string, StoredTensor> tensors;
 
   std::map<std::string, SafetensorsEntry> open(const fs::path& path) {
-    if (!fs::exists(path)) throw DataError("{}: is missing; download it", path.string());
+    if (!is_there(path)) throw DataError("{}: is missing; download it", path.string());
     files.push_back(RawFile::open_read(path));
     return read_safetensors_header(files.back());
   }
@@ -92,9 +93,9 @@ struct SafetensorsReader::State {
 SafetensorsReader::SafetensorsReader(const fs::path& directory) : state_(std::make_unique<State>()) {
   state_->directory = directory;
   const fs::path single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
-  if (fs::exists(single)) {
+  if (is_there(single)) {
     state_->open_single(single);
-  } else if (fs::exists(index)) {
+  } else if (is_there(index)) {
     state_->open_indexed(index);
   } else {
     throw DataError(
@@ -134,6 +135,7 @@ void SafetensorsReader::read(const std::string& name, int64_t offset, int64_t co
   if (is_float) file.read(at, out, count * bytes);
   if (is_bf16) read_converted<bf16>(file, at, count, out, [](bf16 value) { return static_cast<float>(value); });
   if (is_half) read_converted<uint16_t>(file, at, count, out, float_of_half);
+  require_finite(out, count, file.path().string(), "tensor " + name);
 }
 
 }  // namespace tessera

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "checkpoint/tensor_shape.h"
 
 namespace tessera {
@@ -52,9 +52,9 @@ std::vector<int64_t> numbers(const RawFile& file, const std::string& name, const
   if (!entry.contains(key) || !entry[key].is_array()) damaged(file, "tensor {}: has no {}", name, key);
   std::vector<int64_t> values;
   for (const json& value : entry[key]) {
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > INT64_MAX)
-      damaged(file, "tensor {}: {} in its {} is not a size", name, value.dump(), key);
-    values.push_back(value.get<int64_t>());
+    const auto size = whole_number(value);
+    if (!size || *size < 0) damaged(file, "tensor {}: {} in its {} is not a size", name, shown(value), key);
+    values.push_back(*size);
   }
   return values;
 }
@@ -94,7 +94,7 @@ void require_no_overlap(const RawFile& file, const std::map<std::string, Safeten
 
 std::map<std::string, SafetensorsEntry> read_safetensors_header(const RawFile& file) {
   const std::string text = header_text(file);
-  const json header = json::parse(text, nullptr, false);
+  const json header = parse_json(text, file.path().string());
   if (!header.is_object()) damaged(file, "its header is not a JSON object");
   std::map<std::string, SafetensorsEntry> tensors;
   for (const auto& [name, entry] : header.items())

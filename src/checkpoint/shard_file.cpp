@@ -1,13 +1,14 @@
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/hdf5.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/manifest.h"
 #include "checkpoint/raw_file.h"
+#include "checkpoint/rotation.h"
 #include "checkpoint/shard_layout.h"
 #include "checkpoint/tensor_shape.h"
 
@@ -49,44 +50,46 @@ struct Room {
   int64_t bytes;
 };
 
-void lay_out_tensor(hdf5::File& file, const TensorSlice& slice, std::vector<Room>& rooms) {
+void lay_out_tensor(hdf5::File& file, const TensorSlice& slice) {
   const std::string group = tensor_group(slice.name);
   file.create_group(group);
   file.write_attribute(group, "global_shape", slice.global_shape);
   file.write_attribute(group, "offset", slice.offset);
   file.write_attribute(group, "count", slice.count);
-  const int64_t bytes = slice.count * static_cast<int64_t>(sizeof(float));
   for (const Moment& moment : moments) {
     const std::string dataset = group + "/" + moment.dataset;
-    const float* data = slice.*moment.data;
     file.create_contiguous(dataset, hdf5::Type::float32, slice.count);
-    file.write_attribute(dataset, "xxh3", xxh3(data, static_cast<size_t>(bytes)));
-    rooms.push_back({file.byte_offset(dataset, hdf5::Type::float32), data, bytes});
+    file.write_attribute(dataset, "xxh3", xxh3(slice.*moment.data, static_cast<size_t>(slice.count * float_bytes)));
   }
 }
 
+/// Room for all data behind all metadata, so that one checksum over the file's beginning is one over all that describes
+/// the data.
 std::vector<Room> lay_out(const fs::path& path, const CheckpointInfo& info, int rank,
                           const std::vector<TensorSlice>& slices) {
-  std::vector<Room> rooms;
   auto file = hdf5::File::create(path);
   write_root(file, info, rank);
   for (const TensorSlice& slice : slices)
-    if (slice.count > 0) lay_out_tensor(file, slice, rooms);
+    if (slice.count > 0) lay_out_tensor(file, slice);
+  file.flush();
+  std::vector<Room> rooms;
+  for (const TensorSlice& slice : slices)
+    for (const Moment& moment : moments)
+      if (slice.count > 0)
+        rooms.push_back({file.allocate(tensor_group(slice.name) + "/" + moment.dataset), slice.*moment.data,
+                         slice.count * float_bytes});
   file.close();
   return rooms;
 }
 
-/// What an earlier, unfinished or finished save of this step has left is no checkpoint from here on.
-void prepare_directory(const fs::path& directory, int world_size) {
-  fs::create_directories(directory);
-  if (fs::remove(manifest_path(directory))) sync_folder(directory);
-  const std::string our_ending = fmt::format("-of-{:05}.h5", world_size);
-  std::error_code gone;  // another rank may be removing the same file
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("shard-") && name.ends_with(".h5") && !name.ends_with(our_ending))
-      fs::remove(entry.path(), gone);
-  }
+/// Where the rooms begin, if they follow each other without a gap to the end of the file; 0 where a version of the HDF5
+/// library has put something else between or behind them, so that readers hold the whole file to its checksum.
+int64_t metadata_bytes(const std::vector<Room>& rooms, int64_t file_bytes) {
+  if (rooms.empty()) return file_bytes;
+  int64_t end = rooms.front().byte_offset;
+  for (const Room& room : rooms)
+    if (std::exchange(end, room.byte_offset + room.bytes) != room.byte_offset) return 0;
+  return end == file_bytes ? rooms.front().byte_offset : 0;
 }
 
 ShardFile write_file(const fs::path& path, const CheckpointInfo& info, int rank,
@@ -97,9 +100,14 @@ ShardFile write_file(const fs::path& path, const CheckpointInfo& info, int rank,
   const int64_t bytes = file.size();
   file.sync_and_close();
   sync_folder(path.parent_path());
+  const int64_t metadata = metadata_bytes(rooms, bytes);
   Hasher hasher;
   hasher.update_file(path);
-  return {.name = path.filename().string(), .bytes = bytes, .xxh3 = hasher.digest()};
+  return {.name = path.filename().string(),
+          .bytes = bytes,
+          .xxh3 = hasher.digest(),
+          .metadata_bytes = metadata,
+          .metadata_xxh3 = xxh3_of_beginning(RawFile::open_read(path), metadata)};
 }
 
 std::string free_space_text(const fs::path& directory) {
@@ -119,7 +127,7 @@ ShardFile write_shard(const fs::path& step_directory, const CheckpointInfo& info
   }
   const fs::path path = step_directory / shard_name(rank, info.world_size);
   try {
-    prepare_directory(step_directory, info.world_size);
+    prepare_step_directory(step_directory, info.world_size);
     return write_file(path, info, rank, slices);
   } catch (const std::exception& error) {
     const std::string space = free_space_text(step_directory);

@@ -14,8 +14,11 @@ class FailedElsewhere final : public Error {
 };
 
 enum class Patience {
-  timeout,    ///< a rank may be late by the group's timeout, as in every collective
-  unlimited,  ///< one rank may work for long while the others wait: preparing data, reading a model
+  timeout,  ///< a rank may be late by the group's timeout, as in every collective
+  /// One rank may work for long while the others wait: preparing data, reading a model.  The ranks tell each other now
+  /// and then that they are there, so that one that stands still is late by the timeout all the same.  Its work makes
+  /// no host-side collective of the group.
+  unlimited,
 };
 
 /// Every rank of the group runs `work`, then all learn how it went.  Where it threw on one rank or more, agree() throws
@@ -24,5 +27,8 @@ enum class Patience {
 /// leaves MPI, because mpirun may end the other ranks at the first one that exits with a code.
 void agree(Communicator& group, const std::string& name, const std::function<void()>& work,
            Patience patience = Patience::timeout);
+
+/// Is it so on any rank of the group?  All ranks call it.
+bool any_rank(Communicator& group, const std::string& name, bool here);
 
 }  // namespace tessera

@@ -1,7 +1,6 @@
 #include "cluster/cluster.h"
 
 #include <mpi.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,25 +13,18 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "cluster/agree.h"
 #include "cluster/binding.h"
 #include "cluster/launch.h"
 #include "cluster/message_communicator.h"
 #include "cluster/mpi_check.h"
 #include "cluster/mpi_transport.h"
 #include "cluster/network.h"
+#include "cluster/start_up.h"
 #include "cluster/transport.h"
 
 namespace tessera {
 namespace {
-
-/// "node4" of "node4.cluster.example".
-std::string short_name(const std::string& host) { return host.substr(0, host.find('.')); }
-
-std::string this_host() {
-  std::array<char, 256> name{};
-  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return short_name(name.data());
-}
 
 std::vector<std::string> gather_hosts(MPI_Comm group, int size) {
   constexpr int kLength = 256;
@@ -62,6 +54,7 @@ void check_interface(const std::string& interface) {
     check_interface_in_environment(interface);
   } catch (const JobError&) {
     std::this_thread::sleep_for(kTurn * std::min(launched_rank(), 8));
+    if (signals::stop_requested()) throw FailedElsewhere(ExitCode::wrong_job);  // mpirun ends what another rank told of
     throw;
   }
 }
@@ -85,13 +78,19 @@ struct Cluster::State {
   std::unique_ptr<Communicator> world;
 };
 
-Cluster::Cluster(int* argc, char*** argv, const ClusterSettings& settings) : state_(std::make_unique<State>()) {
+Cluster::Cluster(int* argc, char*** argv, const ClusterSettings& settings, StartUpWatch* start)
+    : state_(std::make_unique<State>()) {
+  const auto waits_for = [&](const char* what) {
+    if (start != nullptr) start->waits_for(what);
+  };
   if (!settings.interface.empty()) check_interface(settings.interface);
   if (started_by_launcher()) {
     prepare_environment(settings.interface);
     undo_binding_to_one_core();
+    waits_for("every rank to come to MPI_Init");
     init_mpi(argc, argv);
     state_->has_mpi = true;
+    waits_for("every rank to come from MPI_Init and tell its host");
     MpiGroup control = MpiGroup::duplicate(MPI_COMM_WORLD);
     MpiGroup stream = MpiGroup::duplicate(MPI_COMM_WORLD);
     const MpiGroup local = MpiGroup::of_this_host(control.get());

@@ -9,6 +9,7 @@
 /// includes mpi.h (and, with GPUs, nccl.h).
 ///
 ///   cluster.h                who and where; signals           agree.h        one error, one message, every rank stops
+///   start_up.h               how long the start may take
 ///   communicator.h           the collectives' interface       launch.h       around MPI_Init: the environment
 ///   binding.h                the CPUs that a rank runs on
 ///   message_communicator.h   collectives over messages        exchange.h     one collective: pieces, waiting, timeout
@@ -25,12 +26,15 @@ struct ClusterSettings {
   std::string interface;         ///< for MPI's TCP messages; empty: Open MPI takes what reaches the other hosts
 };
 
+class StartUpWatch;
+
 /// MPI from init to finalise.  One object a process, made by main before anything else.
 class Cluster {
  public:
   /// MPI_Init_thread, unless the process was not started by mpirun or srun: then there is one rank and no MPI.  Throws
   /// JobError, before any rank can reach another, where this host has no such interface or Open MPI was told another.
-  Cluster(int* argc, char*** argv, const ClusterSettings& settings = {});
+  /// `start`, where there is one, is told what is waited for; all ranks have come when the constructor returns.
+  Cluster(int* argc, char*** argv, const ClusterSettings& settings = {}, StartUpWatch* start = nullptr);
   ~Cluster();  ///< MPI_Finalize
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -61,9 +65,13 @@ class Cluster {
 /// What Cluster::prefix() would be, for an error before there is a Cluster.
 std::string prefix_before_mpi();
 
-/// SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second SIGINT ends the process at once.
+/// SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second SIGINT ends the process at once.  They are
+/// held back from the first moment of a process until it is known whether it has a state to save:
+///   hold() → install(), where a stop is to be answered → release(), before there is another thread
 namespace signals {
+void hold();
 void install();
+void release();
 bool stop_requested();
 std::string stop_reason();  ///< "SIGTERM"
 }  // namespace signals

@@ -12,16 +12,22 @@
 
 namespace tessera {
 
+/// Tells the error and ends the process at once, without any destructor: for a thread that has nobody to throw to.
+/// mpirun ends the other ranks then.
+[[noreturn]] inline void end_at_once(const std::string& error) {
+  log::error("{}", error);
+  std::_Exit(static_cast<int>(ExitCode::cluster_failed));
+}
+
 /// Around a call that may never come back once a job has failed: if it is not destroyed in time, the error is told and
-/// the process ends, without any destructor, with ExitCode::cluster_failed.  mpirun ends the other ranks then.
+/// the process ends at once with ExitCode::cluster_failed.
 class LastWords {
  public:
   LastWords(std::string error, std::chrono::duration<double> patience)
       : thread_([this, error = std::move(error), patience] {
           std::unique_lock lock(mutex_);
           if (returned_.wait_for(lock, patience, [this] { return done_; })) return;
-          log::error("{}; giving up did not come to an end in {} s either", error, patience.count());
-          std::_Exit(static_cast<int>(ExitCode::cluster_failed));
+          end_at_once(fmt::format("{}; giving up did not come to an end in {} s either", error, patience.count()));
         }) {}
   ~LastWords() {
     {

@@ -50,6 +50,13 @@ int launched_rank() {
   return 0;
 }
 
+std::string this_host() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  const std::string host = name.data();
+  return host.substr(0, host.find('.'));  // "node4" of "node4.cluster.example"
+}
+
 void prepare_environment(const std::string& interface) {
   // A rank that waits inside MPI itself, in MPI_Finalize for one, lets the other threads of its core run.
   set_default("OMPI_MCA_mpi_yield_when_idle", "1");

@@ -8,6 +8,9 @@ bool started_by_launcher();
 /// This process's rank as the launcher gives it in the environment; 0 where there is no launcher.
 int launched_rank();
 
+/// The name of this host, up to its first dot.
+std::string this_host();
+
 /// Settings for Open MPI that must be in the environment before MPI_Init.  What the user or the cluster's administrator
 /// set there stays.  `interface`: the network interface for MPI's TCP messages; empty: Open MPI chooses.  The daemons
 /// of mpirun are connected by then, over the interfaces that it was started with (oob_tcp_if_include).

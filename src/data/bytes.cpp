@@ -4,12 +4,11 @@
 #include <zstd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <new>
 #include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/number.h"
 
 namespace tessera {
@@ -19,26 +18,24 @@ using Path = std::filesystem::path;
 
 class PlainReader : public ByteReader {
  public:
-  explicit PlainReader(const Path& path) : path_(path), file_(std::fopen(path.c_str(), "rb"), std::fclose) {
-    if (!file_) throw DataError("{}: cannot be opened for reading: {}", path.string(), std::strerror(errno));
-  }
+  explicit PlainReader(const Path& path) : file_(path) {}
 
   size_t read(char* out, size_t bytes) override {
-    const size_t got = std::fread(out, 1, bytes, file_.get());
-    if (got == 0 && std::ferror(file_.get()))
-      throw DataError("{}: reading failed: {}", path_.string(), std::strerror(errno));
-    return got;
+    const int64_t got = file_.read(out, narrow<int64_t>(bytes));
+    read_ += got;
+    return narrow<size_t>(got);
   }
+  int64_t packed() const override { return read_; }
 
  private:
-  Path path_;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  InputFile file_;
+  int64_t read_ = 0;
 };
 
 class GzipReader : public ByteReader {
  public:
-  explicit GzipReader(const Path& path) : path_(path), file_(gzopen(path.c_str(), "rb"), gzclose) {
-    if (!file_) throw DataError("{}: cannot be opened for reading: {}", path.string(), std::strerror(errno));
+  explicit GzipReader(const Path& path) : path_(path), file_(gzdopen(InputFile(path).release(), "rb"), gzclose) {
+    if (!file_) throw std::bad_alloc();
     gzbuffer(file_.get(), 1 << 17);
   }
 
@@ -52,6 +49,7 @@ class GzipReader : public ByteReader {
                       code == Z_BUF_ERROR ? "it is cut short" : reason);
     return static_cast<size_t>(got);
   }
+  int64_t packed() const override { return gzoffset(file_.get()); }
 
  private:
   Path path_;
@@ -77,6 +75,7 @@ class ZstdReader : public ByteReader {
     }
     return output.pos;
   }
+  int64_t packed() const override { return packed_.packed(); }
 
  private:
   Path path_;
@@ -93,13 +92,6 @@ std::unique_ptr<ByteReader> open_bytes(const Path& path) {
   if (path.extension() == ".gz") return std::make_unique<GzipReader>(path);
   if (path.extension() == ".zst") return std::make_unique<ZstdReader>(path);
   return std::make_unique<PlainReader>(path);
-}
-
-std::string read_rest(ByteReader& reader) {
-  std::string text;
-  std::vector<char> block(1 << 17);
-  while (const size_t got = reader.read(block.data(), block.size())) text.append(block.data(), got);
-  return text;
 }
 
 }  // namespace tessera

@@ -1,8 +1,8 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <string>
 
 namespace tessera {
 
@@ -12,11 +12,11 @@ class ByteReader {
   virtual ~ByteReader() = default;
   /// Up to `bytes` bytes; 0 only at the end.  Throws DataError where the file is damaged or cut short.
   virtual size_t read(char* out, size_t bytes) = 0;
+  /// Bytes of the file, packed as it lies there, that went into what was read so far.
+  virtual int64_t packed() const = 0;
 };
 
+/// Opens a regular file (InputFile).
 std::unique_ptr<ByteReader> open_bytes(const std::filesystem::path& path);
-
-/// All that is left to read.
-std::string read_rest(ByteReader& reader);
 
 }  // namespace tessera

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/excerpt.h"
+
 namespace tessera {
 
 using simdjson::dom::element;
@@ -24,6 +26,8 @@ std::string_view type_name(element element) {
   }
 }
 
+std::string shown(element element) { return excerpt(simdjson::minify(element)); }
+
 Fields::Fields(element element, Place place, std::string what) : place_(std::move(place)), what_(std::move(what)) {
   if (element.get_object().get(object_) != simdjson::SUCCESS)
     throw DataError("{}: {} is {}, expected an object with keys", place_, what_.empty() ? "the sample" : what_,
@@ -36,7 +40,11 @@ std::string Fields::name_of(std::string_view key) const {
 
 std::string Fields::keys() const {
   std::string names;
-  for (const auto field : object_) names += fmt::format("{}{}", names.empty() ? "" : ", ", field.key);
+  constexpr size_t longest = 300;
+  for (const auto field : object_) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", excerpt(field.key));
+    if (names.size() > longest) return excerpt(names, longest);
+  }
   return names.empty() ? "none" : names;
 }
 

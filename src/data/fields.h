@@ -38,6 +38,9 @@ class Fields {
   std::string what_;
 };
 
+/// A value as a message shows it: cut off where it is long.
+std::string shown(simdjson::dom::element element);
+
 /// "an array", "a number", … for messages.
 std::string_view type_name(simdjson::dom::element element);
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "data/records.h"
 
 namespace tessera {
@@ -30,7 +31,7 @@ std::vector<Path> files_below(const Path& directory, DatasetType type) {
     }
     const std::string ending = data_ending(path);
     const bool readable = is_json(ending) || (ending == ".txt" && type == DatasetType::completion);
-    if (readable && walk->is_regular_file()) files.push_back(path);
+    if (readable && !is_folder(path)) files.push_back(path);  // what is no file is refused when it is opened
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -42,7 +43,7 @@ std::vector<Path> matches(const std::string& pattern) {
   std::vector<Path> files;
   if (status == 0) files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
   ::globfree(&found);
-  std::erase_if(files, [](const Path& path) { return std::filesystem::is_directory(path); });
+  std::erase_if(files, [](const Path& path) { return is_folder(path); });
   return files;
 }
 
@@ -59,7 +60,7 @@ void check_ending(const Path& file, const DatasetSettings& dataset, const Sectio
 
 std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionName& section) {
   const Path path = dataset.path;
-  if (std::filesystem::is_directory(path)) {
+  if (is_folder(path)) {
     std::vector<Path> files = files_below(path, dataset.type);
     if (files.empty())
       throw JobError("[{}] path: the directory {} holds no data file (.jsonl, .json{}, each also with .gz or .zst)",
@@ -67,7 +68,7 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
     return files;
   }
   std::vector<Path> files;
-  if (std::filesystem::exists(path))
+  if (is_there(path))
     files.push_back(path);
   else if (dataset.path.find_first_of("*?[") != std::string::npos)
     files = matches(dataset.path);

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-Sample SampleFormat::from_document(std::string_view, const Place& place) const {
+Sample SampleFormat::from_document(std::string_view, DocumentPart, const Place& place) const {
   throw std::logic_error(place + ": this type of data set has no meaning for a plain text file");
 }
 

@@ -9,6 +9,7 @@
 
 #include "data/batch.h"
 #include "data/fields.h"
+#include "data/records.h"
 #include "job/job.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -27,8 +28,9 @@ class SampleFormat {
  public:
   virtual ~SampleFormat() = default;
   virtual Sample from_json(simdjson::dom::element record, const Place& place) const = 0;
-  /// A plain text file.  Only completion has a meaning for it; find_data_files keeps .txt from the others.
-  virtual Sample from_document(std::string_view text, const Place& place) const;
+  /// A plain text file, or a part of it.  Only completion has a meaning for it; find_data_files keeps .txt from the
+  /// others.
+  virtual Sample from_document(std::string_view text, DocumentPart part, const Place& place) const;
 };
 
 /// `tokenizer` may be null for type = tokenized.  Throws JobError where the settings name what does not exist.

@@ -115,7 +115,7 @@ class ChatFormat : public SampleFormat {
       throw DataError(
           "{}: {} is \"{}\", and the chat templates know only system, user (human) and assistant (gpt); "
           "rename the role, or leave such samples out with [data] on_error = skip",
-          fields.place(), fields.name_of(role_key), written);
+          fields.place(), fields.name_of(role_key), excerpt(written));
     return {*role, std::string(fields.text(content_key, "message_field_content"))};
   }
 
@@ -145,7 +145,7 @@ class ChatFormat : public SampleFormat {
     double weight = 0;
     if (message.get("weight").get_double().get(weight) != simdjson::SUCCESS || (weight != 0 && weight != 1))
       throw DataError("{}: {} is {}, expected 0 (no loss) or 1", message.place(), message.name_of("weight"),
-                      simdjson::minify(message.get("weight")));
+                      shown(message.get("weight")));
     return weight;
   }
 

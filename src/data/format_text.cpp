@@ -34,15 +34,19 @@ class CompletionFormat : public SampleFormat {
 
   /// {"text": "…"}, or the text alone as a JSON string.
   Sample from_json(simdjson::dom::element record, const Place& place) const override {
-    if (record.is_string()) return from_document(record.get_string(), place);
-    return from_document(Fields(record, place).text(field_, "field"), place);
+    if (record.is_string()) return from_document(record.get_string(), DocumentPart(), place);
+    return from_document(Fields(record, place).text(field_, "field"), DocumentPart(), place);
   }
 
-  Sample from_document(std::string_view text, const Place&) const override {
+  Sample from_document(std::string_view text, DocumentPart part, const Place&) const override {
     Sample sample;
     if (text.empty()) return sample;
-    sample.ids = tokenizer_.ids(text, SpecialTokens::add);
-    append_eos(sample.ids, eos_);
+    const auto [begins, ends] = part;
+    sample.ids = tokenizer_.ids(text, begins && ends ? SpecialTokens::add
+                                      : begins       ? SpecialTokens::add_before
+                                      : ends         ? SpecialTokens::add_after
+                                                     : SpecialTokens::leave_out);
+    if (ends) append_eos(sample.ids, eos_);
     sample.labels = sample.ids;
     return sample;
   }

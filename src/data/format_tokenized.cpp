@@ -13,7 +13,7 @@ std::vector<int32_t> integers(const Fields& fields, std::string_view key) {
     int64_t value = 0;
     if (element.get_int64().get(value) != simdjson::SUCCESS || !std::in_range<int32_t>(value))
       throw DataError("{}: {}[{}] is {}, expected a token's number", fields.place(), key, values.size(),
-                      simdjson::minify(element));
+                      shown(element));
     values.push_back(static_cast<int32_t>(value));
   }
   return values;

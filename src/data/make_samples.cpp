@@ -14,7 +14,7 @@ Sample make_sample(const Record& record, const Place& place, const SampleFormat&
   if (record.kind == Record::Kind::document) {
     if (!simdjson::validate_utf8(record.text))
       throw DataError("{}: the text is not UTF-8; convert it, as with iconv -t utf-8", place);
-    return format.from_document(record.text, place);
+    return format.from_document(record.text, record.part, place);
   }
   simdjson::dom::element element;
   const auto error = parser.parse(record.text).get(element);
@@ -36,6 +36,7 @@ std::vector<MadeSample> make_samples(const std::vector<Record>& records, const s
       const Record& record = records[i];
       made[i].file = record.file;
       made[i].line = record.line;
+      made[i].part = record.part;
       const Place place = fmt::format("{}:{}", files.at(static_cast<size_t>(record.file)).string(), record.line);
       try {
         made[i].sample = make_sample(record, place, format, parser);

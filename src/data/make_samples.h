@@ -12,6 +12,7 @@ namespace tessera {
 struct MadeSample {
   int32_t file = 0;
   int64_t line = 0;
+  DocumentPart part;
   Sample sample;
   std::exception_ptr error;  ///< set where it did not become one
 };

@@ -3,22 +3,28 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+#include <limits>
+#include <new>
 #include <optional>
+#include <system_error>
 #include <thread>
 
+#include "base/amount.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "data/make_samples.h"
 #include "data/order.h"
+#include "data/preparation_progress.h"
 #include "data/prepare_key.h"
 #include "data/prepared.h"
 #include "data/prepared_writer.h"
 #include "data/random.h"
 #include "data/records.h"
+#include "data/sample_store.h"
 
 namespace tessera {
 namespace {
@@ -30,30 +36,22 @@ constexpr int64_t split_stream = -1;  // epochs use the random streams from 0
 
 std::string samples_in_words(int64_t count) { return fmt::format("{} {}", count, count == 1 ? "sample" : "samples"); }
 
-/// What happened to the samples on their way.
-struct Counts {
-  int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
-};
-
 class Preparation {
  public:
   Preparation(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size, const Path& path)
-      : job_(job), tokenizer_(tokenizer), vocab_size_(vocab_size), writer_(path) {}
+      : job_(job), tokenizer_(tokenizer), vocab_size_(vocab_size), writer_(path), store_(writer_, job.data, counts_) {}
 
-  /// Returns the summary that the file carries.
-  std::string run(const std::vector<FoundDataset>& datasets, const std::string& key) {
+  void run(const std::vector<FoundDataset>& datasets, const std::string& key) {
     for (const FoundDataset& dataset : datasets) read_dataset(dataset);
     warn_about_counts();
     PreparedWriter::Contents contents;
-    contents.key = key;
-    contents.vocab_size = vocab_size_;
-    contents.sources = sources_;
+    contents.header = {.key = key, .summary = "", .vocab_size = vocab_size_, .sources = sources_};
+    for (const Rows& rows : rows_) require_supervision(rows);
     take_validation(contents.eval);
     for (const Rows& rows : rows_) put(rows, contents);
     check_not_empty(contents);
-    contents.summary = summary(contents);
+    contents.header.summary = summary(contents);
     writer_.finish(contents);
-    return contents.summary;
   }
 
  private:
@@ -74,13 +72,26 @@ class Preparation {
   }
 
   void read_dataset(const FoundDataset& dataset) {
+    try {
+      read_records(dataset);
+    } catch (const std::bad_alloc&) {
+      throw DataError(
+          "[{}] ({}): the memory ran out while this was prepared, after {} and {} tokens in all; fewer [data] workers "
+          "need less",
+          dataset.section, dataset.settings->path, samples_in_words(taken_), writer_.stored());
+    }
+  }
+
+  void read_records(const FoundDataset& dataset) {
     const std::unique_ptr<const SampleFormat> format = make_format(*dataset.settings, job_.data, tokenizer_);
     first_source_ = narrow<int32_t>(sources_.size());
     for (const Path& file : dataset.files) sources_.push_back(file.string());
     rows_.push_back({&dataset, {}});
     taken_ = 0;
 
-    RecordStream stream(dataset.files);
+    progress_.begin(dataset.section);
+    RecordStream stream(dataset.files, {.record_bytes = job_.data.max_record_bytes},
+                        [this](const ReadingState& state) { progress_.read(state); });
     std::vector<Record> block = read_block(stream);
     while (!block.empty() && !reached_limit(dataset)) {
       std::vector<Record> following;
@@ -117,54 +128,20 @@ class Preparation {
         skip_or_stop(one);
         continue;
       }
-      ++taken_;
-      store(one);
+      taken_ += one.part.ends;
+      store_.add(one, first_source_, rows_.back().rows);
     }
-    say_progress(dataset);
+    progress_.made(taken_, writer_.stored());
   }
 
   void skip_or_stop(const MadeSample& one) {
     if (job_.data.on_error == OnError::stop) std::rethrow_exception(one.error);
+    store_.leave_out(one);
     try {
       std::rethrow_exception(one.error);
     } catch (const DataError& error) {
       if (++counts_.broken <= errors_shown) log::warn("skipped: {}", error.what());
     }
-  }
-
-  void store(const MadeSample& one) {
-    const size_t length = one.sample.ids.size(), longest = narrow<size_t>(job_.data.sequence_len);
-    if (length == 0) {
-      ++counts_.empty;
-    } else if (length <= longest) {
-      store_piece(one, 0, length, 0);
-    } else if (job_.data.overlong == Overlong::drop) {
-      ++counts_.dropped;
-    } else if (job_.data.overlong == Overlong::truncate) {
-      ++counts_.truncated;
-      store_piece(one, 0, longest, 0);
-    } else {
-      ++counts_.split;
-      int32_t piece = 0;
-      for (size_t begin = 0; begin < length; begin += longest)
-        store_piece(one, begin, std::min(longest, length - begin), piece++);
-    }
-  }
-
-  void store_piece(const MadeSample& one, size_t begin, size_t length, int32_t piece) {
-    SampleRow row = writer_.add(one.sample, begin, length);
-    row.piece = piece;
-    row.file = first_source_ + one.file;
-    row.line = one.line;
-    counts_.unsupervised += row.supervised == 0;
-    rows_.back().rows.push_back(row);
-  }
-
-  void say_progress(const FoundDataset& dataset) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - said_ < std::chrono::seconds(10)) return;
-    said_ = now;
-    log::info("[{}]: {} samples tokenised", dataset.section, taken_);
   }
 
   /// Draws the validation samples from the training ones, before any is repeated: no sample is on both sides.
@@ -194,8 +171,23 @@ class Preparation {
 
   static void put(const Rows& rows, PreparedWriter::Contents& contents) {
     std::vector<SampleRow>& split = rows.dataset->evaluation ? contents.eval : contents.train;
-    for (int64_t i = 0; i < rows.dataset->settings->repeat; ++i)
-      split.insert(split.end(), rows.rows.begin(), rows.rows.end());
+    const int64_t repeat = rows.dataset->settings->repeat, samples = narrow<int64_t>(rows.rows.size());
+    const Amount in_all = Amount(samples) * repeat + narrow<int64_t>(split.size());
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();  // samples are numbered in 32 bits
+    if (in_all > most || in_all * int64_t{sizeof(SampleRow)} > host_memory_bytes())
+      throw JobError("[{}] repeat: {} times {} is more than can be held, which is {} in all, in this host's memory",
+                     rows.dataset->section, repeat, samples_in_words(samples), samples_in_words(most));
+    for (int64_t i = 0; i < repeat; ++i) split.insert(split.end(), rows.rows.begin(), rows.rows.end());
+  }
+
+  /// A sample without a token that carries loss does no harm; a data set without any is a mistake in its masks.
+  static void require_supervision(const Rows& rows) {
+    const auto carries_loss = [](const SampleRow& row) { return row.supervised > 0; };
+    if (rows.rows.empty() || std::any_of(rows.rows.begin(), rows.rows.end(), carries_loss)) return;
+    throw DataError(
+        "[{}] ({}): no token of its {} carries loss, so that nothing can be learnt or measured; look at the labels, "
+        "or at what says which roles and parts carry loss",
+        rows.dataset->section, rows.dataset->settings->path, samples_in_words(narrow<int64_t>(rows.rows.size())));
   }
 
   void check_not_empty(const PreparedWriter::Contents& contents) const {
@@ -260,32 +252,41 @@ class Preparation {
   const Tokenizer* tokenizer_;
   int64_t vocab_size_;
   PreparedWriter writer_;
+  SampleCounts counts_;
+  SampleStore store_;
+  PreparationProgress progress_;
   std::vector<std::string> sources_;
   std::vector<Rows> rows_;
-  Counts counts_;
   int32_t first_source_ = 0;  // of the data set being read
   int64_t taken_ = 0;         // samples of it so far
-  std::chrono::steady_clock::time_point said_ = std::chrono::steady_clock::now();
 };
 
 /// How the training samples fill sequences, said beside what the file says about itself.
-std::string packing_line(const Path& path, const Job& job) {
+std::string packing_line(const PreparedSet& train, const Job& job) {
   if (!job.data.sample_packing) return "";
-  const PreparedSet train(path, "train");
   const size_t sequences = epoch_sequences(train.lengths(), job.data, job.job.seed, 0).size();
   const double room = static_cast<double>(sequences) * static_cast<double>(job.data.sequence_len);
   return fmt::format("\npacked: {} sequences of at most {} tokens, {:.1f} % full", sequences, job.data.sequence_len,
                      100 * static_cast<double>(train.total_tokens()) / room);
 }
 
-std::optional<PreparedFile> reuse(const Path& path, const std::string& key, const Job& job) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  const PreparedSet whole(path, "train");  // throws where it is damaged
-  const hdf5::File file = hdf5::File::open_read(path);
-  if (file.read_string("/", "key") != key)
+/// The prepared file as the job will read it.  Throws DataError where it is damaged, or not what its name says.
+PreparedFile opened(const Path& path, const std::string& key, const Job& job, int64_t vocab_size, bool reused) {
+  constexpr int64_t keep_none = 0;
+  const PreparedSet train(path, "train", keep_none), eval(path, "eval", keep_none);
+  int32_t longest = 0;
+  for (const PreparedSet* set : {&train, &eval})
+    for (const int32_t length : set->lengths()) longest = std::max(longest, length);
+  if (train.key() != key || train.vocab_size() != vocab_size || longest > job.data.sequence_len)
     throw DataError("{}: was made from other things than its name says; delete it, and the next run makes it again",
                     path.string());
-  return PreparedFile{path, true, file.read_string("/", "summary") + packing_line(path, job)};
+  return {path, reused, train.summary() + packing_line(train, job)};
+}
+
+/// Whatever stands there is kept: a damaged file is for the user to look at and delete.
+bool stands_there(const Path& path) {
+  std::error_code unknown;
+  return std::filesystem::symlink_status(path, unknown).type() != std::filesystem::file_type::not_found;
 }
 
 FileLock lock(const Path& path) {
@@ -303,14 +304,14 @@ PreparedFile prepare(const Job& job, const Tokenizer* tokenizer, int64_t vocab_s
   const std::vector<FoundDataset> datasets = find_datasets(job);
   const std::string key = prepare_key(job, datasets, tokenizer, vocab_size);
   const Path folder = job.data.prepared_path.empty() ? job.job.output_dir / "prepared" : job.data.prepared_path;
-  const Path path = folder / ("prepared-" + key + ".h5");
-  if (auto made_earlier = reuse(path, key, job)) return *made_earlier;
+  const Path path = folder / fmt::format("prepared-{}.v{}.h5", key, prepared_version);
+  if (stands_there(path)) return opened(path, key, job, vocab_size, true);
 
   make_directory(folder, "[data] prepared_path");
   const FileLock held = lock(folder / ("prepared-" + key + ".lock"));
-  if (auto made_meanwhile = reuse(path, key, job)) return *made_meanwhile;
-  const std::string summary = Preparation(job, tokenizer, vocab_size, path).run(datasets, key);
-  return PreparedFile{path, false, summary + packing_line(path, job)};
+  if (stands_there(path)) return opened(path, key, job, vocab_size, true);
+  Preparation(job, tokenizer, vocab_size, path).run(datasets, key);
+  return opened(path, key, job, vocab_size, false);
 }
 
 }  // namespace tessera

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "base/files.h"
 #include "base/hash.h"
-#include "data/prepared_writer.h"
+#include "data/prepared_layout.h"
 #include "data/records.h"
 
 namespace tessera {
 namespace {
+
+/// Goes up when the same data and settings shall give other samples.  Not the file's layout, which may change without.
+constexpr int64_t samples_version = 1;
 
 void add(Hasher& hasher, int64_t value) { hasher.update(&value, sizeof value); }
 void add(Hasher& hasher, double value) { hasher.update(&value, sizeof value); }
@@ -47,7 +51,7 @@ std::string prepare_key(const Job& job, const std::vector<FoundDataset>& dataset
   Hasher hasher;
   hasher.update_field(prepared_format);
   for (const int64_t number :
-       {prepared_version, vocab_size, job.data.sequence_len, static_cast<int64_t>(job.data.overlong),
+       {samples_version, vocab_size, job.data.sequence_len, static_cast<int64_t>(job.data.overlong),
         static_cast<int64_t>(job.data.on_error), static_cast<int64_t>(job.data.train_on_inputs)})
     add(hasher, number);
   add(hasher, job.data.val_set_size);
@@ -63,7 +67,7 @@ std::string prepare_key(const Job& job, const std::vector<FoundDataset>& dataset
     add_settings(hasher, *dataset.settings);
     for (const Path& file : dataset.files) {
       hasher.update_field(file.string());
-      add(hasher, static_cast<int64_t>(std::filesystem::file_size(file)));
+      add(hasher, InputFile(file).size());
       hasher.update_file(file);
     }
   }

@@ -1,13 +1,14 @@
 #include "data/prepared.h"
 
 #include <algorithm>
-#include <mutex>
+#include <limits>
 #include <numeric>
+#include <system_error>
 
 #include "base/error.h"
-#include "base/hdf5.h"
+#include "base/files.h"
 #include "base/number.h"
-#include "data/prepared_writer.h"
+#include "data/prepared_reader.h"
 
 namespace tessera {
 namespace {
@@ -20,16 +21,15 @@ struct Split {
 }  // namespace
 
 struct PreparedSet::State {
-  std::filesystem::path path;
-  std::string group;
-  hdf5::File file;
+  PreparedReader file;
+  std::string split_name;
   Split split;
-  std::string key;
-  int64_t vocab_size = 0;
   int64_t stored = 0;                   // tokens of the file, all splits
   std::vector<int32_t> tokens, labels;  // all of them, or none
 
-  [[noreturn]] void damaged(const std::string& what) const { throw DataError("{}: {}", path.string(), what); }
+  State(const std::filesystem::path& path, const std::string& name) : file(path), split_name(name) {}
+
+  [[noreturn]] void damaged(const std::string& what) const { throw DataError("{}: {}", file.path().string(), what); }
 
   /// Runs what reads the file; its errors say what to do about them.
   template <typename Work>
@@ -42,29 +42,27 @@ struct PreparedSet::State {
   }
 
   template <typename T>
-  std::vector<T> column(const std::string& name) const {
-    std::vector<T> values(narrow<size_t>(file.size(group + name)));
-    if (!values.empty()) file.read(group + name, 0, narrow<int64_t>(values.size()), values.data());
+  std::vector<T> column(std::string_view name) const {
+    const std::string whole_name = split_column(split_name, name);
+    std::vector<T> values(narrow<size_t>(file.size(whole_name)));
+    file.read(whole_name, 0, narrow<int64_t>(values.size()), values.data());
     return values;
   }
 
-  void check_header() const {
-    if (file.read_string("/", "format") != prepared_format) damaged("it is not a prepared file");
-    const int64_t version = file.read_int("/", "version");
-    if (version != prepared_version)
-      damaged(fmt::format("it has version {} of the format, this program reads {}", version, prepared_version));
+  template <typename T>
+  T element(std::string_view name, int64_t i) const {
+    T value;
+    file.read(split_column(split_name, name), i, 1, &value);
+    return value;
   }
 
   void load(int64_t kept_tokens) {
-    check_header();
-    key = file.read_string("/", "key");
-    vocab_size = file.read_int("/", "vocab_size");
     stored = file.size("/tokens");
     if (file.size("/labels") != stored) damaged("it holds another number of labels than of tokens");
     split = {column<int64_t>("start"), column<int32_t>("length"), column<int32_t>("supervised"),
              column<int32_t>("piece")};
     check_split();
-    if (stored == 0 || stored > kept_tokens) return;
+    if (stored > kept_tokens) return;
     tokens.resize(narrow<size_t>(stored));
     labels.resize(narrow<size_t>(stored));
     file.read("/tokens", 0, stored, tokens.data());
@@ -75,27 +73,38 @@ struct PreparedSet::State {
     const size_t count = split.start.size();
     if (split.length.size() != count || split.supervised.size() != count || split.piece.size() != count)
       damaged("its columns are of different lengths");
+    if (count > size_t{std::numeric_limits<int32_t>::max()}) damaged(fmt::format("it claims {} samples", count));
     for (size_t i = 0; i < count; ++i) {
       const int64_t start = split.start[i], length = split.length[i];
       if (start < 0 || length < 1 || length > stored || start > stored - length)
         damaged(fmt::format("sample {} lies outside its tokens", i));
+      if (split.supervised[i] < 0 || split.supervised[i] >= length || split.piece[i] < 0)
+        damaged(fmt::format("sample {} claims that {} of its {} tokens carry loss, as piece {}", i, split.supervised[i],
+                            length, split.piece[i]));
     }
   }
 
   void check_tokens(const int32_t* ids, const int32_t* its_labels, int64_t length, size_t sample) const {
+    const int64_t vocab_size = file.header().vocab_size;
+    int32_t supervised = 0;
     for (int64_t k = 0; k < length; ++k) {
-      const bool token_fits = ids[k] >= 0 && ids[k] < vocab_size;
-      const bool label_fits = its_labels[k] == ignored_label || (its_labels[k] >= 0 && its_labels[k] < vocab_size);
-      if (!token_fits || !label_fits) damaged(fmt::format("sample {} holds what is no token", sample));
+      const bool carries_loss = its_labels[k] != ignored_label;
+      if (ids[k] < 0 || ids[k] >= vocab_size || (carries_loss && (its_labels[k] < 0 || its_labels[k] >= vocab_size)))
+        damaged(fmt::format("sample {} holds what is no token", sample));
+      supervised += static_cast<int32_t>(k > 0 && carries_loss);
     }
+    if (supervised != split.supervised[sample])
+      damaged(fmt::format("sample {} claims that {} of its tokens carry loss; {} do", sample, split.supervised[sample],
+                          supervised));
   }
 };
 
 PreparedSet::PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens) {
-  if (!std::filesystem::exists(file)) throw DataError("{}: there is no such prepared file", file.string());
+  std::error_code unknown;  // then opening it says why
+  if (std::filesystem::symlink_status(file, unknown).type() == std::filesystem::file_type::not_found)
+    throw DataError("{}: there is no such prepared file", file.string());
   State::reading([&] {
-    state_ = std::make_unique<State>(
-        State{file, "/splits/" + split + "/", hdf5::File::open_read(file), {}, {}, 0, 0, {}, {}});
+    state_ = std::make_unique<State>(file, split);
     state_->load(kept_tokens);
   });
 }
@@ -110,7 +119,9 @@ const std::vector<int32_t>& PreparedSet::supervised() const { return state_->spl
 
 int64_t PreparedSet::total_tokens() const { return std::accumulate(lengths().begin(), lengths().end(), int64_t{0}); }
 
-const std::string& PreparedSet::key() const { return state_->key; }
+const std::string& PreparedSet::key() const { return state_->file.header().key; }
+const std::string& PreparedSet::summary() const { return state_->file.header().summary; }
+int64_t PreparedSet::vocab_size() const { return state_->file.header().vocab_size; }
 
 void PreparedSet::read(int64_t i, std::vector<int32_t>& ids, std::vector<int32_t>& labels) const {
   const State& s = *state_;
@@ -145,15 +156,18 @@ void PreparedSet::append(int64_t i, Batch& batch) const {
 
 std::string PreparedSet::source(int64_t i) const {
   const State& s = *state_;
+  const std::vector<std::string>& sources = s.file.header().sources;
   int32_t file = 0;
   int64_t line = 0;
   State::reading([&] {
-    s.file.read(s.group + "file", i, 1, &file);
-    s.file.read(s.group + "line", i, 1, &line);
+    file = s.element<int32_t>("file", i);
+    line = s.element<int64_t>("line", i);
+    if (file < 0 || file >= std::ssize(sources) || line < 0)
+      s.damaged(fmt::format("sample {} claims to come from line {} of file {}", i, line, file));
   });
   const int32_t piece = s.split.piece.at(narrow<size_t>(i));
-  const std::string of_piece = piece == 0 ? "" : fmt::format(" (piece {})", piece + 1);
-  return fmt::format("{}:{}{}", s.file.read_string("/sources", std::to_string(file)), line, of_piece);
+  const std::string of_piece = piece == 0 ? "" : fmt::format(" (piece {})", int64_t{piece} + 1);
+  return fmt::format("{}:{}{}", sources[narrow<size_t>(file)], line, of_piece);
 }
 
 Batch make_batch(const PreparedSet& set, std::span<const std::vector<int32_t>> sequences) {

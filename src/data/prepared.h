@@ -16,7 +16,8 @@ namespace tessera {
 /// few bytes a sample), tokens are read when a batch wants them.
 class PreparedSet {
  public:
-  /// Throws DataError where the file is missing, damaged, or of another version.  `split`: "train" or "eval".
+  /// Throws DataError where the file is missing, damaged, or of another version.  `split`: "train" or "eval".  What is
+  /// read of the file, here and later, is held to its checksums and to what can be; the error says to delete the file.
   /// The tokens of a file that has at most `kept_tokens` are kept in memory (8 bytes each): reading a sample then never
   /// waits for a checkpoint that is being written, which holds the lock of the HDF5 library.
   PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens = 8 << 20);
@@ -30,6 +31,8 @@ class PreparedSet {
   int64_t total_tokens() const;
   /// The hash of everything that shaped the file (prepare_key).
   const std::string& key() const;
+  const std::string& summary() const;  ///< what the file holds, for people
+  int64_t vocab_size() const;          ///< of the model that it was made for: all tokens are below
 
   /// Appends sample i to the batch as one document.
   void append(int64_t i, Batch& batch) const;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -13,8 +14,8 @@
 namespace tessera {
 namespace {
 
-constexpr int64_t chunk = 16'384;        // tokens: a sample is read without reading much more
 constexpr size_t write_after = 1 << 20;  // tokens
+constexpr int64_t size_of_token = sizeof(int32_t);
 
 int32_t count_supervised(const int32_t* labels, size_t length) {
   return length == 0 ? 0 : narrow<int32_t>(std::count_if(labels + 1, labels + length, [](int32_t label) {
@@ -25,9 +26,11 @@ int32_t count_supervised(const int32_t* labels, size_t length) {
 }  // namespace
 
 PreparedWriter::PreparedWriter(const std::filesystem::path& path)
-    : path_(path), temporary_(path.string() + ".tmp"), file_(hdf5::File::create(temporary_)) {
-  file_.create_growing("/tokens", hdf5::Type::int32, chunk);
-  file_.create_growing("/labels", hdf5::Type::int32, chunk);
+    : path_(path),
+      temporary_(path.string() + ".tmp"),
+      file_(hdf5::File::create(temporary_, hdf5::Layout::checksummed)) {
+  file_.create_growing("/tokens", hdf5::Type::int32, prepared_block);
+  file_.create_growing("/labels", hdf5::Type::int32, prepared_block);
 }
 
 PreparedWriter::~PreparedWriter() {
@@ -51,19 +54,32 @@ SampleRow PreparedWriter::add(const Sample& sample, size_t begin, size_t length)
 
 void PreparedWriter::flush() {
   if (tokens_.empty()) return;
-  file_.append("/tokens", tokens_.data(), narrow<int64_t>(tokens_.size()));
-  file_.append("/labels", labels_.data(), narrow<int64_t>(labels_.size()));
+  const auto count = narrow<int64_t>(tokens_.size());
+  file_.append("/tokens", tokens_.data(), count);
+  file_.append("/labels", labels_.data(), count);
+  token_hasher_.add(tokens_.data(), count * size_of_token);
+  label_hasher_.add(labels_.data(), count * size_of_token);
   tokens_.clear();
   labels_.clear();
 }
 
-void PreparedWriter::write_split(const std::string& name, const std::vector<SampleRow>& rows) {
-  file_.create_group("/splits/" + name);
-  const auto write_column = [&]<typename T>(const std::string& column, T SampleRow::*member) {
+void PreparedWriter::add_hashes(const std::string& column, int64_t size, BlockHasher hasher) {
+  columns_.push_back({column, size, hasher.finish()});
+  const std::vector<uint64_t>& hashes = columns_.back().hashes;
+  file_.write(hashes_of(column), hashes.data(), narrow<int64_t>(hashes.size()));
+}
+
+void PreparedWriter::write_split(std::string_view name, const std::vector<SampleRow>& rows) {
+  file_.create_group("/splits/" + std::string(name));
+  const auto write_column = [&]<typename T>(std::string_view column, T SampleRow::*member) {
     std::vector<T> values;
     values.reserve(rows.size());
     for (const SampleRow& row : rows) values.push_back(row.*member);
-    file_.write("/splits/" + name + "/" + column, values.data(), narrow<int64_t>(values.size()));
+    const auto size = narrow<int64_t>(values.size());
+    file_.write(split_column(name, column), values.data(), size);
+    BlockHasher hasher(sizeof(T));
+    hasher.add(values.data(), size * static_cast<int64_t>(sizeof(T)));
+    add_hashes(split_column(name, column), size, std::move(hasher));
   };
   write_column("start", &SampleRow::start);
   write_column("length", &SampleRow::length);
@@ -74,17 +90,23 @@ void PreparedWriter::write_split(const std::string& name, const std::vector<Samp
 }
 
 void PreparedWriter::finish(const Contents& contents) {
+  const PreparedHeader& header = contents.header;
   flush();
+  add_hashes("/tokens", stored_, std::move(token_hasher_));
+  add_hashes("/labels", stored_, std::move(label_hasher_));
+  file_.create_group("/splits");
   write_split("train", contents.train);
   write_split("eval", contents.eval);
   file_.create_group("/sources");
-  for (size_t i = 0; i < contents.sources.size(); ++i)
-    file_.write_attribute("/sources", std::to_string(i), std::string_view(contents.sources[i]));
+  for (size_t i = 0; i < header.sources.size(); ++i)
+    file_.write_attribute("/sources", std::to_string(i), std::string_view(header.sources[i]));
   file_.write_attribute("/", "format", prepared_format);
   file_.write_attribute("/", "version", prepared_version);
-  file_.write_attribute("/", "key", std::string_view(contents.key));
-  file_.write_attribute("/", "summary", std::string_view(contents.summary));
-  file_.write_attribute("/", "vocab_size", contents.vocab_size);
+  file_.write_attribute("/", "key", std::string_view(header.key));
+  file_.write_attribute("/", "summary", std::string_view(header.summary));
+  file_.write_attribute("/", "vocab_size", header.vocab_size);
+  file_.write_attribute("/", "sources", narrow<int64_t>(header.sources.size()));
+  file_.write_attribute("/", "xxh3", prepared_checksum(header, columns_));
   file_.close();
   sync_file(temporary_);
   if (std::rename(temporary_.c_str(), path_.c_str()) != 0)

@@ -6,11 +6,9 @@
 
 #include "base/hdf5.h"
 #include "data/format.h"
+#include "data/prepared_layout.h"
 
 namespace tessera {
-
-constexpr std::string_view prepared_format = "tessera-prepared";
-constexpr int64_t prepared_version = 1;
 
 /// A stored sample: where its tokens lie, and where it came from.
 struct SampleRow {
@@ -23,13 +21,8 @@ struct SampleRow {
 };
 
 /// Writes a prepared file as its samples come, so that memory holds only a row for each.  It gets its name when it is
-/// whole and on the disk; until then it has a temporary one, which goes when the writer goes.
-///
-///   /                attributes: format "tessera-prepared", version, key, summary, vocab_size
-///   /tokens /labels  int32, the samples one after the other
-///   /sources         attributes "0", "1", …: the data files
-///   /splits/train /splits/eval
-///                    columns, an element a sample: start, line (int64), length, supervised, piece, file (int32)
+/// whole and on the disk; until then it has a temporary one, which goes when the writer goes.  prepared_layout.h says
+/// what it looks like.
 class PreparedWriter {
  public:
   explicit PreparedWriter(const std::filesystem::path& path);
@@ -38,22 +31,25 @@ class PreparedWriter {
   /// Stores ids and labels [begin, begin + length) of the sample.
   SampleRow add(const Sample& sample, size_t begin, size_t length);
 
+  int64_t stored() const { return stored_; }  ///< tokens so far
+
   struct Contents {
-    std::string key, summary;
-    int64_t vocab_size = 0;
-    std::vector<std::string> sources;
+    PreparedHeader header;
     std::vector<SampleRow> train, eval;
   };
   void finish(const Contents& contents);
 
  private:
   void flush();
-  void write_split(const std::string& name, const std::vector<SampleRow>& rows);
+  void write_split(std::string_view name, const std::vector<SampleRow>& rows);
+  void add_hashes(const std::string& column, int64_t size, BlockHasher hasher);
 
   std::filesystem::path path_, temporary_;
   hdf5::File file_;
   std::vector<int32_t> tokens_, labels_;  // not yet written
   int64_t stored_ = 0;
+  BlockHasher token_hasher_{sizeof(int32_t)}, label_hasher_{sizeof(int32_t)};
+  std::vector<HashedColumn> columns_;  // that are written whole
 };
 
 }  // namespace tessera

@@ -11,12 +11,45 @@ namespace {
 
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
+/// The bytes of a file, block by block; says so to the observer.
+class ObservedBytes {
+ public:
+  ObservedBytes(const Path& path, const ReadingObserver& observer)
+      : path_(path), bytes_(open_bytes(path)), observer_(observer) {}
+
+  size_t read(char* out, size_t bytes, int64_t line) {
+    const size_t got = bytes_->read(out, bytes);
+    read_ += narrow<int64_t>(got);
+    if (observer_) observer_({path_, line, read_, bytes_->packed()});
+    return got;
+  }
+  const Path& path() const { return path_; }
+
+ private:
+  Path path_;
+  std::unique_ptr<ByteReader> bytes_;
+  const ReadingObserver& observer_;
+  int64_t read_ = 0;
+};
+
 /// The characters of a file one at a time, and the line that the next one is in.
 class Characters {
  public:
-  explicit Characters(const Path& path) : bytes_(open_bytes(path)), block_(1 << 17) {
+  Characters(const Path& path, const ReadingObserver& observer, int64_t record_bytes)
+      : bytes_(path, observer), record_bytes_(narrow<size_t>(record_bytes)), block_(1 << 17) {
     fill();
     if (std::string_view(block_.data(), size_).starts_with(byte_order_mark)) at_ = byte_order_mark.size();
+  }
+
+  const Path& path() const { return bytes_.path(); }
+
+  /// Throws where a record that begins in `line` has grown to more than is kept of one.
+  void check_size(const std::string& text, int64_t line) const {
+    if (text.size() > record_bytes_)
+      throw DataError(
+          "{}:{}: the record that begins here has more than {} bytes; is a line's end or a bracket missing?  [data] "
+          "max_record_bytes allows longer ones",
+          path().string(), line, record_bytes_);
   }
 
   bool at_end() { return at_ == size_ && !fill(); }
@@ -31,6 +64,7 @@ class Characters {
 
   /// The rest of the line, without its end.
   void take_line(std::string& line) {
+    const int64_t begins = line_;
     line.clear();
     while (!at_end()) {
       const char* begin = block_.data() + at_;
@@ -38,6 +72,7 @@ class Characters {
       const char* end = found ? static_cast<const char*>(found) : block_.data() + size_;
       line.append(begin, end);
       at_ += static_cast<size_t>(end - begin);
+      check_size(line, begins);
       if (!found) continue;
       take();
       break;
@@ -52,11 +87,12 @@ class Characters {
  private:
   bool fill() {
     at_ = 0;
-    size_ = bytes_->read(block_.data(), block_.size());
+    size_ = bytes_.read(block_.data(), block_.size(), line_);
     return size_ > 0;
   }
 
-  std::unique_ptr<ByteReader> bytes_;
+  ObservedBytes bytes_;
+  size_t record_bytes_;
   std::vector<char> block_;
   size_t at_ = 0;
   size_t size_ = 0;
@@ -85,8 +121,7 @@ class Nesting {
   bool escaped_ = false;
 };
 
-bool first_line_is_whole(const Path& path) {
-  Characters characters(path);
+bool first_line_is_whole(Characters characters) {
   characters.skip_space();
   std::string line;
   characters.take_line(line);
@@ -138,7 +173,7 @@ class RecordStream::JsonLines : public Source {
 /// Cuts an array into its elements by counting brackets outside strings.
 class RecordStream::JsonArray : public Source {
  public:
-  JsonArray(Path path, Characters characters) : path_(std::move(path)), characters_(std::move(characters)) {
+  explicit JsonArray(Characters characters) : characters_(std::move(characters)) {
     characters_.take();  // the opening bracket
   }
 
@@ -163,19 +198,19 @@ class RecordStream::JsonArray : public Source {
       if (nesting.at_top() && (c == ',' || c == ']')) return c;
       nesting.take(c);
       record.text += c;
+      characters_.check_size(record.text, record.line);
     }
-    does_not_end(path_, record, "array's element");
+    does_not_end(characters_.path(), record, "array's element");
   }
 
   bool end_array(const Record& record) {
     ended_ = true;
     characters_.skip_space();
     if (!characters_.at_end())
-      throw DataError("{}:{}: something follows the end of the array", path_.string(), characters_.line());
+      throw DataError("{}:{}: something follows the end of the array", characters_.path().string(), characters_.line());
     return !(first_ && is_blank(record.text));
   }
 
-  Path path_;
   Characters characters_;
   bool first_ = true;
   bool ended_ = false;
@@ -184,7 +219,7 @@ class RecordStream::JsonArray : public Source {
 /// Cuts values that take several lines at the bracket that closes them.
 class RecordStream::JsonValues : public Source {
  public:
-  JsonValues(Path path, Characters characters) : path_(std::move(path)), characters_(std::move(characters)) {}
+  explicit JsonValues(Characters characters) : characters_(std::move(characters)) {}
 
   bool next(Record& record) override {
     characters_.skip_space();
@@ -197,47 +232,85 @@ class RecordStream::JsonValues : public Source {
       const char c = characters_.take();
       nesting.take(c);
       record.text += c;
+      characters_.check_size(record.text, record.line);
       if (nesting.at_top() && (c == '}' || c == ']' || c == '\n')) return true;
     }
-    if (!nesting.at_top()) does_not_end(path_, record, "value");
+    if (!nesting.at_top()) does_not_end(characters_.path(), record, "value");
     return true;
   }
 
  private:
-  Path path_;
   Characters characters_;
 };
 
 class RecordStream::Document : public Source {
  public:
-  explicit Document(const Path& path) : path_(path) {}
+  Document(const Path& path, const ReadingObserver& observer, int64_t part_bytes)
+      : bytes_(path, observer), part_bytes_(narrow<size_t>(part_bytes)), block_(1 << 17) {}
 
   bool next(Record& record) override {
-    if (read_) return false;
-    read_ = true;
+    if (ended_) return false;
+    fill();
     record.kind = Record::Kind::document;
-    record.line = 1;
-    record.text = read_rest(*open_bytes(path_));
-    if (record.text.starts_with(byte_order_mark)) record.text.erase(0, byte_order_mark.size());
+    record.line = line_;
+    record.part.begins = begins_;
+    const size_t cut = rest_.size() <= part_bytes_ ? rest_.size() : cut_place(rest_, part_bytes_);
+    record.text = rest_.substr(0, cut);
+    rest_.erase(0, cut);
+    record.part.ends = ended_ = rest_.empty();
+    begins_ = false;
+    line_ += std::count(record.text.begin(), record.text.end(), '\n');
     return true;
   }
 
  private:
-  Path path_;
-  bool read_ = false;
+  /// Reads until the rest is longer than a part, or the file at its end.
+  void fill() {
+    while (rest_.size() <= part_bytes_) {
+      const size_t got = bytes_.read(block_.data(), block_.size(), line_);
+      if (got == 0) return;
+      rest_.append(block_.data(), got);
+      if (begins_ && !marked_ && rest_.size() >= byte_order_mark.size()) {
+        marked_ = true;
+        if (rest_.starts_with(byte_order_mark)) rest_.erase(0, byte_order_mark.size());
+      }
+    }
+  }
+
+  /// In the second half of the part, so that a cut is rare: behind a line between two that are not blank, where no
+  /// token of a usual tokenizer goes across; else before a space; else between characters.
+  static size_t cut_place(std::string_view text, size_t part_bytes) {
+    const auto is_space = [&](size_t at) { return std::strchr(" \t\r\n", text[at]) && text[at] != '\0'; };
+    for (size_t at = part_bytes; at > part_bytes / 2; --at)
+      if (text[at - 1] == '\n' && at >= 2 && !is_space(at - 2) && !is_space(at)) return at;
+    for (size_t at = part_bytes; at >= std::max<size_t>(1, part_bytes / 2); --at)
+      if (is_space(at) && !is_space(at - 1)) return at;
+    size_t at = part_bytes;
+    while (at + 3 > part_bytes && at > 1 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+    return at;
+  }
+
+  ObservedBytes bytes_;
+  size_t part_bytes_;
+  std::vector<char> block_;
+  std::string rest_;
+  int64_t line_ = 1;
+  bool begins_ = true, ended_ = false, marked_ = false;
 };
 
-RecordStream::RecordStream(std::vector<Path> files) : files_(std::move(files)) {}
+RecordStream::RecordStream(std::vector<Path> files, RecordLimits limits, ReadingObserver observer)
+    : files_(std::move(files)), limits_(limits), observer_(std::move(observer)) {}
 RecordStream::~RecordStream() = default;
 
 std::unique_ptr<RecordStream::Source> RecordStream::open(const Path& path) const {
-  if (has_ending(path, ".txt")) return std::make_unique<Document>(path);
-  Characters characters(path);
+  if (has_ending(path, ".txt")) return std::make_unique<Document>(path, observer_, limits_.document_part_bytes);
+  const auto opened = [&] { return Characters(path, observer_, limits_.record_bytes); };
+  Characters characters = opened();
   if (!has_ending(path, ".json")) return std::make_unique<JsonLines>(std::move(characters));
   characters.skip_space();
-  if (!characters.at_end() && characters.peek() == '[') return std::make_unique<JsonArray>(path, std::move(characters));
-  if (first_line_is_whole(path)) return std::make_unique<JsonLines>(std::move(characters));
-  return std::make_unique<JsonValues>(path, std::move(characters));
+  if (!characters.at_end() && characters.peek() == '[') return std::make_unique<JsonArray>(std::move(characters));
+  if (first_line_is_whole(opened())) return std::make_unique<JsonLines>(std::move(characters));
+  return std::make_unique<JsonValues>(std::move(characters));
 }
 
 bool RecordStream::next(Record& record) {

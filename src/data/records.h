@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,14 +12,35 @@
 
 namespace tessera {
 
+/// A document that is long comes in parts, one after the other.
+struct DocumentPart {
+  bool begins = true, ends = true;
+};
+
 /// One entry of a data file as it stands there.
 struct Record {
   enum class Kind { json, document };
   Kind kind = Kind::json;
-  int32_t file = 0;  ///< index into the files of the data set
-  int64_t line = 1;  ///< where it begins, from 1
-  std::string text;  ///< a JSON value, or a plain document
+  int32_t file = 0;   ///< index into the files of the data set
+  int64_t line = 1;   ///< where it begins, from 1
+  std::string text;   ///< a JSON value, or a plain document
+  DocumentPart part;  ///< of the document
 };
+
+/// What reading may take: a file that is packed can hold a thousand times what it seems to.
+struct RecordLimits {
+  int64_t record_bytes = 64 << 20;         ///< of a JSON value; a longer one is a DataError
+  int64_t document_part_bytes = 16 << 20;  ///< a longer document comes in parts
+};
+
+/// How far the reading of a file has come.
+struct ReadingState {
+  const Path& file;
+  int64_t line;    ///< that is being read
+  int64_t bytes;   ///< unpacked so far
+  int64_t packed;  ///< of the file itself so far
+};
+using ReadingObserver = std::function<void(const ReadingState&)>;
 
 /// "dataset.NAME" or "eval_dataset.NAME", for messages.
 using SectionName = std::string;
@@ -31,12 +53,14 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
 /// The records of several files, one after the other.
 ///   .jsonl   a JSON value a line; blank lines are passed over
 ///   .json    an array of JSON values; or one value after another, each on a line of its own or on several
-///   .txt     the whole file is one document, to be used with overlong = split
-/// Reads as it goes: a record is in memory, a file need not be (but for .txt).  Whether a record is sound JSON is for
-/// whoever parses it to find.
+///   .txt     the whole file is one document, to be used with overlong = split; a long one is cut into parts where a
+///   line
+///            ends, else before a space, else between characters
+/// Reads as it goes: a record is in memory, a file is not.  Whether a record is sound JSON is for whoever parses it to
+/// find.  `observer` hears of every block that was read, on the thread that reads.
 class RecordStream {
  public:
-  explicit RecordStream(std::vector<Path> files);
+  explicit RecordStream(std::vector<Path> files, RecordLimits limits = {}, ReadingObserver observer = {});
   ~RecordStream();
   bool next(Record& record);
 
@@ -49,6 +73,8 @@ class RecordStream {
   std::unique_ptr<Source> open(const Path& path) const;
 
   std::vector<Path> files_;
+  RecordLimits limits_;
+  ReadingObserver observer_;
   size_t file_ = 0;
   std::unique_ptr<Source> source_;
 };

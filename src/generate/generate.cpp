@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
 
+#include "base/amount.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/host_memory.h"
+#include "base/json.h"
 #include "base/log.h"
+#include "base/size_text.h"
 #include "checkpoint/checkpoint.h"
 #include "cluster/agree.h"
 #include "generate/inference_model.h"
@@ -66,31 +69,32 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   if (chat)
     if (const auto id = tokenizer.token_to_id(chat->end_of_turn())) ids.insert(*id);
   const auto path = job.model.base / "generation_config.json";
-  if (!std::filesystem::exists(path)) return ids;
-  const auto json = nlohmann::json::parse(read_text(path), nullptr, /*allow_exceptions=*/false);
+  if (!is_there(path)) return ids;
+  const auto json = read_json(path);
   if (!json.is_object()) throw DataError("{}: not a JSON object", path.string());
   const auto eos = json.value("eos_token_id", nlohmann::json());
   if (eos.is_null()) return ids;
   for (const auto& id : eos.is_array() ? eos : nlohmann::json::array({eos})) {
-    if (!id.is_number_integer())
-      throw DataError("{}: eos_token_id is {}, expected a token's number or a list of them", path.string(), eos.dump());
-    ids.insert(id.get<int32_t>());
+    const auto number = whole_number(id);
+    if (!number || !std::in_range<int32_t>(*number))
+      throw DataError("{}: eos_token_id is {}, expected a token's number or a list of them", path.string(), shown(eos));
+    ids.insert(static_cast<int32_t>(*number));
   }
   return ids;
 }
 
-void load_weights(const Job& job, const ModelConfig& config, InferenceModel& model, bool tell) {
+void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, bool tell) {
   const auto checkpoint = chosen_checkpoint(job);
   if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
   if (!checkpoint) {
-    const PretrainedWeights weights(job.model.base, config);
+    const PretrainedWeights weights(job.model.base, spec);
     model.load(
         [&](const std::string& name, int64_t offset, int64_t n, float* out) { weights.read(name, offset, n, out); });
     return;
   }
   const CheckpointReader reader(*checkpoint);
   std::map<std::string, std::vector<int64_t>> shapes;
-  for (const UnitSpec& unit : model_units(config))
+  for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) shapes[tensor.name] = tensor.shape;
   model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
     reader.read({{name, shapes[name], offset, n, out, nullptr, nullptr}});
@@ -101,8 +105,8 @@ class Generator {
  public:
   Generator(const Job& job, Device& device)
       : job_(job),
-        config_(load_model_config(job.model.base)),
-        tokenizer_(tokenizer_for_model(job, config_.V)),
+        spec_(load_model(job.model.base)),
+        tokenizer_(tokenizer_for_model(job, spec_.V)),
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),
         device_(device),
@@ -116,9 +120,11 @@ class Generator {
       ids.push_back(prompt_ids(prompt, tokenizer_, chat_));
       longest = std::max(longest, ids.back().size());
     }
-    InferenceModel model(device_, *kernels_, config_, compute_dtype(job_.model),
-                         static_cast<int64_t>(longest) + job_.generate.max_new_tokens);
-    load_weights(job_, config_, model, rank == 0);
+    const int64_t capacity = static_cast<int64_t>(longest) + job_.generate.max_new_tokens;
+    const DType dtype = compute_dtype(job_.model);
+    require_memory(capacity, dtype);
+    InferenceModel model(device_, *kernels_, spec_, dtype, capacity);
+    load_weights(job_, spec_, model, rank == 0);
     std::vector<std::string> answers(prompts.size());
     for (size_t i = static_cast<size_t>(rank); i < prompts.size(); i += static_cast<size_t>(ranks))
       answers[i] = continue_from(model, ids[i], static_cast<int64_t>(i));
@@ -126,18 +132,30 @@ class Generator {
   }
 
  private:
+  /// The keys and values of so many tokens, which a CPU's memory takes as they come.
+  void require_memory(int64_t tokens, DType dtype) const {
+    Amount of_a_token = 0;
+    for (const LayerSpec& layer : spec_.layers)
+      of_a_token = of_a_token + Amount(2 * layer.attention.G) * layer.attention.D * size_of(dtype);
+    const Amount cache = of_a_token * tokens;
+    if (device_.kind() == DeviceKind::cpu && cache > host_memory_bytes())
+      throw JobError(
+          "[generate] max_new_tokens: the keys and values of {} tokens take {}, and this host has {}; lower it", tokens,
+          size_text(cache.value()), size_text(host_memory_bytes()));
+  }
+
   std::string continue_from(InferenceModel& model, const std::vector<int32_t>& prompt, int64_t number) {
     Sampler sampler(job_.generate.temperature, job_.generate.top_p, job_.job.seed + number);
     std::vector<int32_t> answer;
     const float* logits = model.start(prompt);
     for (int64_t i = 0; i < job_.generate.max_new_tokens; ++i) {
-      const int32_t token = sampler.choose(logits, config_.V);
+      const int32_t token = sampler.choose(logits, spec_.V);
       if (stops_.contains(token)) break;
       answer.push_back(token);
       if (i + 1 == job_.generate.max_new_tokens) break;
-      if (model.length() == config_.max_position_embeddings)
+      if (model.length() == spec_.max_position_embeddings)
         log::warn("answer {} goes on beyond the {} positions that the model knows (max_position_embeddings)",
-                  number + 1, config_.max_position_embeddings);
+                  number + 1, spec_.max_position_embeddings);
       logits = model.next(token);
     }
     return decode_after(prompt, answer);
@@ -152,7 +170,7 @@ class Generator {
   }
 
   const Job& job_;
-  ModelConfig config_;
+  ModelSpec spec_;
   Tokenizer tokenizer_;
   std::optional<ChatTemplate> chat_;
   std::set<int32_t> stops_;

@@ -6,52 +6,29 @@
 #include "base/error.h"
 
 namespace tessera {
-namespace {
-
-ModelConfig with_one_layer(ModelConfig config) {
-  config.L = 1;
-  return config;
-}
-
-}  // namespace
-
-InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelConfig& config, DType dtype,
-                               int64_t capacity)
+InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelSpec& spec, DType dtype, int64_t capacity)
     : device_(device),
       kernels_(kernels),
-      config_(config),
-      one_layer_(with_one_layer(config)),
+      spec_(spec),
       dtype_(dtype),
       capacity_(capacity),
-      specs_(model_units(config)),
+      specs_(model_units(spec)),
+      layers_(make_layers(spec, specs_, dtype)),
       stream_(device.make_stream("generate")),
-      layer_(kernels, config_),
-      store_(device, one_layer_, dtype, Checkpointing::full, capacity),
-      head_(device, kernels, config_, dtype, 1),
-      rope_(rope_frequencies(config)),
-      cos_(device, DType::f32, capacity, config.D / 2, "rotary tables"),
-      sin_(device, DType::f32, capacity, config.D / 2, "rotary tables"),
-      logits_(device, DType::f32, 1, config.V, "logits"),
+      store_(device, {spec.C, capacity, dtype, Checkpointing::full, /*trains=*/false}, slots_of(layers_)),
+      head_(device, kernels, spec, dtype, 1),
+      rotary_(device, spec, capacity),
+      logits_(device, DType::f32, 1, spec.V, "logits"),
       batch_(device, capacity),
       first_row_(device, DType::i32, 1, 1, "logits"),
-      logits_on_host_(static_cast<size_t>(config.V)) {
+      logits_on_host_(static_cast<size_t>(spec.V)) {
   first_row_.set_zero();
-  kernels.reserve({.T = capacity,
-                   .C = config.C,
-                   .H = config.H,
-                   .G = config.G,
-                   .D = config.D,
-                   .F = config.F,
-                   .longest = capacity,
-                   .shard = 0,
-                   .dtype = dtype,
-                   .windows = distinct_windows(config)});
-  for (const UnitSpec& spec : specs_) units_.emplace_back(device, dtype, 1, spec.size, "weights");
-  for (int64_t i = 0; i < config.L; ++i) {
-    const auto unit = static_cast<size_t>(i) + 1;
-    layers_.push_back(layer_weights(config_, specs_[unit], units_[unit].data(), dtype));
-    k_cache_.emplace_back(device, dtype, capacity, config.G * config.D, "key cache");
-    v_cache_.emplace_back(device, dtype, capacity, config.G * config.D, "value cache");
+  kernels.reserve(largest_shapes(spec, dtype, capacity, /*longest=*/capacity, /*shard=*/0));
+  for (const UnitSpec& unit : specs_) units_.emplace_back(device, dtype, 1, unit.size, "weights");
+  for (const DecoderLayer& layer : layers_) {
+    const int64_t columns = layer.attention().spec().G * layer.attention().spec().D;
+    k_cache_.emplace_back(device, dtype, capacity, columns, "key cache");
+    v_cache_.emplace_back(device, dtype, capacity, columns, "value cache");
   }
 }
 
@@ -71,14 +48,6 @@ void InferenceModel::load(const ReadTensor& read) {
       }
 }
 
-View InferenceModel::output_of(int64_t layer, int64_t T) const { return store_.hidden((layer + 1) % 2, T); }
-
-LayerActivations InferenceModel::activations(int64_t layer, int64_t T) const {
-  LayerActivations a = store_.layer(0, T);
-  a.input = store_.hidden(layer % 2, T);
-  return a;
-}
-
 Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   const auto T = static_cast<int64_t>(tokens.size());
   if (T == 0) throw DataError("the prompt has no tokens");
@@ -90,46 +59,44 @@ Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   batch.cu_seqlens = {0, static_cast<int32_t>(T)};
   batch_.fill(*stream_, std::move(batch));
   length_ += T;
-  kernels_.rotary.rope_table(*stream_, batch_.positions(), T, rope_.inv_freq.data(), config_.D / 2, rope_.scale,
-                             cos_.as<float>(), sin_.as<float>());
-  kernels_.embedding.forward(*stream_, batch_.tokens(), embedding_weights(config_, units_.front().data(), dtype_),
+  std::vector<RotaryTable> rotary = rotary_.fill(kernels_, *stream_, batch_.positions(), T);
+  kernels_.embedding.forward(*stream_, batch_.tokens(), embedding_table(spec_, specs_.front(), weights(0)),
                              store_.hidden(0, T));
-  return batch_.documents(cos_.as<float>(), sin_.as<float>());
+  return batch_.documents(std::move(rotary));
 }
 
 const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
   length_ = 0;
   const Documents docs = embed(prompt);
   const int64_t T = docs.T;
-  for (int64_t i = 0; i < config_.L; ++i) {
-    const auto layer = static_cast<size_t>(i);
-    const LayerActivations a = activations(i, T);
-    layer_.forward(*stream_, i, layers_[layer], docs, a, output_of(i, T));
-    const DecoderLayer::Heads heads = layer_.heads(a);
-    kernels_.memory.cast(*stream_, heads.k, k_cache_[layer].view(T));
-    kernels_.memory.cast(*stream_, heads.v, v_cache_[layer].view(T));
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto number = static_cast<int64_t>(i);
+    const LayerActivations a = store_.layer(number, T);
+    layers_[i].forward({kernels_, *stream_, docs, weights(i + 1)}, a, store_.hidden(number + 1, T));
+    const Attention::Heads heads = layers_[i].attention().heads(a);
+    kernels_.memory.cast(*stream_, heads.k, k_cache_[i].view(T));
+    kernels_.memory.cast(*stream_, heads.v, v_cache_[i].view(T));
   }
   return logits_of_row(T - 1);
 }
 
 const float* InferenceModel::next(int32_t token) {
   const Documents docs = embed({token});
-  const std::vector<int64_t> length = {length_};
-  std::vector<std::vector<View>> caches;  // alive until the stream has passed
-  caches.reserve(static_cast<size_t>(2 * config_.L));
-  for (int64_t i = 0; i < config_.L; ++i) {
-    const auto layer = static_cast<size_t>(i);
-    const auto& k = caches.emplace_back(std::vector<View>{k_cache_[layer].view()});
-    const auto& v = caches.emplace_back(std::vector<View>{v_cache_[layer].view()});
-    layer_.decode(*stream_, i, layers_[layer], docs, activations(i, 1), k, v, length, output_of(i, 1));
+  std::vector<KeyValueCache> caches;  // alive until the stream has passed
+  caches.reserve(layers_.size());
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto number = static_cast<int64_t>(i);
+    caches.push_back({{k_cache_[i].view()}, {v_cache_[i].view()}, {length_}});
+    layers_[i].decode({kernels_, *stream_, docs, weights(i + 1)}, store_.layer(number, 1), caches.back(),
+                      store_.hidden(number + 1, 1));
   }
   return logits_of_row(0);
 }
 
 const float* InferenceModel::logits_of_row(int64_t row) {
-  const View hidden = store_.hidden(config_.L % 2, row + 1).rows_from(row, 1);
-  const HeadWeights w = head_weights(config_, specs_.back(), units_.back().data(), dtype_,
-                                     embedding_weights(config_, units_.front().data(), dtype_));
+  const View hidden = store_.hidden(spec_.L(), row + 1).rows_from(row, 1);
+  const HeadWeights w = head_weights(spec_, specs_.back(), weights(specs_.size() - 1),
+                                     embedding_table(spec_, specs_.front(), weights(0)));
   head_.logits(*stream_, hidden, first_row_.as<int32_t>(), 1, w, logits_.view());
   stream_->synchronize();
   device_.copy(logits_.data(), logits_on_host_.data(), logits_.bytes());

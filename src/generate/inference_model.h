@@ -7,8 +7,9 @@
 #include "device/buffer.h"
 #include "kernels/kernels.h"
 #include "model/activations.h"
-#include "model/config.h"
 #include "model/head.h"
+#include "model/layer.h"
+#include "model/rotary_tables.h"
 #include "shard/device_batch.h"
 
 /// The generate room: a whole model on one rank, in compute precision only, with a cache of keys and values.
@@ -20,7 +21,7 @@ using ReadTensor = std::function<void(const std::string& name, int64_t offset, i
 class InferenceModel {
  public:
   /// Room for `capacity` tokens of prompt and answer.
-  InferenceModel(Device& device, Kernels& kernels, const ModelConfig& config, DType dtype, int64_t capacity);
+  InferenceModel(Device& device, Kernels& kernels, const ModelSpec& spec, DType dtype, int64_t capacity);
 
   /// Fills the weights, in pieces of some MiB.
   void load(const ReadTensor& read);
@@ -35,28 +36,25 @@ class InferenceModel {
   int64_t capacity() const { return capacity_; }
 
  private:
-  LayerActivations activations(int64_t layer, int64_t T) const;
-  View output_of(int64_t layer, int64_t T) const;
+  FlatUnit weights(size_t unit) const { return {units_[unit].data(), dtype_}; }
   /// Takes the tokens that follow, embedded and with their rotary tables.
   Documents embed(const std::vector<int32_t>& tokens);
   const float* logits_of_row(int64_t row);
 
   Device& device_;
   Kernels& kernels_;
-  const ModelConfig config_;
-  const ModelConfig one_layer_;  // activations are needed for a single layer at a time
+  const ModelSpec spec_;
   DType dtype_;
   int64_t capacity_;
   std::vector<UnitSpec> specs_;
   std::vector<Buffer> units_;
-  std::vector<LayerWeights> layers_;
+  std::vector<DecoderLayer> layers_;
   std::vector<Buffer> k_cache_, v_cache_;  // [capacity, G·D] a layer
   std::unique_ptr<Stream> stream_;
-  DecoderLayer layer_;
   ActivationStore store_;
   LossHead head_;
-  RopeFrequencies rope_;
-  Buffer cos_, sin_, logits_;
+  RotaryTables rotary_;
+  Buffer logits_;
   DeviceBatch batch_;
   Buffer first_row_;  // the index 0, as the head takes rows
   std::vector<float> logits_on_host_;

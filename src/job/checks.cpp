@@ -1,7 +1,9 @@
 #include "job/checks.h"
 
+#include <limits>
 #include <utility>
 
+#include "base/amount.h"
 #include "base/error.h"
 
 namespace tessera {
@@ -16,6 +18,10 @@ void check_together(const Job& job, const Locate& locate) {
       if (value > 0)
         throw JobError("{}: there is nothing to evaluate on; give [data] val_set_size or an [eval_dataset.NAME]",
                        locate("eval", key));
+  constexpr int64_t most_tokens = std::numeric_limits<int32_t>::max();  // places in a batch are 32-bit numbers
+  if (Amount(job.train.micro_batch_size) * job.data.sequence_len > most_tokens)
+    throw JobError("{}: {} sequences of {} tokens ([data] sequence_len) are more than {} tokens at once",
+                   locate("train", "micro_batch_size"), job.train.micro_batch_size, job.data.sequence_len, most_tokens);
 }
 
 }  // namespace tessera

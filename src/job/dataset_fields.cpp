@@ -1,4 +1,9 @@
+#include <fmt/format.h>
+
+#include <map>
+
 #include "job/field_builder.h"
+#include "job/ini.h"
 
 namespace tessera {
 namespace {
@@ -53,14 +58,35 @@ std::vector<Field> dataset_text_fields() {
   };
 }
 
+/// The formats, and for the words of other programs what they are called here.
+Value<DatasetType> dataset_types() {
+  auto types = choice<DatasetType>({{DatasetType::tokenized, "tokenized"},
+                                    {DatasetType::completion, "completion"},
+                                    {DatasetType::alpaca, "alpaca"},
+                                    {DatasetType::chat_template, "chat_template"},
+                                    {DatasetType::input_output, "input_output"}});
+  const std::string chat =
+      "chat_template, which reads ShareGPT's conversations (from, value) and OpenAI's messages "
+      "(role, content) as they are";
+  const std::string text = "completion, which takes the text as it is";
+  const std::map<std::string, std::string> elsewhere = {
+      {"sharegpt", chat},           {"share_gpt", chat},       {"chat", chat},         {"chatml", chat},
+      {"conversation", chat},       {"conversations", chat},   {"messages", chat},     {"openai", chat},
+      {"pretrain", text},           {"pretraining", text},     {"text", text},         {"raw", text},
+      {"plain_text", text},         {"instruction", "alpaca"}, {"instruct", "alpaca"}, {"alpaca_chat", "alpaca"},
+      {"alpaca_w_system", "alpaca"}};
+  types.read = [read = types.read, elsewhere](const std::string& name, const Path& folder) {
+    const std::string kind = name.substr(0, name.find('.'));  // axolotl's sharegpt.load_role
+    if (const auto known = elsewhere.find(kind); known != elsewhere.end())
+      throw WrongValue{fmt::format("{}; here that is {}", ini::quoted(name), known->second)};
+    return read(name, folder);
+  };
+  return types;
+}
+
 }  // namespace
 
 Section dataset_section(const std::string& name, const std::string& help) {
-  const auto types = choice<DatasetType>({{DatasetType::tokenized, "tokenized"},
-                                          {DatasetType::completion, "completion"},
-                                          {DatasetType::alpaca, "alpaca"},
-                                          {DatasetType::chat_template, "chat_template"},
-                                          {DatasetType::input_output, "input_output"}});
   Section section{
       name,
       help,
@@ -68,9 +94,10 @@ Section dataset_section(const std::string& name, const std::string& help) {
       {dataset_key("path", &DatasetSettings::path, path_or_glob(),
                    ".jsonl, .json or .txt files, each also as .gz or .zst")
            .must_be_given(),
-       dataset_key("type", &DatasetSettings::type, types, "the format of a sample").must_be_given(),
-       dataset_key("repeat", &DatasetSettings::repeat, whole_number(1), "times that it comes in an epoch"),
-       dataset_key("limit", &DatasetSettings::limit, whole_number(0), "only the first so many samples; 0: all")
+       dataset_key("type", &DatasetSettings::type, dataset_types(), "the format of a sample").must_be_given(),
+       dataset_key("repeat", &DatasetSettings::repeat, whole_number(1, 10'000), "times that it comes in an epoch"),
+       dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
+                   "only the first so many samples; 0: all")
            .off_at_zero()}};
   for (Field& field : dataset_text_fields()) section.fields.push_back(std::move(field));
   return section;

@@ -1,5 +1,8 @@
 #pragma once
+#include <cmath>
+#include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,6 +58,12 @@ Described describe(std::string key, Access access, Value<T> value, std::string h
     access(target) = value.read(text, folder);
   };
   field.write = [=](const Target& target) { return value.write(access(target)); };
+  field.is_path = [=](const Target& target) { return value.is_path(access(target)); };
+  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) {
+    if (!std::isfinite(value.range.low) || !std::isfinite(value.range.high))
+      throw std::logic_error("the key " + field.key + " is a number without bounds");
+    field.range = value.range;
+  }
   Job untouched;
   DatasetSettings untouched_dataset;
   field.default_words = field.write({untouched, &untouched_dataset});
@@ -79,6 +88,19 @@ Described dataset_key(std::string name, T DatasetSettings::*member, Value<T> val
   const auto access = [member](const Target& target) -> T& { return target.dataset->*member; };
   return describe(std::move(name), access, std::move(value), std::move(help));
 }
+
+/// Bounds that several keys share.  Each is far beyond what anybody wants and small enough to be counted with: the
+/// product of a few of them fits an int64.
+namespace most {
+constexpr int64_t steps = 1'000'000'000'000;
+constexpr int64_t samples = 1'000'000'000;    // of a data set
+constexpr int64_t sequences = 1'000'000'000;  // of an update
+constexpr int64_t tokens = 16'777'216;        // of a sequence
+constexpr int64_t ranks = 1'000'000;
+constexpr int64_t threads = 1024;
+constexpr int64_t record_bytes = 1'000'000'000'000;
+constexpr int64_t ctas = 64;  // NCCL has no more channels
+}  // namespace most
 
 // The longer sections have files of their own.
 Section dataset_section(const std::string& name, const std::string& help);  // dataset_fields.cpp

@@ -15,7 +15,7 @@ Section job_section() {
           false,
           {job.key("output_dir", &JobSettings::output_dir, path(), "directory for everything that the job writes")
                .must_be_given(),
-           job.key("seed", &JobSettings::seed, whole_number(0),
+           job.key("seed", &JobSettings::seed, whole_number(0, int64_t{1} << 53),
                    "of the sample order, the validation split and random weights")}};
 }
 
@@ -53,19 +53,22 @@ Section data_section() {
   return {"data",
           "How the data sets become sequences of tokens.",
           false,
-          {data.key("sequence_len", &DataSettings::sequence_len, whole_number(2),
+          {data.key("sequence_len", &DataSettings::sequence_len, whole_number(2, most::tokens),
                     "tokens of a sequence at most, packed or not"),
            data.key("sample_packing", &DataSettings::sample_packing, boolean(),
                     "several samples in a sequence, each attending to itself only"),
            data.key("shuffle", &DataSettings::shuffle, boolean(), "a new order each epoch; false keeps file order"),
            data.key("train_on_inputs", &DataSettings::train_on_inputs, boolean(), "prompts carry loss too"),
-           data.key("val_set_size", &DataSettings::val_set_size, fraction_or_count(),
+           data.key("val_set_size", &DataSettings::val_set_size, fraction_or_count(most::samples),
                     "samples held out for evaluation: a fraction below 1, else their number"),
            data.key("prepared_path", &DataSettings::prepared_path, path(), "directory of the prepared files")
                .filled("output_dir/prepared", prepared),
            data.key("overlong", &DataSettings::overlong, overlong, "what happens to samples above sequence_len"),
            data.key("on_error", &DataSettings::on_error, on_error, "what a broken line does"),
-           data.key("workers", &DataSettings::workers, whole_number(0), "tokenising threads; 0: the cores of the host")
+           data.key("max_record_bytes", &DataSettings::max_record_bytes, byte_size(most::record_bytes),
+                    "of one JSON record, unpacked: a longer one is an error"),
+           data.key("workers", &DataSettings::workers, whole_number(0, most::threads),
+                    "tokenising threads; 0: the cores of the host")
                .off_at_zero()}};
 }
 
@@ -92,7 +95,7 @@ Section shard_section() {
            shard.key("limit_all_gathers", &ShardSettings::limit_all_gathers, boolean(),
                      "at most two units gathered ahead: bounds memory"),
            shard
-               .key("group_size", &ShardSettings::group_size, whole_number(0),
+               .key("group_size", &ShardSettings::group_size, whole_number(0, most::ranks),
                     "ranks of a shard group; 0: the ranks of one host")
                .off_at_zero()
                .with("strategy", {"hybrid_shard"}),
@@ -111,9 +114,9 @@ Section checkpoint_section() {
   return {"checkpoint",
           "Saving, resuming, and the Hugging Face directory at the end.",
           false,
-          {checkpoint.key("save_steps", &CheckpointSettings::save_steps, whole_number(0),
+          {checkpoint.key("save_steps", &CheckpointSettings::save_steps, whole_number(0, most::steps),
                           "updates between checkpoints; 0: only at the end"),
-           checkpoint.key("save_total_limit", &CheckpointSettings::save_total_limit, whole_number(0),
+           checkpoint.key("save_total_limit", &CheckpointSettings::save_total_limit, whole_number(0, most::steps),
                           "older checkpoints beyond so many are deleted; 0: keep all"),
            checkpoint.key("resume", &CheckpointSettings::resume, word_or_path({"auto", "never"}),
                           "the latest where there is one, never, or this checkpoint directory"),
@@ -123,7 +126,7 @@ Section checkpoint_section() {
            checkpoint.key("export_dir", &CheckpointSettings::export_dir, path(), "that directory")
                .filled("output_dir/final", final_dir),
            checkpoint.key("export_dtype", &CheckpointSettings::export_dtype, precision, "of its weights"),
-           checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(),
+           checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(1'000'000'000'000'000),
                           "of one of its safetensors files")}};
 }
 
@@ -132,9 +135,10 @@ Section eval_section() {
   return {"eval",
           "The loss on [eval_dataset.NAME] or on the samples that val_set_size holds out.",
           false,
-          {eval.key("eval_steps", &EvalSettings::eval_steps, whole_number(0),
+          {eval.key("eval_steps", &EvalSettings::eval_steps, whole_number(0, most::steps),
                     "updates between evaluations; 0: only before the first and after the last"),
-           eval.key("max_samples", &EvalSettings::max_samples, whole_number(0), "samples of an evaluation; 0: all")}};
+           eval.key("max_samples", &EvalSettings::max_samples, whole_number(0, most::samples),
+                    "samples of an evaluation; 0: all")}};
 }
 
 Section log_section() {
@@ -143,7 +147,8 @@ Section log_section() {
       "log",
       "What a run tells.  output_dir/metrics.jsonl has every step whatever is set here.",
       false,
-      {log.key("logging_steps", &LogSettings::logging_steps, whole_number(1), "updates between lines on the terminal"),
+      {log.key("logging_steps", &LogSettings::logging_steps, whole_number(1, most::steps),
+               "updates between lines on the terminal"),
        log.key("tensorboard", &LogSettings::tensorboard, boolean(), "event files for TensorBoard"),
        log.key("profile", &LogSettings::profile, boolean(), "seconds per phase, as a table and in the metrics"),
        log.key("trace", &LogSettings::trace, path(), "file for a Chrome trace of compute, gather, reduce and copy")}};
@@ -157,8 +162,10 @@ Section generate_section() {
           {generate.key("prompt", &GenerateSettings::prompt, text_or_file(), "the prompt, or a file with one a line"),
            generate.key("chat", &GenerateSettings::chat, maybe(), "prompts are messages of a conversation")
                .by_default("true where a template is known"),
-           generate.key("max_new_tokens", &GenerateSettings::max_new_tokens, whole_number(1), "tokens written at most"),
-           generate.key("temperature", &GenerateSettings::temperature, number(at_least(0)), "0: the likeliest token"),
+           generate.key("max_new_tokens", &GenerateSettings::max_new_tokens, whole_number(1, most::tokens),
+                        "tokens written at most"),
+           generate.key("temperature", &GenerateSettings::temperature, number(at_least(0).up_to(1000)),
+                        "0: the likeliest token"),
            generate.key("top_p", &GenerateSettings::top_p, number(above(0).up_to(1)),
                         "sample among the likeliest tokens of this total probability")}};
 }
@@ -171,7 +178,7 @@ Section device_section() {
           "What computes.",
           false,
           {device.key("type", &DeviceSettings::type, types, "auto: cuda when every rank has one, else cpu"),
-           device.key("threads", &DeviceSettings::threads, whole_number(0),
+           device.key("threads", &DeviceSettings::threads, whole_number(0, most::threads),
                       "a rank's compute threads; 0: cores over the ranks of the host"),
            device.key("share", &DeviceSettings::share, boolean(),
                       "ranks of a host may share a GPU, and then send through host memory: for tests"),
@@ -187,9 +194,9 @@ Section network_section() {
           false,
           {network.key("interface", &NetworkSettings::interface, words(),
                        "the interface for messages between hosts, as eth1; empty: what reaches the other hosts"),
-           network.key("timeout_seconds", &NetworkSettings::timeout_seconds, number(above(0)),
-                       "how long a rank may be late before the job names it and stops"),
-           network.key("nccl_max_ctas", &NetworkSettings::nccl_max_ctas, whole_number(0),
+           network.key("timeout_seconds", &NetworkSettings::timeout_seconds, number(above(0).up_to(1e9)),
+                       "how long a rank may be late before the job names it and stops; at the start at least 60"),
+           network.key("nccl_max_ctas", &NetworkSettings::nccl_max_ctas, whole_number(0, most::ctas),
                        "CTAs that a collective of NCCL takes from a GPU's products at most, one a network card at "
                        "least; 0: NCCL's choice between hosts, 8 inside one")}};
 }

@@ -27,7 +27,8 @@ struct Field {
   std::string help;
   std::string expected;
   std::vector<std::string> choices;
-  std::string default_words;  // for people: the struct's own default, or what fill() does
+  std::optional<Range> range;  // of a number
+  std::string default_words;   // for people: the struct's own default, or what fill() does
   bool required = false;
   bool zero_is_off = false;  // 0 says the same as leaving the key out
   std::string instead_of;    // the key of the section that this one replaces; both at once are refused
@@ -36,6 +37,7 @@ struct Field {
 
   std::function<void(const Target&, const std::string& text, const Path& folder)> read;  // throws WrongValue
   std::function<std::string(const Target&)> write;
+  std::function<bool(const Target&)> is_path;      // is what stands there a path?
   std::function<std::string(const Target&)> fill;  // the default where other settings decide it, as read() takes it
 };
 

@@ -10,25 +10,6 @@ namespace {
 constexpr std::string_view blanks = " \t\r\v\f";
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
-/// Is the text well-formed UTF-8 as Unicode 15, table 3-7 defines it?
-bool is_utf8(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  for (size_t i = 0; i < text.size();) {
-    const unsigned lead = byte(i);
-    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    if (length == 0) return false;
-    for (size_t k = 1; k < length; ++k)
-      if ((byte(i + k) & 0xC0) != 0x80) return false;
-    const unsigned second = byte(i + 1);
-    const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-    const bool surrogate = lead == 0xED && second > 0x9F;
-    const bool beyond_unicode = lead == 0xF4 && second > 0x8F;
-    if (overlong || surrogate || beyond_unicode) return false;
-    i += length;
-  }
-  return true;
-}
-
 bool starts_comment(char c) { return c == ';' || c == '#'; }
 
 /// `text` up to a ; or # that begins it or follows a blank.
@@ -68,10 +49,10 @@ std::string unquoted(std::string_view text, const std::string& where) {
   return value;
 }
 
-std::string read_value(std::string_view text, const std::string& where) {
+std::string text_of(std::string_view text, const std::string& where) {
   text = trimmed(text);
   const bool is_quoted = text.starts_with('"');
-  return expand_environment(is_quoted ? unquoted(text, where) : std::string(trimmed(without_comment(text))), where);
+  return is_quoted ? unquoted(text, where) : std::string(trimmed(without_comment(text)));
 }
 
 class Parser {
@@ -120,7 +101,7 @@ class Parser {
         throw JobError("{}: [{}] {}: given already, in line {}; keep one of the two", where(), section.name, key,
                        earlier.line);
     const std::string what = fmt::format("{}: [{}] {}", where(), section.name, key);
-    section.entries.push_back({key, read_value(line.substr(equals + 1), what), line_});
+    section.entries.push_back({key, text_of(line.substr(equals + 1), what), line_});
   }
 
   const std::string& file_;
@@ -133,6 +114,25 @@ class Parser {
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(blanks);
   return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+/// As Unicode 15, table 3-7 defines it.
+bool is_utf8(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+  for (size_t i = 0; i < text.size();) {
+    const unsigned lead = byte(i);
+    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    if (length == 0) return false;
+    for (size_t k = 1; k < length; ++k)
+      if ((byte(i + k) & 0xC0) != 0x80) return false;
+    const unsigned second = byte(i + 1);
+    const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
+    const bool surrogate = lead == 0xED && second > 0x9F;
+    const bool beyond_unicode = lead == 0xF4 && second > 0x8F;
+    if (overlong || surrogate || beyond_unicode) return false;
+    i += length;
+  }
+  return true;
 }
 
 std::vector<Section> parse(const std::string& text, const std::string& file) {
@@ -169,14 +169,28 @@ std::string expand_environment(std::string_view text, const std::string& where) 
   return expanded;
 }
 
+bool names_variable(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i).starts_with("$${"))
+      i += 2;
+    else if (text.substr(i).starts_with("${"))
+      return true;
+  }
+  return false;
+}
+
 std::string quoted(const std::string& value) {
   std::string text;
   for (size_t i = 0; i < value.size(); ++i) {
     if (value.compare(i, 2, "${") == 0) text += '$';
     text += value[i];
   }
-  const bool plain = !value.empty() && trimmed(value) == value && value[0] != '"' && without_comment(value) == value &&
-                     value.find('\n') == value.npos;
+  return quoted_text(text);
+}
+
+std::string quoted_text(const std::string& text) {
+  const bool plain = !text.empty() && trimmed(text) == text && text[0] != '"' && without_comment(text) == text &&
+                     text.find('\n') == text.npos;
   if (plain) return text;
   std::string escaped = "\"";
   for (const char c : text) {

@@ -9,13 +9,13 @@
 ///
 /// A line is `[section]`, `key = value`, a comment after ; or #, or empty.  A comment may follow a value after a blank.
 /// A value in double quotes keeps its blanks, ; and #, and knows \n \t \" and \\.  Blanks around names and values do
-/// not count.  `${NAME}` is replaced by the environment variable, quoted or not; `$${` is a plain `${`.
+/// not count.  `${NAME}` stands for the environment variable, quoted or not; `$${` is a plain `${`.
 namespace tessera::ini {
 
 struct Entry {
   std::string key;
-  std::string value;  // unquoted, variables expanded
-  int64_t line = 0;   // from 1
+  std::string text;  // unquoted; variables stand as they were written, for expand_environment()
+  int64_t line = 0;  // from 1
 };
 
 struct Section {
@@ -24,15 +24,23 @@ struct Section {
   std::vector<Entry> entries;
 };
 
-/// Throws JobError "FILE:LINE: …" for a line that is none of the above, an unset variable, and for a section or a key
-/// of one section that comes twice.
+/// Throws JobError "FILE:LINE: …" for a line that is none of the above, and for a section or a key of one section that
+/// comes twice.
 std::vector<Section> parse(const std::string& text, const std::string& file);
 
 /// `text` with every ${NAME} replaced; `where` ("jobs/mine.ini:14") begins the JobError for a variable that is not set.
 std::string expand_environment(std::string_view text, const std::string& where);
 
-/// `value` as parse() reads it back: quoted only where it must be.
+/// Does `text` name a variable that expand_environment() would replace?
+bool names_variable(std::string_view text);
+
+/// `value` as it stands in a file, to be read and expanded to the same: quoted only where it must be.
 std::string quoted(const std::string& value);
+/// The same for a text as Entry has it, whose ${NAME} are variables.
+std::string quoted_text(const std::string& text);
+
+/// Is the text well-formed UTF-8, as a job file has to be?
+bool is_utf8(std::string_view text);
 
 /// `text` without blanks at its ends.
 std::string_view trimmed(std::string_view text);

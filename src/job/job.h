@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,7 @@ struct DataSettings {
   Overlong overlong = Overlong::drop;  // samples above sequence_len
   OnError on_error = OnError::stop;    // a broken line
   int64_t workers = 0;                 // tokenising threads; 0: the cores of the host
+  int64_t max_record_bytes = 1 << 26;  // of one JSON record, unpacked: a longer one is an error
 };
 
 enum class DatasetType { tokenized, completion, alpaca, chat_template, input_output };
@@ -172,6 +174,9 @@ struct Job {
   GenerateSettings generate;
   DeviceSettings device;
   NetworkSettings network;
+  /// "[section] key" of each value, paths apart, that names an environment variable → the value as it was written, so
+  /// that a secret is nowhere but in the environment.
+  std::map<std::string, std::string> from_environment;
 };
 
 /// Reads a job file: comments, ${ENV}, `overrides` ("section.key=value") on top, defaults, ranges, cross-checks.
@@ -179,11 +184,21 @@ struct Job {
 /// "FILE:LINE: [section] key: what is wrong; what was expected".
 Job parse_job(const Path& file, const std::vector<std::string>& overrides);
 
-/// The job with every default filled in, as text that parse_job reads to the same Job.
+/// The same for a text, as if it stood in `file`.
+Job parse_job_text(const std::string& text, const Path& file);
+
+/// The job with every default filled in, as text that parse_job reads to the same Job.  A value that names environment
+/// variables stands there as it was written (`${NAME}`), a path as it is.
 std::string resolved_text(const Job& job);
+
+/// Throws JobError, naming section and key, where the resolved text cannot say the job: a path with bytes that are no
+/// UTF-8, a data set whose name holds a ].
+void require_resolvable(const Job& job);
 
 /// What a resumed job trains with otherwise than the one whose resolved text this is: "[train] learning_rate: 2e-05,
 /// now 1e-05".  Only settings that the curve depends on: where it is written and how it is computed does not count.
+/// Values that name environment variables are compared as they are written.  Of a text that is no job, one line says
+/// so: a checkpoint's copy of a job is there for this comparison alone.
 std::vector<std::string> changed_settings(const std::string& resolved_before, const Job& now);
 
 /// All sections and keys with default, range and meaning: for --help and docs/job.md.

@@ -14,7 +14,7 @@ namespace {
 /// A value as it was given, in the file or on the command line.
 struct Given {
   std::string key;
-  std::string value;
+  std::string text;   // with ${NAME} for variables
   std::string where;  // "jobs/mine.ini:14", "override train.max_steps=5"
   Path folder;        // where its relative paths start
   bool overriding = false;
@@ -67,7 +67,7 @@ class JobParser {
  public:
   explicit JobParser(const Path& file) : file_(file.string()) { job_.file = file; }
 
-  void read_file();
+  void read(const std::string& text);
   void read_override(const std::string& text);
   Job finish();
 
@@ -94,12 +94,12 @@ std::string text_of_job_file(const Path& file) {
   }
 }
 
-void JobParser::read_file() {
+void JobParser::read(const std::string& text) {
   const Path folder = std::filesystem::absolute(file_).parent_path();
-  for (const ini::Section& written : ini::parse(text_of_job_file(file_), file_)) {
+  for (const ini::Section& written : ini::parse(text, file_)) {
     Part& part = part_named(written.name, fmt::format("{}:{}", file_, written.line));
     for (const ini::Entry& entry : written.entries)
-      part.given.push_back({entry.key, entry.value, fmt::format("{}:{}", file_, entry.line), folder});
+      part.given.push_back({entry.key, entry.text, fmt::format("{}:{}", file_, entry.line), folder});
   }
 }
 
@@ -108,12 +108,12 @@ void JobParser::read_override(const std::string& text) {
   const size_t equals = text.find('=');
   const size_t dot = text.substr(0, equals).rfind('.');
   if (equals == text.npos || dot == text.npos) throw JobError("{}: expected section.key=value", where);
-  const std::string value(ini::trimmed(std::string_view(text).substr(equals + 1)));
-  Given given{text.substr(dot + 1, equals - dot - 1), "", where, std::filesystem::current_path(), true};
+  const std::string written(ini::trimmed(std::string_view(text).substr(equals + 1)));
+  Given given{text.substr(dot + 1, equals - dot - 1), written, where, std::filesystem::current_path(), true};
 
   Part& part = part_named(text.substr(0, dot), where);
   const Field& field = field_named(part, given);
-  given.value = ini::expand_environment(value, part.at(given));
+  const std::string value = ini::expand_environment(written, part.at(given));
   // The last word counts: it displaces an earlier value of the key, and from the file what is the alternative to it.
   const auto is_alternative = [&](const Given& other) {
     return (other.key == field.instead_of && value != "0") || field_named(part, other).instead_of == given.key;
@@ -165,11 +165,14 @@ Target JobParser::target_of(const Part& part) {
 void JobParser::read_values(const Part& part) {
   for (const Given& given : part.given) {
     const Field& field = field_named(part, given);
+    const Target target = target_of(part);
     try {
-      field.read(target_of(part), given.value, given.folder);
+      field.read(target, ini::expand_environment(given.text, part.at(given)), given.folder);
     } catch (const WrongValue& wrong) {
       throw JobError("{}: {}", part.at(given), wrong.message);
     }
+    if (ini::names_variable(given.text) && !field.is_path(target))
+      job_.from_environment[fmt::format("[{}] {}", part.name, given.key)] = given.text;
   }
 }
 
@@ -219,8 +222,14 @@ std::string JobParser::locate(const std::string& section, const std::string& key
 
 Job parse_job(const Path& file, const std::vector<std::string>& overrides) {
   JobParser parser(file);
-  parser.read_file();
+  parser.read(text_of_job_file(file));
   for (const std::string& text : overrides) parser.read_override(text);
+  return parser.finish();
+}
+
+Job parse_job_text(const std::string& text, const Path& file) {
+  JobParser parser(file);
+  parser.read(text);
   return parser.finish();
 }
 

@@ -70,19 +70,20 @@ std::optional<double> bytes_of(const std::string& unit) {
   return std::nullopt;
 }
 
-int64_t read_byte_size(const std::string& text, const std::string& expected) {
+int64_t read_byte_size(const std::string& text, int64_t most, const std::string& expected) {
   const size_t end_of_number = std::min(text.find_first_not_of("0123456789."), text.size());
   const std::string unit(ini::trimmed(text.substr(end_of_number)));
   const auto count = finite_number(text.substr(0, end_of_number));
   const auto bytes = unit.empty() ? std::optional(1.0) : bytes_of(unit);
   if (!count || !bytes) throw wrong(text, expected);
   const double size = *count * *bytes;
-  if (size < 1 || size > 0x1p53 || size != std::floor(size)) throw wrong(text, expected);
+  if (size < 1 || size > static_cast<double>(most) || size != std::floor(size)) throw wrong(text, expected);
   return static_cast<int64_t>(size);
 }
 
 std::string write_byte_size(const int64_t& size) {
-  for (const auto& [unit, bytes] : {std::pair{"GB", 1'000'000'000}, {"MB", 1'000'000}})
+  for (const auto& [unit, bytes] :
+       {std::pair{"GB", 1'000'000'000}, {"GiB", 1 << 30}, {"MB", 1'000'000}, {"MiB", 1 << 20}})
     if (size % bytes == 0) return fmt::format("{} {}", size / bytes, unit);
   return fmt::format("{}", size);
 }
@@ -125,48 +126,58 @@ std::string Range::words() const {
   return text.empty() ? text : ", " + text;
 }
 
-Value<int64_t> whole_number(int64_t at_least) {
-  const std::string expected = fmt::format("a whole number, at least {}", at_least);
-  return {expected,
-          {},
-          [=](const std::string& text, const Path&) {
-            const auto value = whole_text_as<int64_t>(text);
-            if (!value || *value < at_least) throw wrong(text, expected);
-            return *value;
-          },
-          [](const int64_t& value) { return fmt::format("{}", value); }};
+Value<int64_t> whole_number(int64_t low, int64_t high) {
+  const std::string expected = fmt::format("a whole number from {} to {}", low, high);
+  return {.expected = expected,
+          .choices = {},
+          .read =
+              [=](const std::string& text, const Path&) {
+                const auto value = whole_text_as<int64_t>(text);
+                if (!value || *value < low || *value > high) throw wrong(text, expected);
+                return *value;
+              },
+          .write = [](const int64_t& value) { return fmt::format("{}", value); },
+          .range = at_least(static_cast<double>(low)).up_to(static_cast<double>(high))};
 }
 
 Value<double> number(Range range) {
   const std::string expected = "a number" + range.words();
-  return {expected,
-          {},
-          [=](const std::string& text, const Path&) {
-            const auto value = finite_number(text);
-            if (!value || !range.holds(*value)) throw wrong(text, expected);
-            return *value;
-          },
-          write_number};
+  return {.expected = expected,
+          .choices = {},
+          .read =
+              [=](const std::string& text, const Path&) {
+                const auto value = finite_number(text);
+                if (!value || !range.holds(*value)) throw wrong(text, expected);
+                return *value + 0.0;  // -0 is 0
+              },
+          .write = write_number,
+          .range = range};
 }
 
-Value<double> fraction_or_count() {
-  const std::string expected = "a fraction below 1 or a whole number, at least 0";
-  return {expected,
-          {},
-          [=](const std::string& text, const Path&) {
-            const auto value = finite_number(text);
-            if (!value || *value < 0 || (*value > 1 && *value != std::floor(*value))) throw wrong(text, expected);
-            return *value;
-          },
-          write_number};
+Value<double> fraction_or_count(int64_t most) {
+  const std::string expected = fmt::format("a fraction below 1 or a whole number, at least 0 and at most {}", most);
+  const Range range = at_least(0).up_to(static_cast<double>(most));
+  return {.expected = expected,
+          .choices = {},
+          .read =
+              [=](const std::string& text, const Path&) {
+                const auto value = finite_number(text);
+                if (!value || !range.holds(*value) || (*value > 1 && *value != std::floor(*value)))
+                  throw wrong(text, expected);
+                return *value + 0.0;
+              },
+          .write = write_number,
+          .range = range};
 }
 
-Value<int64_t> byte_size() {
-  const std::string expected = "a size such as 5 GB, 300 MB, 2 GiB, or a number of bytes";
-  return {expected,
-          {},
-          [=](const std::string& text, const Path&) { return read_byte_size(text, expected); },
-          write_byte_size};
+Value<int64_t> byte_size(int64_t most) {
+  const std::string expected =
+      fmt::format("a size such as 5 GB, 300 MB, 2 GiB, or a number of bytes, at most {} GB", most / 1'000'000'000);
+  return {.expected = expected,
+          .choices = {},
+          .read = [=](const std::string& text, const Path&) { return read_byte_size(text, most, expected); },
+          .write = write_byte_size,
+          .range = at_least(1).up_to(static_cast<double>(most))};
 }
 
 Value<bool> boolean() {
@@ -208,41 +219,45 @@ Value<std::vector<std::string>> list() {
 
 Value<Path> path() {
   const std::string expected = "a path";
-  return {expected,
-          {},
-          [=](const std::string& text, const Path& folder) { return Path(absolute(text, folder, expected)); },
-          [](const Path& value) { return value.string(); }};
+  return {.expected = expected,
+          .choices = {},
+          .read = [=](const std::string& text, const Path& folder) { return Path(absolute(text, folder, expected)); },
+          .write = [](const Path& value) { return value.string(); },
+          .is_path = [](const Path&) { return true; }};
 }
 
 Value<std::string> path_or_glob() {
   const std::string expected = "the path of a file or directory, or a glob";
-  return {expected,
-          {},
-          [=](const std::string& text, const Path& folder) { return absolute(text, folder, expected); },
-          write_text};
+  return {.expected = expected,
+          .choices = {},
+          .read = [=](const std::string& text, const Path& folder) { return absolute(text, folder, expected); },
+          .write = write_text,
+          .is_path = [](const std::string&) { return true; }};
 }
 
 Value<std::string> text_or_file() {
-  return {"text, or the path of a file",
-          {},
-          [](const std::string& text, const Path& folder) {
-            const std::string file = text.empty() ? text : absolute(text, folder, "text");
-            return is_file(file) ? file : text;
-          },
-          write_text};
+  return {.expected = "text, or the path of a file",
+          .choices = {},
+          .read =
+              [](const std::string& text, const Path& folder) {
+                const std::string file = text.empty() ? text : absolute(text, folder, "text");
+                return is_file(file) ? file : text;
+              },
+          .write = write_text,
+          .is_path = [](const std::string& value) { return value.starts_with('/') && is_file(value); }};
 }
 
 Value<std::string> word_or_path(const std::vector<std::string>& own) {
   std::vector<std::string> names = own;
   names.push_back("a path");
   const std::string expected = enumerated(names);
-  return {expected,
-          {},
-          [=](const std::string& text, const Path& folder) {
-            const bool is_word = std::find(own.begin(), own.end(), text) != own.end();
-            return is_word ? text : absolute(text, folder, expected);
-          },
-          write_text};
+  const auto is_word = [own](const std::string& text) { return std::find(own.begin(), own.end(), text) != own.end(); };
+  return {.expected = expected,
+          .choices = {},
+          .read = [=](const std::string& text,
+                      const Path& folder) { return is_word(text) ? text : absolute(text, folder, expected); },
+          .write = write_text,
+          .is_path = [=](const std::string& value) { return !is_word(value); }};
 }
 
 Value<std::string> one_of(const std::vector<std::string>& choices) {

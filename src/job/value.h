@@ -19,14 +19,6 @@ struct WrongValue {
   std::string message;
 };
 
-template <typename T>
-struct Value {
-  std::string expected;              // "a whole number, at least 1"
-  std::vector<std::string> choices;  // all the words that can stand here; empty where it is not a matter of choice
-  std::function<T(const std::string& text, const Path& folder)> read;  // relative paths start at folder; WrongValue
-  std::function<std::string(const T&)> write;                          // "": leave the key out
-};
-
 /// An interval of numbers, its ends open or closed.
 struct Range {
   double low = -std::numeric_limits<double>::infinity();
@@ -42,15 +34,25 @@ struct Range {
 Range at_least(double low);
 Range above(double low);
 
-Value<int64_t> whole_number(int64_t at_least);
+template <typename T>
+struct Value {
+  std::string expected;              // "a whole number from 1 to 100"
+  std::vector<std::string> choices;  // all the words that can stand here; empty where it is not a matter of choice
+  std::function<T(const std::string& text, const Path& folder)> read;  // relative paths start at folder; WrongValue
+  std::function<std::string(const T&)> write;                          // "": leave the key out
+  Range range = {};                                                    // of a number; both its ends are finite
+  std::function<bool(const T&)> is_path = [](const T&) { return false; };
+};
+
+Value<int64_t> whole_number(int64_t low, int64_t high);  // both up to 2^53 from zero
 Value<double> number(Range range);
-Value<double> fraction_or_count();       // a fraction below 1, else a whole number
-Value<int64_t> byte_size();              // "5 GB", "300 MiB", or a plain number of bytes
-Value<bool> boolean();                   // true, false, yes, no, 1, 0
-Value<std::optional<bool>> maybe();      // the same, or left out
-Value<std::string> words();              // any text
-Value<std::string> word();               // any text but none
-Value<std::vector<std::string>> list();  // words with commas between them
+Value<double> fraction_or_count(int64_t most);  // a fraction below 1, else a whole number
+Value<int64_t> byte_size(int64_t most);         // "5 GB", "300 MiB", or a plain number of bytes
+Value<bool> boolean();                          // true, false, yes, no, 1, 0
+Value<std::optional<bool>> maybe();             // the same, or left out
+Value<std::string> words();                     // any text
+Value<std::string> word();                      // any text but none
+Value<std::vector<std::string>> list();         // words with commas between them
 Value<Path> path();
 Value<std::string> path_or_glob();
 Value<std::string> text_or_file();  // the path where such a file exists, else the text

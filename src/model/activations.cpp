@@ -1,83 +1,105 @@
 #include "model/activations.h"
 
+#include <algorithm>
+
 namespace tessera {
 namespace {
 
-std::vector<Buffer> make_buffers(Device& device, DType dtype, int64_t count, int64_t rows, int64_t cols) {
-  std::vector<Buffer> buffers;
-  for (int64_t i = 0; i < count; ++i) buffers.emplace_back(device, dtype, rows, cols, "activations");
-  return buffers;
+constexpr const char* purpose = "activations";
+
+bool has_own_memory(const ActivationSizes& sizes, Keep keep) {
+  if (!sizes.trains) return false;
+  switch (keep) {
+    case Keep::always:
+      return true;
+    case Keep::unless_full:
+      return sizes.checkpointing != Checkpointing::full;
+    case Keep::with_none:
+      return sizes.checkpointing == Checkpointing::none;
+    case Keep::never:
+    case Keep::gradient:
+      break;
+  }
+  return false;
 }
 
-/// What attention reads: with its spare rows, zeroed.
-Buffer make_read_by_attention(Device& device, DType dtype, int64_t rows, int64_t cols) {
-  const int64_t spare = attention_spare_rows(device.kind());
-  Buffer buffer(device, dtype, rows + spare, cols, "activations");
-  if (spare > 0) buffer.set_zero();
-  return buffer;
+bool is_used(const ActivationSizes& sizes, const SlotList::Entry& entry) {
+  return entry.columns > 0 && (sizes.trains || entry.keep != Keep::gradient);
 }
 
-std::vector<Buffer> make_read_by_attention(Device& device, DType dtype, int64_t count, int64_t rows, int64_t cols) {
-  std::vector<Buffer> buffers;
-  for (int64_t i = 0; i < count; ++i) buffers.push_back(make_read_by_attention(device, dtype, rows, cols));
-  return buffers;
+Amount rows_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
+  return Amount(sizes.max_T) +
+         (entry.reader == SlotList::Reader::attention ? attention_spare_rows(device) : int64_t{0});
 }
 
-/// The layer's own buffer, or the one that all share.
-const Buffer& place(const std::vector<Buffer>& buffers, int64_t layer) {
-  return buffers.size() == 1 ? buffers.front() : buffers[static_cast<size_t>(layer)];
+Amount bytes_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
+  return rows_of(device, sizes, entry) * entry.columns * size_of(entry.dtype);
+}
+
+/// For each slot that layers share, by its number, the largest of theirs; no columns where none shares it.
+std::vector<SlotList::Entry> shared_entries(DeviceKind device, const ActivationSizes& sizes,
+                                            const std::vector<const SlotList*>& layers) {
+  std::vector<SlotList::Entry> shared;
+  for (const SlotList* const layer : layers)
+    for (size_t i = 0; i < layer->entries().size(); ++i) {
+      if (i >= shared.size()) shared.push_back({0, DType::f32, Keep::never, SlotList::Reader::any});
+      const SlotList::Entry& entry = layer->entries()[i];
+      if (!is_used(sizes, entry) || has_own_memory(sizes, entry.keep)) continue;
+      if (bytes_of(device, sizes, entry) > bytes_of(device, sizes, shared[i])) shared[i] = entry;
+    }
+  return shared;
 }
 
 }  // namespace
 
-ActivationStore::ActivationStore(Device& device, const ModelConfig& c, DType dtype, Checkpointing checkpointing,
-                                 int64_t max_T)
-    : config_(c), max_T_(max_T) {
-  const int64_t kept = checkpointing == Checkpointing::full ? 1 : c.L;
-  const int64_t norms = checkpointing == Checkpointing::none ? c.L : 1;
-  const auto make = [&](int64_t count, int64_t cols) { return make_buffers(device, dtype, count, max_T, cols); };
-  hidden_ = make(c.L + 1, c.C);
-  normed_1_ = make(norms, c.C);
-  qkv_ = make_read_by_attention(device, dtype, kept, max_T, (c.H + 2 * c.G) * c.D);
-  if (c.qk_norm) qk_normed_ = make_read_by_attention(device, dtype, kept, max_T, (c.H + c.G) * c.D);
-  attended_ = make_read_by_attention(device, dtype, c.L, max_T, c.H * c.D);
-  log_sum_exp_ = make_read_by_attention(device, DType::f32, c.L, max_T, c.H);
-  middle_ = make(kept, c.C);
-  normed_2_ = make(norms, c.C);
-  gate_up_ = make(kept, 2 * c.F);
-  activated_ = Buffer(device, dtype, max_T, c.F, "activations");
-  const auto floats = [&](int64_t cols) { return Buffer(device, DType::f32, max_T, cols, "activations"); };
-  for (int64_t i = 0; i < kept; ++i)
-    floats_.push_back({floats(1), floats(1), floats(c.qk_norm ? c.H : 0), floats(c.qk_norm ? c.G : 0)});
+ActivationStore::ActivationStore(Device& device, const ActivationSizes& sizes,
+                                 const std::vector<const SlotList*>& layers)
+    : sizes_(sizes) {
+  const size_t streams = sizes.trains ? layers.size() + 1 : 2;
+  for (size_t i = 0; i < streams; ++i) hidden_.emplace_back(device, sizes.compute, sizes.max_T, sizes.C, purpose);
+  for (const SlotList* const layer : layers) {
+    layers_.push_back(*layer);
+    std::vector<Buffer>& own = own_.emplace_back(layer->entries().size());
+    for (size_t i = 0; i < own.size(); ++i)
+      if (has_own_memory(sizes, layer->entries()[i].keep)) own[i] = make(device, layer->entries()[i]);
+  }
+  for (const SlotList::Entry& entry : shared_entries(device.kind(), sizes, layers))
+    shared_.push_back(make(device, entry));
+  if (sizes.trains) residual_gradient_ = Buffer(device, sizes.compute, sizes.max_T, sizes.C, purpose);
+}
 
-  residual_gradient_ = Buffer(device, dtype, max_T, c.C, "activations");
-  d_normed_ = Buffer(device, dtype, max_T, c.C, "activations");
-  d_attended_ = make_read_by_attention(device, dtype, max_T, c.H * c.D);
-  d_qkv_ = Buffer(device, dtype, max_T, (c.H + 2 * c.G) * c.D, "activations");
+/// What attention reads ends in its spare rows, zeroed.
+Buffer ActivationStore::make(Device& device, const SlotList::Entry& entry) const {
+  Buffer buffer(device, entry.dtype, rows_of(device.kind(), sizes_, entry).value(), entry.columns, purpose);
+  if (entry.reader == SlotList::Reader::attention && attention_spare_rows(device.kind()) > 0) buffer.set_zero();
+  return buffer;
+}
+
+View ActivationStore::hidden(int64_t layer, int64_t T) const {
+  return hidden_[static_cast<size_t>(layer) % hidden_.size()].view(T);
 }
 
 LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
-  LayerActivations a;
-  a.input = hidden(layer, T);
-  a.normed_1 = place(normed_1_, layer).view(T);
-  a.qkv = place(qkv_, layer).view(T);
-  if (config_.qk_norm) a.qk_normed = place(qk_normed_, layer).view(T);
-  a.attended = place(attended_, layer).view(T);
-  a.middle = place(middle_, layer).view(T);
-  a.normed_2 = place(normed_2_, layer).view(T);
-  a.gate_up = place(gate_up_, layer).view(T);
-  a.activated = activated_.view(T);
-  const Floats& f = floats_.size() == 1 ? floats_.front() : floats_[static_cast<size_t>(layer)];
-  a.inv_rms_1 = f.inv_rms_1.as<float>();
-  a.inv_rms_2 = f.inv_rms_2.as<float>();
-  a.inv_rms_q = f.inv_rms_q.as<float>();
-  a.inv_rms_k = f.inv_rms_k.as<float>();
-  a.log_sum_exp = place(log_sum_exp_, layer).as<float>();
-  return a;
+  const auto number = static_cast<size_t>(layer);
+  const std::vector<SlotList::Entry>& entries = layers_[number].entries();
+  std::vector<View> slots;
+  slots.reserve(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Buffer& buffer = own_[number][i].data() != nullptr ? own_[number][i] : shared_[i];
+    slots.emplace_back(buffer.data(), entries[i].dtype, T, entries[i].columns);
+  }
+  return {hidden(layer, T), std::move(slots)};
 }
 
-LayerGradients ActivationStore::gradients(int64_t T) const {
-  return {d_normed_.view(T), d_attended_.view(T), d_qkv_.view(T)};
+Amount activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers) {
+  const Amount stream = Amount(sizes.max_T) * sizes.C * size_of(sizes.compute);
+  Amount bytes = stream * (sizes.trains ? static_cast<int64_t>(layers.size()) + 2 : int64_t{2});
+  for (const SlotList* const layer : layers)
+    for (const SlotList::Entry& entry : layer->entries())
+      if (has_own_memory(sizes, entry.keep)) bytes = bytes + bytes_of(device, sizes, entry);
+  for (const SlotList::Entry& entry : shared_entries(device, sizes, layers))
+    bytes = bytes + bytes_of(device, sizes, entry);
+  return bytes;
 }
 
 }  // namespace tessera

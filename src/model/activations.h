@@ -1,42 +1,105 @@
 #pragma once
+#include <cstdint>
 #include <vector>
 
+#include "base/amount.h"
 #include "device/buffer.h"
 #include "job/job.h"
-#include "model/layer.h"
+#include "kernels/kernels.h"
 
+/// Activation memory of a rank.  Each part of a layer says what it needs (a slot), and by gradient_checkpointing a slot
+/// has memory of its own in every layer, or one place serves all layers.
 namespace tessera {
 
-/// All activation memory of a rank, made once for the largest micro-batch.  What each setting keeps a layer:
-///   none       everything its backward pass reads
-///   selective  all but the norms' outputs, which one shared place holds
-///   full       its input and what attention gave; one shared place holds the rest while the layer is computed again
-/// The SwiGLU product is in a shared place always: swiglu_backward makes it again in passing.
-/// Attention's output is one width a token, and attention is what costs most to compute again where documents are long.
+enum class Keep {
+  always,       ///< a layer's own: attention's output, which costs most to compute again where documents are long
+  unless_full,  ///< a layer's own but under `full`, where the backward pass fills it again
+  with_none,    ///< a layer's own under `none` alone: the norms' outputs, which `selective` computes again as well
+  never,        ///< one place for all layers: what one pass over a layer fills and reads
+  gradient,     ///< the same, in a backward pass
+};
+
+/// One place in a layer's activations, by its number.
+struct Slot {
+  int number = -1;
+  explicit operator bool() const { return number >= 0; }
+};
+
+/// The slots of one layer.
+class SlotList {
+ public:
+  explicit SlotList(DType compute) : compute_(compute) {}
+
+  enum class Reader { any, attention };  ///< attention's kernels read behind the last row (attention_spare_rows)
+  /// [T, columns] of the compute type, or floats.
+  Slot add(int64_t columns, Keep keep, Reader reader = Reader::any) { return add({columns, compute_, keep, reader}); }
+  Slot add_floats(int64_t columns, Keep keep, Reader reader = Reader::any) {
+    return add({columns, DType::f32, keep, reader});
+  }
+
+  struct Entry {
+    int64_t columns;
+    DType dtype;
+    Keep keep;
+    Reader reader;
+  };
+  const std::vector<Entry>& entries() const { return entries_; }
+
+ private:
+  Slot add(const Entry& entry) {
+    entries_.push_back(entry);
+    return {static_cast<int>(entries_.size()) - 1};
+  }
+  DType compute_;
+  std::vector<Entry> entries_;
+};
+
+/// A layer's slots for the tokens of one batch.
+class LayerActivations {
+ public:
+  LayerActivations(View input_, std::vector<View> slots) : input(input_), slots_(std::move(slots)) {}
+  View operator[](Slot slot) const { return slots_[static_cast<size_t>(slot.number)]; }
+
+  View input;  ///< [T, C]: the residual stream that enters the layer
+
+ private:
+  std::vector<View> slots_;
+};
+
+/// What the passes of a model keep.
+struct ActivationSizes {
+  int64_t C = 0, max_T = 0;
+  DType compute = DType::f32;
+  Checkpointing checkpointing = Checkpointing::full;
+  bool trains = true;  ///< false: no backward pass, so every layer uses the same memory
+};
+
+/// All activation memory of a rank, made once for the largest micro-batch.
 class ActivationStore {
  public:
-  ActivationStore(Device& device, const ModelConfig& config, DType dtype, Checkpointing checkpointing, int64_t max_T);
+  ActivationStore(Device& device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers);
 
   /// [T, C]: the residual stream that enters layer `layer`; hidden(L) is what the last one gives.
-  View hidden(int64_t layer, int64_t T) const { return hidden_[static_cast<size_t>(layer)].view(T); }
+  View hidden(int64_t layer, int64_t T) const;
   /// Where layer `layer` puts what its backward pass reads.
   LayerActivations layer(int64_t layer, int64_t T) const;
-  LayerGradients gradients(int64_t T) const;
   /// [T, C]: the gradient that travels down the residual stream.
   View residual_gradient(int64_t T) const { return residual_gradient_.view(T); }
 
-  int64_t max_tokens() const { return max_T_; }
+  int64_t max_tokens() const { return sizes_.max_T; }
 
  private:
-  struct Floats {
-    Buffer inv_rms_1, inv_rms_2, inv_rms_q, inv_rms_k;
-  };
-  const ModelConfig& config_;
-  int64_t max_T_;
-  // One a layer, or a single one that all layers share: index with place().
-  std::vector<Buffer> hidden_, normed_1_, qkv_, qk_normed_, attended_, log_sum_exp_, middle_, normed_2_, gate_up_;
-  std::vector<Floats> floats_;
-  Buffer activated_, residual_gradient_, d_normed_, d_attended_, d_qkv_;
+  Buffer make(Device& device, const SlotList::Entry& entry) const;
+
+  ActivationSizes sizes_;
+  std::vector<SlotList> layers_;
+  std::vector<Buffer> hidden_;
+  std::vector<std::vector<Buffer>> own_;  // by layer and slot; empty where the slot is shared
+  std::vector<Buffer> shared_;            // by slot: as large as the layer that wants most
+  Buffer residual_gradient_;
 };
+
+/// What an ActivationStore of these allocates.
+Amount activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers);
 
 }  // namespace tessera

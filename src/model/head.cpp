@@ -15,6 +15,15 @@ View over(const View& logits, DType dtype) {
 
 }  // namespace
 
+View embedding_table(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat) {
+  return MatrixPlace(unit, {model.embedding + ".weight"}, model.C).in(flat);
+}
+
+HeadWeights head_weights(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat, View embedding) {
+  return {MatrixPlace(unit, {model.final_norm.module + ".weight"}, 1).in_a_row(flat),
+          model.tied ? embedding : MatrixPlace(unit, {model.head + ".weight"}, model.C).in(flat)};
+}
+
 int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T) {
   // Of one chunk.  Each reads the head's matrix twice and its gradient once, which it writes too: a CPU wants hundreds
   // of rows, so that those bytes hide behind the arithmetic, and a GPU a thousand.
@@ -24,22 +33,22 @@ int64_t loss_chunk(DeviceKind device, int64_t V, int64_t max_T) {
 
 int64_t logit_columns(int64_t V) { return round_up(V, 64); }
 
-LossHead::LossHead(Device& device, Kernels& kernels, const ModelConfig& c, DType dtype, int64_t max_T)
+LossHead::LossHead(Device& device, Kernels& kernels, const ModelSpec& model, DType dtype, int64_t max_T)
     : kernels_(kernels),
-      config_(c),
-      chunk_(loss_chunk(device.kind(), c.V, max_T)),
-      gathered_(device, dtype, max_T, c.C, "head"),
-      normed_(device, dtype, max_T, c.C, "head"),
-      d_normed_(device, dtype, max_T, c.C, "head"),
+      V_(model.V),
+      eps_(static_cast<float>(model.final_norm.eps)),
+      chunk_(loss_chunk(device.kind(), V_, max_T)),
+      gathered_(device, dtype, max_T, model.C, "head"),
+      normed_(device, dtype, max_T, model.C, "head"),
+      d_normed_(device, dtype, max_T, model.C, "head"),
       inv_rms_(device, DType::f32, max_T, 1, "head"),
-      logits_(device, DType::f32, chunk_, logit_columns(c.V), "logits") {}
+      logits_(device, DType::f32, chunk_, logit_columns(V_), "logits") {}
 
-View LossHead::logits_of(int64_t rows) const { return logits_.view(rows).cols_from(0, config_.V); }
+View LossHead::logits_of(int64_t rows) const { return logits_.view(rows).cols_from(0, V_); }
 
 void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w) {
   kernels_.embedding.forward(stream, rows, hidden, gathered_.view(S));
-  kernels_.norm.rmsnorm_forward(stream, gathered_.view(S), w.norm, static_cast<float>(config_.rms_norm_eps),
-                                normed_.view(S), inv_rms_.as<float>());
+  kernels_.norm.rmsnorm_forward(stream, gathered_.view(S), w.norm, eps_, normed_.view(S), inv_rms_.as<float>());
 }
 
 int64_t LossHead::rows_a_chunk(int64_t S) const {

@@ -1,10 +1,19 @@
 #pragma once
 #include "device/buffer.h"
 #include "kernels/kernels.h"
-#include "model/config.h"
-#include "model/weights.h"
+#include "model/units.h"
 
 namespace tessera {
+
+/// The embedding's only tensor: [V, C].
+View embedding_table(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat);
+
+struct HeadWeights {
+  View norm;  ///< [1, C]
+  View head;  ///< [V, C]; the embedding's where tied
+};
+/// `embedding` is used where the head is tied.
+HeadWeights head_weights(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat, View embedding);
 
 /// The tokens of a batch that carry loss; only they go through the head.
 struct Supervised {
@@ -22,7 +31,7 @@ int64_t logit_columns(int64_t V);
 /// Final norm, head and loss over the vocabulary, in chunks of tokens: logits for the whole batch never exist.
 class LossHead {
  public:
-  LossHead(Device& device, Kernels& kernels, const ModelConfig& config, DType dtype, int64_t max_T);
+  LossHead(Device& device, Kernels& kernels, const ModelSpec& model, DType dtype, int64_t max_T);
 
   /// *loss_sum += Σ cross-entropy of the supervised tokens; hidden [T, C].
   void forward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised, double* loss_sum);
@@ -45,7 +54,8 @@ class LossHead {
   void gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w);
 
   Kernels& kernels_;
-  const ModelConfig& config_;
+  int64_t V_;
+  float eps_;
   int64_t chunk_;                        // tokens whose logits exist at once
   Buffer gathered_, normed_, d_normed_;  // [max_T, C]
   Buffer inv_rms_;                       // [max_T] floats

@@ -25,7 +25,7 @@ class DeviceBatch {
   const int32_t* positions() const { return positions_; }
   Supervised supervised() const;
   /// With the rotary tables that the caller has enqueued for it.
-  Documents documents(const float* cos, const float* sin) const;
+  Documents documents(std::vector<RotaryTable> rotary) const;
 
  private:
   void upload(Stream& stream);

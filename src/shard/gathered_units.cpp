@@ -21,7 +21,7 @@ GatheredUnits::GatheredUnits(Device& device, Communicator& group, const ShardLay
   for (size_t unit = 0; unit < units.size(); ++unit) made_.push_back(device.make_event());
   if (group.size() == 1 && weights_place_ == Memory::device) return;
   const auto layer_count = static_cast<int64_t>(units.size()) - 2;
-  if (layer_count > 0) layers_ = make_pool(device, std::min(slots.layers, layer_count), units[1].padded);
+  if (layer_count > 0) layers_ = make_pool(device, std::min(slots.layers, layer_count), layout.largest_layer());
   const bool separate = tied || slots.separate;
   embedding_ =
       make_pool(device, 1, separate ? units.front().padded : std::max(units.front().padded, units.back().padded));

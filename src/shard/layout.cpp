@@ -10,8 +10,8 @@ namespace {
 constexpr int64_t slice_alignment = 64;  // elements: whole cache lines and vector registers in fp32 and bf16
 }
 
-ShardLayout::ShardLayout(const ModelConfig& config, int rank, int ranks) {
-  for (UnitSpec& spec : model_units(config)) {
+ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks) {
+  for (UnitSpec& spec : model_units(model)) {
     UnitShard unit{std::move(spec)};
     unit.padded = round_up(unit.spec.size, ranks * slice_alignment);
     unit.slice = div_exact(unit.padded, ranks);
@@ -20,6 +20,18 @@ ShardLayout::ShardLayout(const ModelConfig& config, int rank, int ranks) {
     units_.push_back(std::move(unit));
   }
   for (const UnitShard& unit : units_) add_pieces(unit, rank);
+}
+
+std::vector<UnitSpec> ShardLayout::unit_specs() const {
+  std::vector<UnitSpec> specs;
+  for (const UnitShard& unit : units_) specs.push_back(unit.spec);
+  return specs;
+}
+
+int64_t ShardLayout::largest_layer() const {
+  int64_t largest = 0;
+  for (size_t unit = 1; unit + 1 < units_.size(); ++unit) largest = std::max(largest, units_[unit].padded);
+  return largest;
 }
 
 void ShardLayout::add_pieces(const UnitShard& unit, int rank) {

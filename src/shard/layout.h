@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/tensors.h"
+#include "model/units.h"
 
 /// The shard room: who holds what, and when units are gathered, released and reduced (docs/sharding.md has the
 /// picture).
@@ -27,11 +27,14 @@ struct ShardPiece {
 
 class ShardLayout {
  public:
-  ShardLayout(const ModelConfig& config, int rank, int ranks);
+  ShardLayout(const ModelSpec& model, int rank, int ranks);
   ShardLayout(const ShardLayout&) = delete;
   ShardLayout& operator=(const ShardLayout&) = delete;
 
   const std::vector<UnitShard>& units() const { return units_; }
+  std::vector<UnitSpec> unit_specs() const;
+  /// Elements of the largest gathered layer: what a slot that serves all layers has to hold.
+  int64_t largest_layer() const;
   int64_t size() const { return size_; }                             ///< elements of the flat shard, padding included
   const std::vector<ShardPiece>& pieces() const { return pieces_; }  ///< in shard order; padding belongs to none
 

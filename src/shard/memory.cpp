@@ -4,8 +4,11 @@
 
 #include <algorithm>
 
+#include "base/amount.h"
 #include "device/dtype.h"
 #include "model/head.h"
+#include "model/layer.h"
+#include "model/rotary_tables.h"
 #include "shard/device_batch.h"
 #include "shard/host_update.h"
 #include "shard/layout.h"
@@ -13,40 +16,6 @@
 
 namespace tessera {
 namespace {
-
-struct Sizes {
-  int64_t T, C, Q, KV, F, D, H, G, L;  // Q = H·D, KV = G·D
-};
-
-/// Elements of the compute type that a token has in one layer: one layer's under `full`, else every layer's; and the
-/// norms' outputs, every layer's under `none` alone.
-struct PerToken {
-  int64_t kept, norms;
-};
-
-PerToken layer_elements(const Sizes& s, bool qk_norm) {
-  const int64_t normed_qk = qk_norm ? s.Q + s.KV : 0;
-  return {.kept = s.Q + 2 * s.KV + normed_qk + s.C + 2 * s.F, .norms = 2 * s.C};
-}
-
-/// What a GPU's attention may read behind q, k, v, its output, their gradient and log_sum_exp.
-int64_t spare_row_bytes(const ModelConfig& c, const Sizes& s, int64_t kept, int64_t b) {
-  const int64_t inputs = s.Q + 2 * s.KV + (c.qk_norm ? s.Q + s.KV : 0);
-  return b * (kept * inputs + s.L * s.Q + s.Q) + 4 * s.L * s.H;
-}
-
-int64_t activation_bytes(DeviceKind device, const ModelConfig& c, const Sizes& s, Checkpointing checkpointing,
-                         int64_t b) {
-  const int64_t kept = checkpointing == Checkpointing::full ? 1 : s.L;
-  const int64_t norms = checkpointing == Checkpointing::none ? s.L : 1;
-  const PerToken layer = layer_elements(s, c.qk_norm);
-  const int64_t always = (s.L + 1) * s.C + s.L * s.Q;           // the residual stream, attention's output
-  const int64_t shared = 2 * s.C + s.F + s.Q + s.Q + 2 * s.KV;  // gradients; SwiGLU's product
-  const int64_t inv_rms = kept * (2 + (c.qk_norm ? s.H + s.G : 0)), log_sum_exp = s.L * s.H, cos_sin = s.D;
-  return s.T *
-             (b * (always + kept * layer.kept + norms * layer.norms + shared) + 4 * (inv_rms + log_sum_exp + cos_sin)) +
-         attention_spare_rows(device) * spare_row_bytes(c, s, kept, b);
-}
 
 /// Bytes a weight of the flat shard, by where they lie.
 struct ShardBytes {
@@ -69,13 +38,12 @@ ShardBytes shard_bytes(Offload offload, int64_t b) {
 
 }  // namespace
 
-MemoryPlan plan_memory(DeviceKind device, const ModelConfig& c, const ShardSettings& shard, const ModelSettings& model,
+MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
                        int ranks, int64_t max_tokens) {
-  const ShardLayout layout(c, 0, ranks);
+  const ShardLayout layout(spec, 0, ranks);
   const auto& units = layout.units();
-  const int64_t b = model.precision == Precision::bf16 ? 2 : 4;
-  const int64_t embedding = units.front().padded, head = units.back().padded, layer = units[1].padded;
-  const Sizes s{max_tokens, c.C, c.H * c.D, c.G * c.D, c.F, c.D, c.H, c.G, c.L};
+  const int64_t b = size_of(compute_dtype(model));
+  const int64_t embedding = units.front().padded, head = units.back().padded, layer = layout.largest_layer();
 
   MemoryPlan plan;
   const ShardBytes shards = shard_bytes(shard.offload, b);
@@ -83,37 +51,40 @@ MemoryPlan plan_memory(DeviceKind device, const ModelConfig& c, const ShardSetti
   plan.host = layout.size() * shards.host;
   if (shard.offload == Offload::optimizer && b == 2) plan.host += 2 * b * host_update_piece;
   if (ranks > 1 || shard.offload == Offload::params) {
-    const GatherSlots slots = gather_slots(shard, c.L);
-    const int64_t ends = c.tied || slots.separate ? embedding + head : std::max(embedding, head);
-    plan.gathered = b * (std::min(slots.layers, c.L) * layer + ends);
+    const GatherSlots slots = gather_slots(shard, spec.L());
+    const int64_t ends = spec.tied || slots.separate ? embedding + head : std::max(embedding, head);
+    plan.gathered = b * (std::min(slots.layers, spec.L()) * layer + ends);
   }
   if (ranks > 1 || shard.offload != Offload::none) {
-    const int64_t ends = c.tied ? embedding + head : std::max(embedding, head);
-    plan.unit_gradients = 4 * (std::min<int64_t>(2, c.L) * layer + ends);
+    const int64_t ends = spec.tied ? embedding + head : std::max(embedding, head);
+    plan.unit_gradients = 4 * (std::min<int64_t>(2, spec.L()) * layer + ends);
     if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
   }
-  plan.activations = activation_bytes(device, c, s, model.gradient_checkpointing, b);
-  const int64_t chunk = loss_chunk(device, c.V, max_tokens);
-  plan.head = max_tokens * (3 * b * c.C + 4) + chunk * logit_columns(c.V) * 4;
+  const std::vector<DecoderLayer> layers = make_layers(spec, layout.unit_specs(), compute_dtype(model));
+  plan.activations = (activation_bytes(device, activation_sizes(spec, model, max_tokens), slots_of(layers)) +
+                      RotaryTables::bytes(spec, max_tokens))
+                         .value();
+  const int64_t chunk = loss_chunk(device, spec.V, max_tokens);
+  plan.head = (Amount(max_tokens) * (3 * b * spec.C + 4) + Amount(chunk) * logit_columns(spec.V) * 4).value();
   return plan;
 }
 
-LargestShapes largest_shapes(const ModelConfig& c, const ModelSettings& model, int ranks, int64_t max_tokens,
+ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& model, int64_t max_tokens) {
+  return {spec.C, max_tokens, compute_dtype(model), model.gradient_checkpointing, /*trains=*/true};
+}
+
+LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, int ranks, int64_t max_tokens,
                              int64_t longest) {
-  return {.T = max_tokens,
-          .C = c.C,
-          .H = c.H,
-          .G = c.G,
-          .D = c.D,
-          .F = c.F,
-          .longest = std::min(longest, max_tokens),
-          .shard = ShardLayout(c, 0, ranks).size(),
-          .dtype = compute_dtype(model),
-          .windows = distinct_windows(c)};
+  return largest_shapes(spec, compute_dtype(model), max_tokens, std::min(longest, max_tokens),
+                        ShardLayout(spec, 0, ranks).size());
 }
 
 void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest) {
   plan.kernels = kernels.workspace_bytes(largest) + batches_ahead * DeviceBatch::device_bytes(device, largest.T);
+}
+
+int64_t MemoryPlan::total() const {
+  return (Amount(shards) + gathered + unit_gradients + activations + head + kernels).value();
 }
 
 std::string MemoryPlan::describe() const {

@@ -4,7 +4,8 @@
 
 #include "job/job.h"
 #include "kernels/kernels.h"
-#include "model/config.h"
+#include "model/activations.h"
+#include "model/spec.h"
 
 namespace tessera {
 
@@ -19,16 +20,19 @@ struct MemoryPlan {
   int64_t kernels = 0;         ///< a GPU's workspace for kernels, and its batches: plan_device()
   int64_t host = 0;            ///< in host memory (page-locked for a GPU); no part of total()
 
-  int64_t total() const { return shards + gathered + unit_gradients + activations + head + kernels; }
+  int64_t total() const;         ///< the largest int64 where that cannot hold it
   std::string describe() const;  ///< one line
 };
 
 /// ranks: of a shard group.  max_tokens: of a micro-batch on one rank.
-MemoryPlan plan_memory(DeviceKind device, const ModelConfig& config, const ShardSettings& shard,
-                       const ModelSettings& model, int ranks, int64_t max_tokens);
+MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
+                       int ranks, int64_t max_tokens);
+
+/// What a model of these settings keeps of its passes.
+ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& model, int64_t max_tokens);
 
 /// What the kernels will be told of.  `longest`: tokens of a document.  Arguments otherwise as above.
-LargestShapes largest_shapes(const ModelConfig& config, const ModelSettings& model, int ranks, int64_t max_tokens,
+LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, int ranks, int64_t max_tokens,
                              int64_t longest);
 
 /// Adds what this device's kernels and batches take; a CPU has none to announce.

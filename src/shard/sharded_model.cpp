@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "shard/memory.h"
 #include "shard/prefetch.h"
 
 namespace tessera {
-namespace {
 
-int group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
+int shard_group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host) {
   switch (settings.strategy) {
     case Strategy::no_shard:
       return 1;
@@ -20,54 +20,50 @@ int group_size(const Communicator& world, const ShardSettings& settings, int ran
     case Strategy::hybrid_shard:
       break;
   }
-  const int size = settings.group_size > 0 ? static_cast<int>(settings.group_size) : ranks_per_host;
+  const int size = settings.group_size > 0 ? narrow<int>(settings.group_size) : ranks_per_host;
   if (world.size() % size != 0)
     throw JobError("[shard] hybrid_shard: {} ranks cannot be cut into groups of {}; set group_size to a divisor",
                    world.size(), size);
   return size;
 }
 
-}  // namespace
-
 ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
                          const CommunicatorSettings& communicators) {
-  const int size = group_size(world, settings, ranks_per_host);
+  const int size = shard_group_size(world, settings, ranks_per_host);
   group = communicator_for(device, world.split(world.rank() / size, "shard group"), communicators);
   if (size < world.size())
     replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), communicators);
 }
 
 ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,
-                           const ModelConfig& config, const ShardSettings& shard, const ModelSettings& model,
+                           const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
                            int64_t max_tokens, int host_threads, int64_t longest)
     : device_(device),
       kernels_(kernels),
       profiler_(profiler),
       groups_(groups),
-      config_(config),
+      spec_(spec),
       settings_(shard),
       checkpointing_(model.gradient_checkpointing),
       dtype_(compute_dtype(model)),
-      layout_(config_, groups.group->rank(), groups.group->size()),
+      layout_(spec_, groups.group->rank(), groups.group->size()),
       state_(device, layout_, dtype_, shard.offload),
       compute_(device.make_stream("compute")),
       communication_(device.make_stream("communication")),
       host_(shard.offload == Offload::none
                 ? nullptr
                 : std::make_unique<HostUpdate>(device, layout_, state_, profiler, host_threads)),
-      gathered_(device, *groups.group, layout_, state_, config.tied, gather_slots(shard, config.L), *compute_,
+      gathered_(device, *groups.group, layout_, state_, spec.tied, gather_slots(shard, spec.L()), *compute_,
                 *communication_, profiler_),
-      gradients_(device, kernels, *groups.group, groups.replicas.get(), layout_, state_, config.tied, *compute_,
+      gradients_(device, kernels, *groups.group, groups.replicas.get(), layout_, state_, spec.tied, *compute_,
                  *communication_, host_ ? &host_->transfer() : nullptr, profiler_),
-      layer_(kernels, config_),
-      head_(device, kernels, config_, dtype_, max_tokens),
-      activations_(device, config_, dtype_, checkpointing_, max_tokens),
-      rope_(rope_frequencies(config_)),
-      cos_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
-      sin_(device, DType::f32, max_tokens, config.D / 2, "rotary tables"),
+      layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
+      head_(device, kernels, spec_, dtype_, max_tokens),
+      activations_(device, activation_sizes(spec_, model, max_tokens), slots_of(layers_)),
+      rotary_(device, spec_, max_tokens),
       backward_done_(device.make_event()),
       loss_sum_(device, "loss") {
-  kernels.reserve(largest_shapes(config, model, groups.group->size(), max_tokens, longest > 0 ? longest : max_tokens));
+  kernels.reserve(largest_shapes(spec_, model, groups.group->size(), max_tokens, longest > 0 ? longest : max_tokens));
   for (int64_t i = 0; i < batches_ahead; ++i)
     batches_.push_back({DeviceBatch(device, max_tokens), device.make_event()});
 }
@@ -127,7 +123,7 @@ int64_t ShardedModel::look_ahead_distance() const {
   const bool in_forward = visit_ < static_cast<int64_t>(head_unit());
   const bool wanted =
       in_forward ? settings_.forward_prefetch : settings_.backward_prefetch == BackwardPrefetch::backward_pre;
-  return wanted ? furthest_look_ahead(settings_, config_.L) : 0;
+  return wanted ? furthest_look_ahead(settings_, spec_.L()) : 0;
 }
 
 void ShardedModel::look_ahead(int64_t distance) {
@@ -141,10 +137,6 @@ void* ShardedModel::visit(size_t unit) {
   void* flat = gathered_.acquire(unit);
   look_ahead(look_ahead_distance());
   return flat;
-}
-
-LayerWeights ShardedModel::layer_weights_at(size_t layer, void* flat, DType dtype) const {
-  return layer_weights(config_, layout_.units()[layer + 1].spec, flat, dtype);
 }
 
 // ---- passes ----
@@ -161,60 +153,56 @@ const DeviceBatch& ShardedModel::take(Batch batch) {
 void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_.size()].passed->record(*compute_); }
 
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
-  kernels_.rotary.rope_table(*compute_, batch.positions(), batch.size(), rope_.inv_freq.data(), config_.D / 2,
-                             rope_.scale, cos_.as<float>(), sin_.as<float>());
-  const View table = embedding_weights(config_, visit(0), dtype_);
+  std::vector<RotaryTable> rotary = rotary_.fill(kernels_, *compute_, batch.positions(), batch.size());
+  const View table = embedding_table(spec_, unit_spec(0), weights(visit(0)));
   kernels_.embedding.forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
   gathered_.release(0);
-  return batch.documents(cos_.as<float>(), sin_.as<float>());
+  return batch.documents(std::move(rotary));
 }
 
 void ShardedModel::forward_layers(const Documents& documents) {
-  for (int64_t i = 0; i < config_.L; ++i) {
-    const auto layer = static_cast<size_t>(i);
-    const LayerWeights w = layer_weights_at(layer, visit(layer + 1), dtype_);
-    layer_.forward(*compute_, i, w, documents, activations_.layer(i, documents.T),
-                   activations_.hidden(i + 1, documents.T));
-    gathered_.release(layer + 1);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto number = static_cast<int64_t>(i);
+    const Pass pass{kernels_, *compute_, documents, weights(visit(i + 1))};
+    layers_[i].forward(pass, activations_.layer(number, documents.T), activations_.hidden(number + 1, documents.T));
+    gathered_.release(i + 1);
   }
 }
 
 HeadWeights ShardedModel::visit_head() {
   void* flat = visit(head_unit());
-  const View table = config_.tied ? embedding_weights(config_, gathered_.acquire(0), dtype_) : View{};
-  return head_weights(config_, layout_.units().back().spec, flat, dtype_, table);
+  const View table = spec_.tied ? embedding_table(spec_, unit_spec(0), weights(gathered_.acquire(0))) : View{};
+  return head_weights(spec_, unit_spec(head_unit()), weights(flat), table);
 }
 
 void ShardedModel::release_head() {
   gathered_.release(head_unit());
-  if (config_.tied) gathered_.release(0);
+  if (spec_.tied) gathered_.release(0);
 }
 
 void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, bool last) {
   const HeadWeights w = visit_head();
   using Matrices = UnitGradients::Matrices;
   const auto unit = gradients_.acquire(head_unit(), Matrices::overwritten);
-  const auto table = config_.tied ? gradients_.acquire(0, Matrices::overwritten) : UnitGradients::Gradient{};
-  const HeadWeights dw = head_weights(config_, layout_.units().back().spec, unit.data, DType::f32,
-                                      embedding_weights(config_, table.data, DType::f32));
-  head_.forward_backward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(), scale,
-                         loss_sum_.for_kernels(), d, dw, config_.tied ? table.matrices : unit.matrices);
+  const auto table = spec_.tied ? gradients_.acquire(0, Matrices::overwritten) : UnitGradients::Gradient{};
+  const HeadWeights dw = head_weights(spec_, unit_spec(head_unit()), {unit.data, DType::f32},
+                                      embedding_table(spec_, unit_spec(0), {table.data, DType::f32}));
+  head_.forward_backward(*compute_, activations_.hidden(spec_.L(), batch.size()), w, batch.supervised(), scale,
+                         loss_sum_.for_kernels(), d, dw, spec_.tied ? table.matrices : unit.matrices);
   release_head();
   gradients_.reduce(head_unit(), last);
 }
 
 void ShardedModel::backward_layer(size_t layer, const Documents& documents, View d, bool last) {
   const size_t unit = layer + 1;
-  const auto i = static_cast<int64_t>(layer);
-  const LayerWeights w = layer_weights_at(layer, visit(unit), dtype_);
-  const LayerActivations a = activations_.layer(i, documents.T);
-  if (i + 1 < config_.L) {  // what the last layer's forward pass left is still there
-    if (checkpointing_ == Checkpointing::full) layer_.recompute(*compute_, w, documents, a);
-    if (checkpointing_ == Checkpointing::selective) layer_.recompute_norms(*compute_, w, a);
+  const Pass pass{kernels_, *compute_, documents, weights(visit(unit))};
+  const LayerActivations a = activations_.layer(static_cast<int64_t>(layer), documents.T);
+  if (unit + 1 < head_unit()) {  // what the last layer's forward pass left is still there
+    if (checkpointing_ == Checkpointing::full) layers_[layer].recompute(pass, a);
+    if (checkpointing_ == Checkpointing::selective) layers_[layer].recompute_norms(pass, a);
   }
   const auto gradient = gradients_.acquire(unit, UnitGradients::Matrices::overwritten);
-  layer_.backward(*compute_, i, w, documents, a, activations_.gradients(documents.T), d,
-                  layer_weights_at(layer, gradient.data, DType::f32), gradient.matrices);
+  layers_[layer].backward({pass, {gradient.data, DType::f32}, gradient.matrices}, a, d);
   gathered_.release(unit);
   if (settings_.backward_prefetch == BackwardPrefetch::backward_post) {
     backward_done_->record(*compute_);
@@ -226,8 +214,8 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
   // A tied table's gradient was begun by the head; otherwise it begins here.
-  float* flat = config_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
-  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_weights(config_, flat, DType::f32));
+  float* flat = spec_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
+  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}));
   gradients_.reduce(0, last);
 }
 
@@ -241,7 +229,7 @@ void ShardedModel::train(Batch host_batch, float scale, bool last) {
   profiler_.end(*compute_, Phase::forward);
   profiler_.begin(*compute_, Phase::backward);
   train_head(batch, scale, d, last);
-  for (size_t layer = static_cast<size_t>(config_.L); layer-- > 0;) backward_layer(layer, documents, d, last);
+  for (size_t layer = static_cast<size_t>(spec_.L()); layer-- > 0;) backward_layer(layer, documents, d, last);
   embedding_backward(batch, d, last);
   profiler_.end(*compute_, Phase::backward);
   finish_batch();
@@ -252,7 +240,7 @@ void ShardedModel::evaluate(Batch host_batch) {
   plan_visits(/*with_backward=*/false);
   forward_layers(begin_pass(batch));
   const HeadWeights w = visit_head();
-  head_.forward(*compute_, activations_.hidden(config_.L, batch.size()), w, batch.supervised(),
+  head_.forward(*compute_, activations_.hidden(spec_.L(), batch.size()), w, batch.supervised(),
                 loss_sum_.for_kernels());
   release_head();
   finish_batch();

@@ -8,6 +8,8 @@
 #include "job/job.h"
 #include "model/activations.h"
 #include "model/head.h"
+#include "model/layer.h"
+#include "model/rotary_tables.h"
 #include "shard/device_batch.h"
 #include "shard/gathered_units.h"
 #include "shard/host_update.h"
@@ -28,6 +30,10 @@ struct ShardGroups {
   std::unique_ptr<Communicator> replicas;  ///< null where there are none
 };
 
+/// Ranks of one of these groups.  Throws JobError where shard.group_size does not divide the ranks; ShardGroups does
+/// too, on every rank at once.
+int shard_group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host);
+
 /// A model split over ranks: forward and backward passes over whole batches, unit by unit: gather → compute → release,
 /// and in the backward pass compute → reduce-scatter.  Everything is enqueued on two streams (with shard.offload on two
 /// more, HostUpdate's) and returns at once; synchronize() waits.
@@ -35,14 +41,14 @@ class ShardedModel {
  public:
   /// `host_threads`: of the CPU that updates what shard.offload keeps in host memory.  `longest`: tokens of a document,
   /// for the kernels' workspace; 0: max_tokens.
-  ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups, const ModelConfig& config,
+  ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups, const ModelSpec& spec,
                const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens, int host_threads = 1,
                int64_t longest = 0);
   ~ShardedModel();
 
   const ShardLayout& layout() const { return layout_; }
   const ShardState& state() const { return state_; }
-  const ModelConfig& config() const { return config_; }
+  const ModelSpec& spec() const { return spec_; }
   Stream& compute() { return *compute_; }
   Profiler& profiler() { return profiler_; }
   Communicator& group() { return *groups_.group; }
@@ -94,13 +100,14 @@ class ShardedModel {
   void backward_layer(size_t layer, const Documents& documents, View d, bool last);
   void embedding_backward(const DeviceBatch& batch, View d, bool last);
   size_t head_unit() const { return layout_.units().size() - 1; }
-  LayerWeights layer_weights_at(size_t layer, void* flat, DType dtype) const;
+  const UnitSpec& unit_spec(size_t unit) const { return layout_.units()[unit].spec; }
+  FlatUnit weights(void* flat) const { return {flat, dtype_}; }
 
   Device& device_;
   Kernels& kernels_;
   Profiler& profiler_;
   ShardGroups& groups_;
-  const ModelConfig config_;
+  const ModelSpec spec_;
   const ShardSettings settings_;
   const Checkpointing checkpointing_;
   const DType dtype_;
@@ -110,11 +117,10 @@ class ShardedModel {
   std::unique_ptr<HostUpdate> host_;  // with shard.offload
   GatheredUnits gathered_;
   UnitGradients gradients_;
-  DecoderLayer layer_;
+  std::vector<DecoderLayer> layers_;
   LossHead head_;
   ActivationStore activations_;
-  RopeFrequencies rope_;
-  Buffer cos_, sin_;
+  RotaryTables rotary_;
   std::unique_ptr<Event> backward_done_;  // for backward_post
   Readback<double> loss_sum_;
   /// A batch on its way through the compute stream.

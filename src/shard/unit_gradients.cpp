@@ -24,7 +24,7 @@ UnitGradients::UnitGradients(Device& device, Kernels& kernels, Communicator& gro
   if (group.size() == 1 && transfer == nullptr) return;
   const auto& units = layout.units();
   for (size_t i = 0; i < std::min<size_t>(2, units.size() - 2); ++i)
-    layers_.push_back(make_slot(device, units[1].padded));
+    layers_.push_back(make_slot(device, layout.largest_layer()));
   // An untied head is reduced long before the embedding's gradient is made: they take turns in one buffer.
   embedding_ = make_slot(device, tied ? units.front().padded : std::max(units.front().padded, units.back().padded));
   if (tied) head_ = make_slot(device, units.back().padded);

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/excerpt.h"
+#include "base/json.h"
 #include "text/unicode.h"
 
 namespace tessera {
@@ -31,16 +32,32 @@ size_t spaces_end(std::string_view text, size_t begin) {
   return begin;
 }
 
+/// Looking for a token at every place of a text takes as long as the token is.
+constexpr size_t kLongestToken = 4096;
+
+/// A token of white space that takes the white space on its right overlaps the next ones, as in the tokenizers library.
+constexpr size_t kMostOverlap = 16;
+
+int32_t read_id(const nlohmann::json& token, const std::string& where) {
+  const auto id = whole_number(token.at("id"));
+  if (!id || !std::in_range<int32_t>(*id))
+    throw DataError("{}: an entry of added_tokens has an id that is none: {}", where, shown(token));
+  return static_cast<int32_t>(*id);
+}
+
 AddedToken read_token(const nlohmann::json& json, const std::string& where) {
   AddedToken token;
   try {
-    token = {json.at("content").get<std::string>(), json.at("id").get<int32_t>(),  json.at("single_word").get<bool>(),
+    token = {json.at("content").get<std::string>(), read_id(json, where),          json.at("single_word").get<bool>(),
              json.at("lstrip").get<bool>(),         json.at("rstrip").get<bool>(), json.at("normalized").get<bool>(),
              json.at("special").get<bool>()};
   } catch (const nlohmann::json::exception& error) {
-    throw DataError("{}: an entry of added_tokens is not whole: {} in {}", where, error.what(), json.dump());
+    throw DataError("{}: an entry of added_tokens is not whole: {} in {}", where, error.what(), shown(json));
   }
-  if (token.content.empty()) throw DataError("{}: an entry of added_tokens is empty: {}", where, json.dump());
+  if (token.content.empty()) throw DataError("{}: an entry of added_tokens is empty: {}", where, shown(json));
+  if (token.content.size() > kLongestToken)
+    throw DataError("{}: the added token {} has {} bytes, {} at most can be looked for in a text", where,
+                    excerpt(token.content), token.content.size(), kLongestToken);
   return token;
 }
 
@@ -84,7 +101,8 @@ std::optional<TextSet::Found> TextSet::find(std::string_view text, size_t from) 
 }
 
 AddedTokens::AddedTokens(const nlohmann::json& list, const Vocabulary& vocabulary, const Normalizer* normalizer,
-                         const std::string& where) {
+                         const std::string& where)
+    : where_(where) {
   if (list.is_null()) return;
   if (!list.is_array()) throw DataError("{}: its added_tokens is not a list", where);
   RegexScratch scratch;
@@ -95,7 +113,7 @@ AddedTokens::AddedTokens(const nlohmann::json& list, const Vocabulary& vocabular
     const int64_t id = known != ids_.end() ? known->second : vocabulary.find(token.content).value_or(next_id);
     if (id != token.id) {
       throw DataError("{}: the added token {} is said to have the id {}, but its place makes it {}", where,
-                      token.content, token.id, id);
+                      excerpt(token.content), token.id, id);
     }
     next_id = std::max(next_id, id + 1);
     ids_[token.content] = token.id;
@@ -146,13 +164,21 @@ bool AddedTokens::stands_alone(std::string_view text, size_t begin, size_t end, 
 
 void AddedTokens::cut_out(const TextSet& set, Pieces& pieces, const Piece& piece, RegexScratch& scratch) const {
   const std::string_view text = pieces.text(piece);
-  size_t done = 0;
+  size_t done = 0, spaces_until = 0;  // from the last match to spaces_until there is white space alone
+  size_t taken = 0;                   // bytes of all tokens; more than the text has where they overlap
   for (size_t from = 0; const auto found = set.find(text, from);) {
     const AddedToken& token = tokens_[found->value];
     from = found->end;
     if (token.single_word && !stands_alone(text, found->begin, found->end, scratch)) continue;
-    const size_t begin = token.lstrip ? std::max(done, spaces_begin(text, found->begin, 0)) : found->begin;
-    const size_t end = token.rstrip ? spaces_end(text, found->end) : found->end;
+    const size_t begin = token.lstrip ? std::max(done, spaces_begin(text, found->begin, done)) : found->begin;
+    if (token.rstrip && found->end >= spaces_until) spaces_until = spaces_end(text, found->end);
+    const size_t end = token.rstrip ? spaces_until : found->end;
+    taken += end - std::min(begin, end);
+    if (taken > kMostOverlap * (text.size() + 1024))
+      throw DataError(
+          "{}: the added token {} is white space and takes that on its right, over and over in a text of {} "
+          "bytes",
+          where_, shown(token.content), text.size());
     if (done < begin) pieces.keep(piece, done, begin);
     if (begin < end) {
       pieces.keep(piece, begin, end);

@@ -58,6 +58,7 @@ class AddedTokens {
   void cut_out(const TextSet& set, Pieces& pieces, const Piece& piece, RegexScratch& scratch) const;
   bool stands_alone(std::string_view text, size_t begin, size_t end, RegexScratch& scratch) const;
 
+  std::string where_;
   std::vector<AddedToken> tokens_;
   std::unordered_map<int32_t, size_t> by_id_;
   std::unordered_map<std::string, int32_t> ids_;

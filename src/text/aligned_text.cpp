@@ -8,7 +8,8 @@ AlignedText AlignedText::slice(size_t begin, size_t end) const {
   if (!changed_) return AlignedText(view_.substr(begin, end - begin), position_ + static_cast<uint32_t>(begin));
   return AlignedText(owned_.substr(begin, end - begin),
                      std::vector<Span>(spans_.begin() + static_cast<std::ptrdiff_t>(begin),
-                                       spans_.begin() + static_cast<std::ptrdiff_t>(end)));
+                                       spans_.begin() + static_cast<std::ptrdiff_t>(end)),
+                     most_);
 }
 
 void AlignedText::prepend(std::string_view prefix) {

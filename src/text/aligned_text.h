@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "text/unicode.h"
 
 namespace tessera {
@@ -14,13 +15,18 @@ struct Span {
   bool operator==(const Span&) const = default;
 };
 
+/// A tokenizer makes more of a text than any sound one does: rules that feed each other, as "a" to "aa" many times
+/// over.
+struct TextGrew : DataError {
+  explicit TextGrew(size_t most) : DataError("a part of a text grows beyond {} bytes", most) {}
+};
+
 /// A part of the text, perhaps normalized, that knows for each of its bytes which bytes of the given text it came from.
 /// As long as nothing is changed it is only a view: each byte came from the character it belongs to.
 class AlignedText {
  public:
-  AlignedText(std::string_view unchanged, uint32_t position) : view_(unchanged), position_(position) {}
-  AlignedText(std::string text, std::vector<Span> spans)
-      : owned_(std::move(text)), spans_(std::move(spans)), changed_(true) {}
+  AlignedText(std::string_view unchanged, uint32_t position)
+      : view_(unchanged), position_(position), most_(16 * unchanged.size() + (64 << 10)) {}
 
   std::string_view text() const { return changed_ ? std::string_view(owned_) : view_; }
 
@@ -29,7 +35,13 @@ class AlignedText {
   /// Where the bytes [begin, end) of text() came from; begin < end.
   Span source(size_t begin, size_t end) const { return {begin_at(begin), end_at(end - 1)}; }
 
-  void replace(std::string text, std::vector<Span> spans) { *this = AlignedText(std::move(text), std::move(spans)); }
+  /// Throws TextGrew.
+  void replace(std::string text, std::vector<Span> spans) {
+    if (text.size() > most_) throw TextGrew(most_);
+    *this = AlignedText(std::move(text), std::move(spans), most_);
+  }
+  /// Bytes that it may have: NFKC and ▁ for spaces make 13 of one at most.
+  size_t most() const { return most_; }
   AlignedText slice(size_t begin, size_t end) const;
 
   /// Writes `prefix` before a text that is not empty; it takes the place of the first character.
@@ -38,6 +50,10 @@ class AlignedText {
   void replace_all(std::string_view from, std::string_view to);
 
  private:
+  friend class AlignedTextBuilder;
+  AlignedText(std::string text, std::vector<Span> spans, size_t most)
+      : owned_(std::move(text)), spans_(std::move(spans)), changed_(true), most_(most) {}
+
   uint32_t begin_at(size_t at) const {
     if (changed_) return spans_[at].begin;
     while (unicode::continues(view_[at])) --at;
@@ -54,6 +70,7 @@ class AlignedText {
   std::string owned_;
   std::vector<Span> spans_;
   bool changed_ = false;
+  size_t most_;
 };
 
 /// Builds the text that replaces an AlignedText, piece by piece.
@@ -67,11 +84,13 @@ class AlignedTextBuilder {
     text_ += from_.text().substr(begin, end - begin);
     for (size_t at = begin; at < end; ++at) spans_.push_back(from_.span_at(at));
   }
+  /// Throws TextGrew.
   void insert(std::string_view text, Span span) {
+    if (text_.size() + text.size() > from_.most()) throw TextGrew(from_.most());
     text_ += text;
     spans_.insert(spans_.end(), text.size(), span);
   }
-  AlignedText finish() { return AlignedText(std::move(text_), std::move(spans_)); }
+  AlignedText finish() { return AlignedText(std::move(text_), std::move(spans_), from_.most()); }
 
  private:
   const AlignedText& from_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/excerpt.h"
 #include "base/hash.h"
 #include "text/byte_alphabet.h"
 #include "text/unicode.h"
@@ -32,7 +33,7 @@ void BytePairModel::read_settings(const TokenizerFile& file) {
   const auto model = file.rest.find("model");
   if (model == file.rest.end() || !model->is_object()) throw DataError("{}: it has no \"model\"", where_);
   if (const auto type = model->find("type"); type != model->end() && *type != "BPE") {
-    throw DataError("{}: it asks for the model {}; this program knows BPE", where_, type->dump());
+    throw DataError("{}: it asks for the model {}; this program knows BPE", where_, shown(*type));
   }
   for (const auto& setting : model->items()) {
     const std::string& key = setting.key();
@@ -53,9 +54,9 @@ void BytePairModel::read_settings(const TokenizerFile& file) {
       unknown_token_ = value.get<std::string>();
     } else if (key == "dropout" || key == "continuing_subword_prefix" || key == "end_of_word_suffix") {
       if (is_set(value))
-        throw DataError("{}: the model's {} = {} is not known to this program", where_, key, value.dump());
+        throw DataError("{}: the model's {} = {} is not known to this program", where_, key, shown(value));
     } else if (key != "type") {
-      throw DataError("{}: the model's setting \"{}\" is not known to this program", where_, key);
+      throw DataError("{}: the model's setting \"{}\" is not known to this program", where_, excerpt(key));
     }
   }
   if (!file.has_vocabulary || !file.has_merges) {
@@ -71,7 +72,7 @@ void BytePairModel::read_merges(const TokenizerFile& file) {
       const auto id = vocabulary_.find(token);
       if (!id) {
         throw DataError("{}: merge {}, \"{} {}\", names the token \"{}\", which the vocabulary does not have", where_,
-                        rank + 1, file.left(merge), file.right(merge), token);
+                        rank + 1, excerpt(file.left(merge)), excerpt(file.right(merge)), excerpt(token));
       }
       return *id;
     };

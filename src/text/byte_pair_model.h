@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/merge_queues.h"
 #include "text/merges.h"
 #include "text/tokenizer_file.h"
 #include "text/vocabulary.h"
@@ -25,16 +26,11 @@ struct BytePairScratch {
   struct Link {
     int32_t previous, next;
   };
-  struct Candidate {
-    uint32_t rank;
-    int32_t position;
-    int32_t id;
-  };
   WordCache cache;
   std::vector<Symbol> symbols;
   std::vector<Merges::Merge> merges;  ///< of each symbol with the one behind it
   std::vector<Link> links;
-  std::vector<Candidate> heap;
+  MergeQueues queues;
   std::vector<uint32_t> sources;
   std::string written;
 };

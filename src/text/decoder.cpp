@@ -74,8 +74,10 @@ class Strip : public Decoder {
   Strip(std::string content, int64_t start, int64_t stop) : content_(std::move(content)), start_(start), stop_(stop) {}
   void apply(std::vector<std::string>& texts) const override {
     for (auto& text : texts) {
-      for (int64_t i = 0; i < start_ && text.starts_with(content_); ++i) text.erase(0, content_.size());
-      for (int64_t i = 0; i < stop_ && text.ends_with(content_); ++i) text.erase(text.size() - content_.size());
+      std::string_view kept = text;
+      for (int64_t i = 0; i < start_ && kept.starts_with(content_); ++i) kept.remove_prefix(content_.size());
+      for (int64_t i = 0; i < stop_ && kept.ends_with(content_); ++i) kept.remove_suffix(content_.size());
+      if (kept.size() < text.size()) text = std::string(kept);
     }
   }
 
@@ -150,7 +152,7 @@ std::unique_ptr<Decoder> Decoder::read(const nlohmann::json& json, const std::st
   if (type == "Sequence") {
     description.allow({"decoders"});
     std::vector<std::unique_ptr<Decoder>> steps;
-    for (const auto& step : description.list("decoders")) steps.push_back(read(step, where));
+    for (const auto& step : description.steps("decoders")) steps.push_back(read(step, where));
     return std::make_unique<Sequence>(std::move(steps));
   }
   if (type == "ByteLevel") {
@@ -163,6 +165,7 @@ std::unique_ptr<Decoder> Decoder::read(const nlohmann::json& json, const std::st
   }
   if (type == "Strip") {
     description.allow({"content", "start", "stop"});
+    if (description.text("content").empty()) description.refuse("its \"content\" is empty");
     return std::make_unique<Strip>(description.text("content"), description.number("start"),
                                    description.number("stop"));
   }

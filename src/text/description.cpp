@@ -1,9 +1,10 @@
 #include "text/description.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/excerpt.h"
+#include "base/json.h"
 
 namespace tessera {
 
@@ -16,11 +17,12 @@ Description::Description(const json& json, std::string_view room, const std::str
 }
 
 void Description::refuse(std::string_view what) const {
-  throw DataError("{}: {} {}: {}", where_, room_, type_.empty() ? "without a type" : type_, what);
+  throw DataError("{}: {} {}: {}", where_, room_, type_.empty() ? "without a type" : excerpt(type_),
+                  excerpt(what, 300));
 }
 
 void Description::refuse_type() const {
-  throw DataError("{}: it asks for the {} \"{}\", which this program does not know", where_, room_, type_);
+  throw DataError("{}: it asks for the {} \"{}\", which this program does not know", where_, room_, excerpt(type_));
 }
 
 bool Description::has(std::string_view key) const {
@@ -52,14 +54,22 @@ bool Description::flag(std::string_view key, bool otherwise) const { return has(
 
 int64_t Description::number(std::string_view key) const {
   const json& value = member(key, "a number");
-  if (!value.is_number_unsigned()) refuse(fmt::format("its \"{}\" is not a whole number", key));
-  return value.get<int64_t>();
+  const auto number = whole_number(value);
+  if (!number || *number < 0) refuse(fmt::format("its \"{}\" is not a whole number", key));
+  return *number;
 }
 
 const json& Description::list(std::string_view key) const {
   const json& value = member(key, "a list");
   if (!value.is_array()) refuse(fmt::format("its \"{}\" is not a list", key));
   return value;
+}
+
+const json& Description::steps(std::string_view key) const {
+  constexpr size_t most = 64;
+  const json& steps = list(key);
+  if (steps.size() > most) refuse(fmt::format("it has {} {}, {} at most are run", steps.size(), key, most));
+  return steps;
 }
 
 const json& Description::object(std::string_view key) const {

@@ -55,39 +55,44 @@ std::vector<std::string> read_parts(std::string_view expression) {
 bool is_text(const std::string& part) { return part.starts_with('"'); }
 
 /// x["y"] as x.y, where y is a name and x something that can have members.
-void use_dots(std::vector<std::string>& parts) {
-  for (size_t i = 1; i + 2 < parts.size(); ++i) {
-    const bool has_members = is_word(parts[i - 1].back()) || parts[i - 1] == "]" || parts[i - 1] == ")";
-    if (!has_members || parts[i] != "[" || !is_text(parts[i + 1]) || parts[i + 2] != "]") continue;
-    const std::string name = parts[i + 1].substr(1, parts[i + 1].size() - 2);
-    parts[i] = ".";
-    parts[i + 1] = name;
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i) + 2);
+std::vector<std::string> with_dots(const std::vector<std::string>& parts) {
+  std::vector<std::string> result;
+  const auto has_members = [&] {
+    return !result.empty() && !result.back().empty() &&
+           (is_word(result.back().back()) || result.back() == "]" || result.back() == ")");
+  };
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (has_members() && i + 2 < parts.size() && parts[i] == "[" && is_text(parts[i + 1]) && parts[i + 2] == "]") {
+      result.emplace_back(".");
+      result.push_back(parts[i + 1].substr(1, parts[i + 1].size() - 2));
+      i += 2;
+    } else {
+      result.push_back(parts[i]);
+    }
   }
+  return result;
 }
 
 /// "a"+"b" as "ab"; ~ as +.
-void join_texts(std::vector<std::string>& parts) {
-  for (auto& part : parts) {
-    if (part == "~") part = "+";
-  }
-  for (size_t i = 1; i + 1 < parts.size();) {
-    if (parts[i] == "+" && is_text(parts[i - 1]) && is_text(parts[i + 1])) {
-      parts[i - 1].pop_back();
-      parts[i - 1] += parts[i + 1].substr(1);
-      parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i), parts.begin() + static_cast<std::ptrdiff_t>(i) + 2);
+std::vector<std::string> with_texts_joined(const std::vector<std::string>& parts) {
+  std::vector<std::string> result;
+  for (const std::string& part : parts) {
+    const size_t size = result.size();
+    if (is_text(part) && size >= 2 && result[size - 1] == "+" && is_text(result[size - 2])) {
+      result.pop_back();
+      result.back().pop_back();
+      result.back() += part.substr(1);
     } else {
-      ++i;
+      result.push_back(part == "~" ? "+" : part);
     }
   }
+  return result;
 }
 
 std::string outline_of(std::string_view expression) {
-  std::vector<std::string> parts = read_parts(expression);
-  use_dots(parts);
-  join_texts(parts);
   std::string outline;
-  for (const auto& part : parts) {
+  for (const auto& part : with_texts_joined(with_dots(read_parts(expression)))) {
+    if (part.empty()) continue;
     const auto needs_space = [](char c) { return is_word(c) || c == '"'; };
     if (!outline.empty() && needs_space(outline.back()) && needs_space(part.front())) outline += ' ';
     outline += part;

@@ -26,62 +26,53 @@ void merge_short(const Merges& merges, BytePairScratch& scratch) {
   }
 }
 
-/// Keeps the pairs in a heap and the symbols in a linked list: n log n for any text.
+/// Keeps the pairs in queues by rank and the symbols in a linked list: about linear for a text that repeats itself, and
+/// n log n for any.
 class LongMerge {
  public:
   LongMerge(const Merges& merges, BytePairScratch& scratch)
-      : merges_(merges), symbols_(scratch.symbols), links_(scratch.links), heap_(scratch.heap) {}
+      : merges_(merges), symbols_(scratch.symbols), links_(scratch.links), queues_(scratch.queues) {}
 
   void run() {
     const auto count = static_cast<int32_t>(symbols_.size());
     links_.resize(symbols_.size());
-    heap_.clear();
+    queues_.clear();
     for (int32_t i = 0; i < count; ++i) {
       links_[i] = {i - 1, i + 1 < count ? i + 1 : kNone};
-      if (i + 1 < count) add(i, i + 1, false);
+      if (i + 1 < count) add(i, i + 1);
     }
-    std::make_heap(heap_.begin(), heap_.end(), later);
-    while (!heap_.empty()) {
-      std::pop_heap(heap_.begin(), heap_.end(), later);
-      const Candidate best = heap_.back();
-      heap_.pop_back();
-      merge(best);
-    }
+    uint32_t rank = 0;
+    for (int32_t position = 0; queues_.next(rank, position);) merge(rank, position);
     std::erase_if(symbols_, [](const Symbol& symbol) { return symbol.length == 0; });
   }
 
  private:
-  using Candidate = BytePairScratch::Candidate;
   static constexpr int32_t kNone = -1;
-  static bool later(const Candidate& a, const Candidate& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-  }
 
-  void add(int32_t left, int32_t right, bool push) {
+  void add(int32_t left, int32_t right) {
     const Merges::Merge found = merges_.find(symbols_[left].id, symbols_[right].id);
-    if (found.rank == Merges::kNoRank) return;
-    heap_.push_back({found.rank, left, found.id});
-    if (push) std::push_heap(heap_.begin(), heap_.end(), later);
+    if (found.rank != Merges::kNoRank) queues_.push(found.rank, left);
   }
 
-  void merge(const Candidate& best) {
-    const int32_t left = best.position, right = links_[left].next;
+  void merge(uint32_t rank, int32_t left) {
+    const int32_t right = links_[left].next;
     if (symbols_[left].length == 0 || right == kNone) return;
-    // The pair may have changed since it was put into the heap.
-    if (merges_.find(symbols_[left].id, symbols_[right].id).rank != best.rank) return;
-    symbols_[left] = {best.id, symbols_[left].length + symbols_[right].length};
+    // The pair may have changed since it was put into the queue.
+    const Merges::Merge found = merges_.find(symbols_[left].id, symbols_[right].id);
+    if (found.rank != rank) return;
+    symbols_[left] = {found.id, symbols_[left].length + symbols_[right].length};
     symbols_[right].length = 0;
     const int32_t after = links_[right].next, before = links_[left].previous;
     links_[left].next = after;
     if (after != kNone) links_[after].previous = left;
-    if (before != kNone) add(before, left, true);
-    if (after != kNone) add(left, after, true);
+    if (before != kNone) add(before, left);
+    if (after != kNone) add(left, after);
   }
 
   const Merges& merges_;
   std::vector<Symbol>& symbols_;
   std::vector<BytePairScratch::Link>& links_;
-  std::vector<Candidate>& heap_;
+  MergeQueues& queues_;
 };
 
 }  // namespace

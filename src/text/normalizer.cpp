@@ -2,10 +2,10 @@
 
 #include <utf8proc.h>
 
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "text/description.h"
 #include "text/unicode_normalization.h"
 
@@ -15,7 +15,7 @@ namespace {
 class Form : public Normalizer {
  public:
   explicit Form(NormalizationForm form) : form_(form) {}
-  void apply(AlignedText& text, RegexScratch&) const override { normalize(text, form_); }
+  void run(AlignedText& text, RegexScratch&) const override { normalize(text, form_); }
 
  private:
   NormalizationForm form_;
@@ -24,7 +24,7 @@ class Form : public Normalizer {
 class Prepend : public Normalizer {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  void apply(AlignedText& text, RegexScratch&) const override { text.prepend(prefix_); }
+  void run(AlignedText& text, RegexScratch&) const override { text.prepend(prefix_); }
 
  private:
   std::string prefix_;
@@ -33,7 +33,7 @@ class Prepend : public Normalizer {
 class Replace : public Normalizer {
  public:
   Replace(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
-  void apply(AlignedText& text, RegexScratch&) const override { text.replace_all(from_, to_); }
+  void run(AlignedText& text, RegexScratch&) const override { text.replace_all(from_, to_); }
 
  private:
   std::string from_, to_;
@@ -42,7 +42,7 @@ class Replace : public Normalizer {
 class ReplaceMatches : public Normalizer {
  public:
   ReplaceMatches(Regex pattern, std::string to) : pattern_(std::move(pattern)), to_(std::move(to)) {}
-  void apply(AlignedText& text, RegexScratch& scratch) const override {
+  void run(AlignedText& text, RegexScratch& scratch) const override {
     if (text.text().empty()) return;
     std::vector<Match> parts;
     pattern_.cut(text.text(), scratch, parts);
@@ -66,7 +66,7 @@ class ReplaceMatches : public Normalizer {
 /// As Rust's char::to_lowercase: character by character, and only İ becomes two.
 class Lowercase : public Normalizer {
  public:
-  void apply(AlignedText& text, RegexScratch&) const override {
+  void run(AlignedText& text, RegexScratch&) const override {
     AlignedTextBuilder builder(text);
     std::string lower;
     for (size_t at = 0; at < text.text().size();) {
@@ -86,7 +86,7 @@ class Lowercase : public Normalizer {
 class Sequence : public Normalizer {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
-  void apply(AlignedText& text, RegexScratch& scratch) const override {
+  void run(AlignedText& text, RegexScratch& scratch) const override {
     for (const auto& step : steps_) step->apply(text, scratch);
   }
 
@@ -101,14 +101,12 @@ std::unique_ptr<Normalizer> read_replace(const Description& description) {
   return std::make_unique<ReplaceMatches>(description.compile(pattern), std::move(to));
 }
 
-}  // namespace
-
-std::unique_ptr<Normalizer> Normalizer::read(const nlohmann::json& json, const std::string& where) {
+std::unique_ptr<Normalizer> read_rule(const nlohmann::json& json, const std::string& where) {
   const Description description(json, "normalizer", where);
   const std::string& type = description.type();
   if (type == "Sequence") {
     std::vector<std::unique_ptr<Normalizer>> steps;
-    for (const auto& step : description.list("normalizers")) steps.push_back(read(step, where));
+    for (const auto& step : description.steps("normalizers")) steps.push_back(Normalizer::read(step, where));
     description.allow({"normalizers"});
     return std::make_unique<Sequence>(std::move(steps));
   }
@@ -127,6 +125,22 @@ std::unique_ptr<Normalizer> Normalizer::read(const nlohmann::json& json, const s
   if (type == "NFKD") return std::make_unique<Form>(NormalizationForm::nfkd);
   if (type == "Lowercase") return std::make_unique<Lowercase>();
   description.refuse_type();
+}
+
+}  // namespace
+
+void Normalizer::apply(AlignedText& text, RegexScratch& scratch) const {
+  try {
+    run(text, scratch);
+  } catch (const TextGrew& error) {
+    throw DataError("{}: {}", name_, error.what());
+  }
+}
+
+std::unique_ptr<Normalizer> Normalizer::read(const nlohmann::json& json, const std::string& where) {
+  std::unique_ptr<Normalizer> rule = read_rule(json, where);
+  rule->name_ = fmt::format("{}: normalizer {} {}", where, json["type"].get<std::string>(), shown(json));
+  return rule;
 }
 
 }  // namespace tessera

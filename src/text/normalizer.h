@@ -12,10 +12,15 @@ namespace tessera {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  virtual void apply(AlignedText& text, RegexScratch& scratch) const = 0;
+  /// Throws DataError that names the rule, where it makes more of the text than a sound one does.
+  void apply(AlignedText& text, RegexScratch& scratch) const;
 
   /// The "normalizer" of the file named by `where`.  Throws DataError for one that is not known here.
   static std::unique_ptr<Normalizer> read(const nlohmann::json& description, const std::string& where);
+
+ private:
+  virtual void run(AlignedText& text, RegexScratch& scratch) const = 0;
+  std::string name_;  ///< of the file and the rule, for errors
 };
 
 }  // namespace tessera

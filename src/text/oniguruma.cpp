@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/excerpt.h"
 
 namespace tessera {
 namespace {
@@ -41,7 +42,8 @@ class Translation {
 
  private:
   [[noreturn]] void refuse(std::string_view what) const {
-    throw DataError("{}: the pattern {} uses {}, which this program does not know", where_, pattern_, what);
+    throw DataError("{}: the pattern {} uses {}, which this program does not know", where_, excerpt(pattern_, 300),
+                    what);
   }
   void copy(size_t bytes) {
     result_ += pattern_.substr(at_, bytes);
@@ -69,6 +71,7 @@ class Translation {
 
   /// Groups mean the same in both, but for the letters of options: Oniguruma's m is PCRE2's s.
   void check_options() const {
+    if (follows("(*")) refuse("(*");
     if (!follows("(?")) return;
     for (size_t i = at_ + 2;
          i < pattern_.size() && (std::isalpha(static_cast<unsigned char>(pattern_[i])) || pattern_[i] == '-'); ++i) {

@@ -205,7 +205,7 @@ class Sequence : public PreTokenizer {
 std::unique_ptr<PreTokenizer> read_sequence(const Description& description, const std::string& where) {
   description.allow({"pretokenizers"});
   std::vector<std::unique_ptr<PreTokenizer>> steps;
-  for (const auto& step : description.list("pretokenizers")) {
+  for (const auto& step : description.steps("pretokenizers")) {
     if (!steps.empty() && steps.back()->writes_bytes()) {
       description.refuse("this program knows ByteLevel only as the last of its steps");
     }

@@ -3,9 +3,10 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <limits>
+#include <algorithm>
 
 #include "base/error.h"
+#include "base/excerpt.h"
 #include "text/oniguruma.h"
 #include "text/unicode.h"
 
@@ -27,6 +28,12 @@ std::string message_of(int error) {
 
 PCRE2_SPTR units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
+// A pattern comes with a model from anywhere.  One that is sound takes some steps for each byte of a text; one that
+// tries ever more ways to match the same bytes is ended.
+constexpr uint64_t kSteps = 200'000, kStepsOfByte = 64;
+constexpr uint32_t kDeepest = 10'000'000, kLargestHeap = 1 << 20;  // steps inside each other; KiB of the interpreter
+constexpr size_t kLongestPattern = 1 << 16;                        // bytes
+
 constexpr size_t kSmallestStack = 64 << 10, kLargestStack = 64 << 20;  // bytes for compiled code; grows as needed
 
 }  // namespace
@@ -40,9 +47,8 @@ struct RegexScratch::State {
 RegexScratch::RegexScratch() : state_(std::make_unique<State>()) {
   if (!state_->match || !state_->context || !state_->stack) throw std::bad_alloc();
   pcre2_jit_stack_assign(state_->context.get(), nullptr, state_->stack.get());
-  // The limits guard against patterns from strangers; these come with the model, and a long text needs many steps.
-  pcre2_set_match_limit(state_->context.get(), std::numeric_limits<uint32_t>::max());
-  pcre2_set_depth_limit(state_->context.get(), std::numeric_limits<uint32_t>::max());
+  pcre2_set_depth_limit(state_->context.get(), kDeepest);
+  pcre2_set_heap_limit(state_->context.get(), kLargestHeap);
 }
 RegexScratch::~RegexScratch() = default;
 
@@ -58,8 +64,11 @@ Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
 Regex Regex::compile(std::string_view pattern, const std::string& where) {
+  if (pattern.size() > kLongestPattern)
+    throw DataError("{}: the pattern {} has {} bytes, {} at most can be used", where, excerpt(pattern), pattern.size(),
+                    kLongestPattern);
   auto state = std::make_unique<State>();
-  state->pattern = pattern;
+  state->pattern = excerpt(pattern, 300);
   state->where = where;
   const std::string translated = oniguruma_to_pcre2(pattern, where);
   int error = 0;
@@ -67,8 +76,8 @@ Regex Regex::compile(std::string_view pattern, const std::string& where) {
   const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_MULTILINE;
   state->code.reset(pcre2_compile(units(translated), translated.size(), options, &error, &position, nullptr));
   if (!state->code) {
-    throw DataError("{}: the pattern {} cannot be used: {} at byte {} of {}", where, pattern, message_of(error),
-                    position, translated);
+    throw DataError("{}: the pattern {} cannot be used: {} at byte {} of {}", where, state->pattern, message_of(error),
+                    position, excerpt(translated, 300));
   }
   // Some systems forbid making machine code; the interpreter gives the same matches more slowly.
   state->compiled_to_machine_code = pcre2_jit_compile(state->code.get(), PCRE2_JIT_COMPLETE) == 0;
@@ -87,6 +96,8 @@ Regex Regex::literal(std::string_view text, const std::string& where) {
 
 bool Regex::search(std::string_view text, size_t from, RegexScratch& scratch, size_t& begin, size_t& end) const {
   auto& run = *scratch.state_;
+  const uint64_t steps = kSteps + kStepsOfByte * (text.size() - from);
+  pcre2_set_match_limit(run.context.get(), static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
   const auto code = state_->code.get();
   int found = PCRE2_ERROR_JIT_STACKLIMIT;
   if (state_->compiled_to_machine_code) {

@@ -3,20 +3,19 @@
 #include <fmt/format.h>
 
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace tessera {
 namespace {
 
 std::string read_string(const std::string& line, int64_t number) {
-  try {
-    return nlohmann::json::parse(line).get<std::string>();
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError("line {} of the input is not a JSON string: {}", number, error.what());
-  }
+  const std::string where = fmt::format("line {} of the input", number);
+  const nlohmann::json text = parse_json(line, where);
+  if (!text.is_string()) throw DataError("{} is not a JSON string: {}", where, shown(text));
+  return text.get<std::string>();
 }
 
 }  // namespace

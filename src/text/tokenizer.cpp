@@ -4,6 +4,8 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/excerpt.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "text/added_tokens.h"
 #include "text/byte_alphabet.h"
@@ -76,6 +78,11 @@ bool pads(const nlohmann::json& padding) {
          (multiple != padding.end() && !multiple->is_null());
 }
 
+bool goes_before(SpecialTokens special) {
+  return special == SpecialTokens::add || special == SpecialTokens::add_before;
+}
+bool goes_after(SpecialTokens special) { return special == SpecialTokens::add || special == SpecialTokens::add_after; }
+
 /// Leading and trailing white space of a token, in characters.
 struct Spaces {
   int64_t leading = 0, trailing = 0;
@@ -144,15 +151,15 @@ Tokenizer::State::State(TokenizerFile& file, const TokenizerSettings& settings) 
 
 void Tokenizer::State::check_version(const TokenizerFile& file) const {
   if (const auto version = part(file, "version"); !version.is_null() && version != "1.0") {
-    throw DataError("{}: it is of version {}; this program knows 1.0", where, version.dump());
+    throw DataError("{}: it is of version {}; this program knows 1.0", where, shown(version));
   }
   if (const auto truncation = part(file, "truncation"); !truncation.is_null()) {
     throw DataError(
         "{}: it asks to cut every text off: \"truncation\": {}.  Set it to null; data.sequence_len does that", where,
-        truncation.dump());
+        shown(truncation));
   }
   if (const auto padding = part(file, "padding"); !padding.is_null() && pads(padding)) {
-    throw DataError("{}: it asks to pad every text: \"padding\": {}.  Set it to null", where, padding.dump());
+    throw DataError("{}: it asks to pad every text: \"padding\": {}.  Set it to null", where, shown(padding));
   }
 }
 
@@ -163,7 +170,8 @@ std::optional<int32_t> Tokenizer::State::find(std::string_view token) const {
 
 int32_t Tokenizer::State::required(const std::string& token, const char* name) const {
   const auto id = find(token);
-  if (!id) throw DataError("{}: it has no token \"{}\", which tokenizer_config.json names as {}", where, token, name);
+  if (!id)
+    throw DataError("{}: it has no token \"{}\", which tokenizer_config.json names as {}", where, excerpt(token), name);
   return *id;
 }
 
@@ -224,11 +232,14 @@ void Tokenizer::State::post_process(std::string_view text, SpecialTokens special
       continue;
     }
     const PostProcessor::Template& ids = *next_template++;
-    if (special == SpecialTokens::leave_out) continue;
-    encoding.ids.insert(encoding.ids.begin(), ids.before.begin(), ids.before.end());
-    encoding.ids.insert(encoding.ids.end(), ids.after.begin(), ids.after.end());
-    encoding.offsets.insert(encoding.offsets.begin(), ids.before.size(), {0, 0});
-    encoding.offsets.insert(encoding.offsets.end(), ids.after.size(), {0, 0});
+    if (goes_before(special)) {
+      encoding.ids.insert(encoding.ids.begin(), ids.before.begin(), ids.before.end());
+      encoding.offsets.insert(encoding.offsets.begin(), ids.before.size(), {0, 0});
+    }
+    if (goes_after(special)) {
+      encoding.ids.insert(encoding.ids.end(), ids.after.begin(), ids.after.end());
+      encoding.offsets.insert(encoding.offsets.end(), ids.after.size(), {0, 0});
+    }
   }
 }
 
@@ -238,7 +249,7 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
-  if (!std::filesystem::is_directory(directory))
+  if (!is_folder(directory))
     throw JobError("{}: there is no such directory; expected one with a tokenizer.json ([model] tokenizer)",
                    directory.string());
   TokenizerFile file = TokenizerFile::read(directory / "tokenizer.json");
@@ -279,10 +290,9 @@ std::vector<int32_t> Tokenizer::ids(std::string_view text, SpecialTokens special
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 1);
   state_->each_token(text, *lease, [&](int32_t id, const Piece&, size_t, size_t) { ids.push_back(id); });
-  if (special == SpecialTokens::leave_out) return ids;
   for (const auto& around : state_->post_processor.templates) {
-    ids.insert(ids.begin(), around.before.begin(), around.before.end());
-    ids.insert(ids.end(), around.after.begin(), around.after.end());
+    if (goes_before(special)) ids.insert(ids.begin(), around.before.begin(), around.before.end());
+    if (goes_after(special)) ids.insert(ids.end(), around.after.begin(), around.after.end());
   }
   return ids;
 }

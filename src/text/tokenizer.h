@@ -17,8 +17,9 @@ struct Encoding {
   std::vector<std::pair<int64_t, int64_t>> offsets;
 };
 
-enum class SpecialTokens { leave_out, add };  ///< does the post-processor add its BOS and the like?
-enum class SpecialDecode { keep, skip };      ///< do special tokens appear in decoded text?
+/// Does the post-processor add its BOS and the like?  Before or after alone: to the first or last part of a long text.
+enum class SpecialTokens { leave_out, add, add_before, add_after };
+enum class SpecialDecode { keep, skip };  ///< do special tokens appear in decoded text?
 
 /// A tokenizer.json, exactly as the Hugging Face tokenizers library reads it.  Immutable after loading: any number of
 /// threads may encode at once.  What the file asks for and this class does not know is a DataError that names it.

@@ -1,8 +1,10 @@
 #include "text/tokenizer_file.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
+#include "base/excerpt.h"
 #include "base/files.h"
 #include "base/hash.h"
 
@@ -11,19 +13,21 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kHighestId = 1 << 26;  // far above any vocabulary: a larger id is a broken file
+/// The ids of a vocabulary leave few gaps, and a token takes bytes of the file: one far above both would only take
+/// memory.
+constexpr size_t kHighestIdOfSmallFile = 1 << 20;
 
 /// Builds the document from the parser's events, but puts model.vocab and model.merges into the file's tables.
 class Reader : public nlohmann::json_sax<json> {
  public:
-  explicit Reader(TokenizerFile& file) : file_(file) {}
+  Reader(TokenizerFile& file, size_t bytes) : file_(file), highest_id_(std::max(bytes, kHighestIdOfSmallFile)) {}
 
   bool null() override { return value(nullptr); }
   bool boolean(bool flag) override { return value(flag); }
   bool number_integer(number_integer_t number) override { return value(number); }
   bool number_unsigned(number_unsigned_t number) override {
     if (part_ != Part::vocabulary) return value(number);
-    if (number > kHighestId) fail(fmt::format("the token {} has the impossible id {}", key_, number));
+    if (number > highest_id_) fail(fmt::format("the token {} has the impossible id {}", excerpt(key_), number));
     file_.vocabulary.add(key_, static_cast<int32_t>(number));
     return true;
   }
@@ -93,9 +97,7 @@ class Reader : public nlohmann::json_sax<json> {
     return true;
   }
 
-  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    throw DataError("{}: it is not a whole JSON document: {}", file_.where, error.what());
-  }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
  private:
   enum class Part { document, vocabulary, merges, merge };
@@ -118,14 +120,14 @@ class Reader : public nlohmann::json_sax<json> {
   }
 
   bool value(json item) {
-    if (part_ == Part::vocabulary) fail(fmt::format("the id of the token {} is not a whole number", key_));
+    if (part_ == Part::vocabulary) fail(fmt::format("the id of the token {} is not a whole number", excerpt(key_)));
     if (part_ != Part::document) fail(fmt::format("merge {} is not a pair of tokens", file_.merges.size() + 1));
     place(std::move(item));
     return true;
   }
 
   bool open(json container) {
-    if (part_ == Part::vocabulary) fail(fmt::format("the id of the token {} is not a whole number", key_));
+    if (part_ == Part::vocabulary) fail(fmt::format("the id of the token {} is not a whole number", excerpt(key_)));
     if (part_ != Part::document) fail(fmt::format("merge {} is not a pair of tokens", file_.merges.size() + 1));
     json* const placed = place(std::move(container));
     if (open_.size() == 1 && key_ == "model") model_ = placed;
@@ -137,7 +139,7 @@ class Reader : public nlohmann::json_sax<json> {
     if (text.starts_with("#version")) return;  // the first line of a merges.txt
     const size_t space = text.find(' ');
     if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-      fail(fmt::format("merge {}, \"{}\", is not two tokens", file_.merges.size() + 1, text));
+      fail(fmt::format("merge {}, \"{}\", is not two tokens", file_.merges.size() + 1, excerpt(text)));
     }
     const auto begin = static_cast<uint32_t>(file_.merge_texts.size());
     file_.merge_texts.append(text, 0, space).append(text, space + 1);
@@ -151,6 +153,7 @@ class Reader : public nlohmann::json_sax<json> {
   }
 
   TokenizerFile& file_;
+  size_t highest_id_;
   Part part_ = Part::document;
   std::string key_;
   std::vector<json*> open_;
@@ -164,12 +167,12 @@ class Reader : public nlohmann::json_sax<json> {
 TokenizerFile TokenizerFile::read(const std::filesystem::path& path) {
   TokenizerFile file;
   file.where = path.string();
-  const std::string text = read_text(path);
+  const std::string text = read_text(path, max_json_bytes);
   Hasher hasher;
   hasher.update(text.data(), text.size());
   file.hash = hasher.hex();
-  Reader reader(file);
-  json::sax_parse(text, &reader);
+  Reader reader(file, text.size());
+  parse_json(text, file.where, reader);
   if (!file.rest.is_object()) throw DataError("{}: it is not a JSON object", file.where);
   return file;
 }

@@ -1,9 +1,8 @@
 #include "text/tokenizer_settings.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 
 namespace tessera {
 namespace {
@@ -11,13 +10,8 @@ namespace {
 using nlohmann::json;
 
 json read_object(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return json::object();
-  json object;
-  try {
-    object = json::parse(read_text(path));
-  } catch (const json::exception& error) {
-    throw DataError("{}: it is not a whole JSON document: {}", path.string(), error.what());
-  }
+  if (!is_there(path)) return json::object();
+  json object = read_json(path);
   if (!object.is_object()) throw DataError("{}: it is not a JSON object", path.string());
   return object;
 }
@@ -27,13 +21,16 @@ std::optional<std::string> read_token(const json& object, const char* key, const
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return std::nullopt;
   const json& text = found->is_object() && found->contains("content") ? (*found)["content"] : *found;
-  if (!text.is_string()) throw DataError("{}: its {} is not a token: {}", path.string(), key, found->dump());
+  if (!text.is_string()) throw DataError("{}: its {} is not a token: {}", path.string(), key, shown(*found));
   return text.get<std::string>();
 }
 
+/// A thousand lines more than the longest that models have.
+constexpr int64_t kLongestTemplate = 1 << 20;
+
 std::string read_chat_template(const json& config, const std::filesystem::path& directory) {
   const auto file = directory / "chat_template.jinja";
-  if (std::filesystem::exists(file)) return read_text(file);
+  if (is_there(file)) return read_text(file, kLongestTemplate);
   const auto found = config.find("chat_template");
   if (found == config.end() || found->is_null()) return {};
   if (found->is_string()) return found->get<std::string>();

@@ -2,8 +2,10 @@
 
 #include <numeric>
 
-#include "base/log.h"
+#include "base/error.h"
+#include "cluster/agree.h"
 #include "data/order.h"
+#include "trainer/job_choices.h"
 
 namespace tessera {
 
@@ -14,7 +16,16 @@ Evaluation::Evaluation(Session& session) : session_(session), set_(session.prepa
   if (lengths.empty()) return;
   DataSettings settings = session.job().data;
   settings.shuffle = false;
-  sequences_ = epoch_sequences(lengths, settings, session.job().job.seed, 0);
+  agree(session.world(), "planning the evaluation", [&] {
+    sequences_ = epoch_sequences(lengths, settings, session.job().job.seed, 0);
+    for (const Sequence& sequence : sequences_)
+      for (const int32_t sample : sequence) tokens_ += set_.supervised()[static_cast<size_t>(sample)];
+    if (tokens_ > 0) return;
+    const auto& sets = session.job().eval_datasets;
+    throw DataError("{}: no token of the {} sample{} to evaluate on carries loss, so that there is nothing to measure",
+                    sets.empty() ? "[data] val_set_size" : named(sets, "eval_dataset"), lengths.size(),
+                    lengths.size() == 1 ? "" : "s");
+  });
 }
 
 EvaluationResult Evaluation::run() {
@@ -33,12 +44,7 @@ EvaluationResult Evaluation::run() {
   const double mine = model.loss_sum();
   std::vector<double> sums(static_cast<size_t>(world.size()));
   world.all_gather_host(&mine, sums.data(), sizeof mine, "all_gather(evaluation loss)");
-  EvaluationResult result;
-  for (const Sequence& sequence : sequences_)
-    for (const int32_t sample : sequence) result.tokens += set_.supervised()[static_cast<size_t>(sample)];
-  if (result.tokens > 0)
-    result.loss = std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(result.tokens);
-  return result;
+  return {std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(tokens_), tokens_};
 }
 
 }  // namespace tessera

@@ -16,6 +16,7 @@ struct EvaluationResult {
 /// The evaluation set, dealt out over the ranks in file order.
 class Evaluation {
  public:
+  /// On all ranks together.  Throws DataError where there are samples, and no token of theirs carries loss.
   explicit Evaluation(Session& session);
 
   bool empty() const { return sequences_.empty(); }
@@ -26,6 +27,7 @@ class Evaluation {
   Session& session_;
   PreparedSet set_;
   std::vector<Sequence> sequences_;
+  int64_t tokens_ = 0;  // that carry loss
 };
 
 }  // namespace tessera

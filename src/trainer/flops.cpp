@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "device/buffer.h"
-#include "model/tensors.h"
+#include "model/units.h"
 
 namespace tessera {
 namespace {
@@ -41,18 +41,19 @@ class SquareProduct {
 
 }  // namespace
 
-FlopCounter::FlopCounter(const ModelConfig& config)
-    : per_token_(6.0 * static_cast<double>(multiplied_parameter_count(config))),
-      window_(config.window),
-      attention_width_(static_cast<double>(config.H * config.D)) {}
+FlopCounter::FlopCounter(const ModelSpec& spec)
+    : per_token_(6.0 * static_cast<double>(multiplied_parameter_count(spec))) {
+  for (const LayerSpec& layer : spec.layers)
+    layers_.push_back({layer.attention.window, static_cast<double>(layer.attention.H * layer.attention.D)});
+}
 
 double FlopCounter::of_document(int64_t tokens) const {
   const auto n = static_cast<double>(tokens);
   double flops = per_token_ * n;
-  for (const int64_t window : window_) {
+  for (const auto& [window, width] : layers_) {
     const double reach = window > 0 ? std::min(n, static_cast<double>(window)) : n;
     const double pairs = n * reach - reach * reach / 2;  // query-key pairs of the causal band
-    flops += 12.0 * attention_width_ * pairs;
+    flops += 12.0 * width * pairs;
   }
   return flops;
 }

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
-#include "model/config.h"
+#include "model/spec.h"
 
 namespace tessera {
 
@@ -12,13 +12,16 @@ namespace tessera {
 /// and token, and 6·L·H·D·n² of causal attention for a document of n tokens (docs/benchmarks.md).
 class FlopCounter {
  public:
-  explicit FlopCounter(const ModelConfig& config);
+  explicit FlopCounter(const ModelSpec& spec);
   double of_document(int64_t tokens) const;
 
  private:
   double per_token_;
-  std::vector<int64_t> window_;
-  double attention_width_;
+  struct Attention {
+    int64_t window;
+    double width;  // H·D
+  };
+  std::vector<Attention> layers_;
 };
 
 /// FLOP/s that this rank's matrix products can reach: the data sheet's of a GPU; else measured, as the best of several

@@ -1,6 +1,8 @@
 #pragma once
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "checkpoint/export.h"
 #include "job/job.h"
@@ -12,5 +14,8 @@ namespace tessera {
 std::optional<std::filesystem::path> chosen_checkpoint(const Job& job);
 
 ExportSettings export_settings(const Job& job);
+
+/// "[dataset.a] (data/a.jsonl), [dataset.b] (data/b.jsonl)", for messages.  section: "dataset" or "eval_dataset".
+std::string named(const std::vector<DatasetSettings>& sets, const std::string& section);
 
 }  // namespace tessera

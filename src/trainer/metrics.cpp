@@ -2,24 +2,33 @@
 
 #include <sys/resource.h>
 
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 
 namespace tessera {
 namespace {
 
+/// The step that a line is of; nothing where a crash cut the line off.
+std::optional<int64_t> step_of_line(const std::string& line) {
+  try {
+    const nlohmann::json json = parse_json(line, "a line of metrics.jsonl");
+    return json.is_object() && json.contains("step") ? whole_number(json["step"]) : std::nullopt;
+  } catch (const DataError&) {
+    return std::nullopt;
+  }
+}
+
 /// The lines of steps up to `step`.  A last line that was cut off by a crash is dropped.
 std::string lines_up_to(const std::filesystem::path& path, int64_t step) {
-  if (step == 0 || !std::filesystem::exists(path)) return {};
+  if (step == 0 || !is_there(path)) return {};
   std::istringstream lines(read_text(path));
   std::string kept;
-  for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.value("step", step + 1) <= step) kept += line + "\n";
-  }
+  for (std::string line; std::getline(lines, line);)
+    if (step_of_line(line).value_or(step + 1) <= step) kept += line + "\n";
   return kept;
 }
 

@@ -14,10 +14,13 @@ using Sequence = std::vector<int32_t>;  ///< the samples of one row of a batch
 /// resumed run finds its place from the step alone.
 class TrainingPlan {
  public:
-  /// lengths: tokens of each training sample.  world: ranks.
+  /// lengths: tokens of each training sample.  world: ranks.  Takes as long as one epoch's packing, whatever the number
+  /// of epochs: all have the same number of sequences (data/order.h).  Throws JobError where an update would have more
+  /// sequences than can be counted with.
   TrainingPlan(const std::vector<int32_t>& lengths, const Job& job, int world);
 
   int64_t total_steps() const { return total_steps_; }
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
   int64_t sequences_per_update() const { return per_update_; }
 
   struct Update {
@@ -29,22 +32,20 @@ class TrainingPlan {
   Update update(int64_t k);
 
  private:
-  struct Epoch {
-    int64_t first_step = 1;
-    int64_t steps = 0;  ///< that are run: fewer than it has in the last one
-  };
-  int64_t steps_of(int64_t epoch);
   const std::vector<Sequence>& sequences_of(int64_t epoch);
 
   std::vector<int32_t> lengths_;
   DataSettings data_;
   int64_t seed_;
-  int64_t per_update_;
-  int64_t total_steps_ = 0;
-  std::vector<Epoch> epochs_;
   int64_t cached_epoch_ = -1;
   std::vector<Sequence> cached_;
+  int64_t per_update_;
+  int64_t steps_per_epoch_;
+  int64_t total_steps_ = 0;
 };
+
+/// Does any update of the plan take a sample with a token that carries loss?  supervised: such tokens of each sample.
+bool has_supervision(TrainingPlan& plan, const std::vector<int32_t>& supervised);
 
 /// How `count` sequences are dealt out: micro-batch m of rank r gets [begin, end).  In the last micro-batch ranks may
 /// get fewer than micro_batch_size, or none.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "checkpoint/rotation.h"
 #include "cluster/agree.h"
 #include "trainer/weights.h"
 
@@ -21,17 +22,20 @@ void Saving::begin(const CheckpointInfo& info) {
   info_ = info;
   info_.world_size = model_.group().size();
   running_ = true;
-  if (writes_)
-    writer_.begin(step_directory(job_.job.output_dir, info.step), info_, model_.group().rank(), tensor_slices(model_),
-                  job_.checkpoint.async);
+  const std::filesystem::path directory = step_directory(job_.job.output_dir, info.step);
+  if (rank_ == 0) remove_leftovers(directory);
+  if (writes_) writer_.begin(directory, info_, model_.group().rank(), tensor_slices(model_), job_.checkpoint.async);
 }
 
 SaveReport Saving::report() const {
   SaveReport report;
   report.status = static_cast<int64_t>(writer_.status());
   if (writer_.status() == Status::written) {
-    report.bytes = writer_.result().bytes;
-    report.xxh3 = writer_.result().xxh3;
+    const ShardFile& shard = writer_.result();
+    report.bytes = shard.bytes;
+    report.xxh3 = shard.xxh3;
+    report.metadata_bytes = shard.metadata_bytes;
+    report.metadata_xxh3 = shard.metadata_xxh3;
     report.save_seconds = writer_.save_seconds();
     report.pause_seconds = writer_.pause_seconds();
   }
@@ -52,7 +56,8 @@ std::optional<Saving::Outcome> Saving::collect(const std::vector<SaveReport>& re
       throw FailedElsewhere(ExitCode::bad_data);
     }
     if (status != Status::written) return std::nullopt;
-    files.push_back({shard_name(static_cast<int>(r), info_.world_size), reports[r].bytes, reports[r].xxh3});
+    files.push_back({shard_name(static_cast<int>(r), info_.world_size), reports[r].bytes, reports[r].xxh3,
+                     reports[r].metadata_bytes, reports[r].metadata_xxh3});
     outcome.save_seconds = std::max(outcome.save_seconds, reports[r].save_seconds);
     outcome.pause_seconds = std::max(outcome.pause_seconds, reports[r].pause_seconds);
   }

@@ -15,6 +15,8 @@ struct SaveReport {
   int64_t status = 0;  ///< a CheckpointWriter::Status
   int64_t bytes = 0;
   uint64_t xxh3 = 0;
+  int64_t metadata_bytes = 0;
+  uint64_t metadata_xxh3 = 0;
   double save_seconds = 0, pause_seconds = 0;
 };
 

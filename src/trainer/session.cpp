@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "base/amount.h"
 #include "base/error.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "base/size_text.h"
 #include "cluster/agree.h"
 #include "trainer/compute_device.h"
 #include "trainer/flops.h"
@@ -57,7 +60,7 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
 }
 
 Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster) {
-  agree(world(), "reading the model's configuration", [&] { config_ = load_model_config(job.model.base); });
+  agree(world(), "reading the model's configuration", [&] { spec_ = load_model(job.model.base); });
   prepare_data();
   device_ = make_compute_device(job, cluster);
   agree(world(), "setting up", [&] {
@@ -67,13 +70,14 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
     gemm_peak_ = tessera::gemm_peak(*device_, *kernels_, compute_dtype(job.model));
     if (job.log.profile || !job.log.trace.empty()) kernels_->profile(*profiler_);
   });
+  agree(world(), "checking the shard groups", [&] { shard_group_size(world(), job.shard, cluster.local_size()); });
   // Splits the communicator: the ranks do it together, outside agree().
   groups_ =
       std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_,
                                     CommunicatorSettings{job.device.share, narrow<int>(job.network.nccl_max_ctas)});
   agree(world(), "allocating memory", [&] {
     plan_memory_and_reserve();
-    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, config_, job.shard, job.model,
+    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, spec_, job.shard, job.model,
                                             job.train.micro_batch_size * job.data.sequence_len,
                                             compute_threads(job, cluster_), job.data.sequence_len);
   });
@@ -82,14 +86,30 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
 void Session::plan_memory_and_reserve() {
   const int ranks = groups_->group->size();
   const int64_t longest = job_.data.sequence_len, max_tokens = job_.train.micro_batch_size * longest;
-  memory_plan_ = plan_memory(device_->kind(), config_, job_.shard, job_.model, ranks, max_tokens);
-  plan_device(memory_plan_, *device_, *kernels_, largest_shapes(config_, job_.model, ranks, max_tokens, longest));
+  memory_plan_ = plan_memory(device_->kind(), spec_, job_.shard, job_.model, ranks, max_tokens);
+  plan_device(memory_plan_, *device_, *kernels_, largest_shapes(spec_, job_.model, ranks, max_tokens, longest));
+  require_host_memory();
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
-  device_->reserve(memory_plan_.total() + most_gap * (64 + 16 * config_.L), memory_plan_.describe());
+  device_->reserve((Amount(memory_plan_.total()) + most_gap * (64 + 16 * spec_.L())).value(), memory_plan_.describe());
+}
+
+/// What a host cannot hold is the job's mistake, to be told in its terms: memory that is asked for in vain may be given
+/// by the system all the same, until the process is killed for filling it.
+void Session::require_host_memory() const {
+  const Amount of_a_rank =
+      Amount(memory_plan_.host) + (device_->kind() == DeviceKind::cpu ? memory_plan_.total() : int64_t{0});
+  const int64_t there = host_memory_bytes();
+  const int ranks = cluster_.local_size();
+  if (of_a_rank * int64_t{ranks} <= there) return;
+  throw JobError(
+      "the job does not fit host {}, which has {} for {} rank{}; {}. Try [train] micro_batch_size = 1, a smaller "
+      "[data] "
+      "sequence_len, [model] gradient_checkpointing = full, or more hosts.",
+      cluster_.host(), size_text(there), ranks, ranks == 1 ? "" : "s", memory_plan_.describe());
 }
 
 void Session::prepare_data() {
-  prepared_ = prepare_on_cluster(job_, cluster_, config_.V);
+  prepared_ = prepare_on_cluster(job_, cluster_, spec_.V);
   if (is_first() && !prepared_.summary.empty()) log::info("{}", prepared_.summary);
 }
 

@@ -6,7 +6,7 @@
 #include "data/prepared.h"
 #include "job/job.h"
 #include "kernels/kernels.h"
-#include "model/config.h"
+#include "model/families/family.h"
 #include "shard/memory.h"
 #include "shard/sharded_model.h"
 #include "text/tokenizer.h"
@@ -27,7 +27,7 @@ class Session {
   Device& device() { return *device_; }
   Profiler& profiler() { return *profiler_; }
   ShardedModel& model() { return *model_; }
-  const ModelConfig& config() const { return config_; }
+  const ModelSpec& spec() const { return spec_; }
   const PreparedFile& prepared() const { return prepared_; }
   const MemoryPlan& memory_plan() const { return memory_plan_; }
   /// FLOP/s of this rank's products (trainer/flops.h).
@@ -36,10 +36,11 @@ class Session {
  private:
   void prepare_data();
   void plan_memory_and_reserve();
+  void require_host_memory() const;
 
   const Job& job_;
   Cluster& cluster_;
-  ModelConfig config_;
+  ModelSpec spec_;
   PreparedFile prepared_;
   MemoryPlan memory_plan_;
   double gemm_peak_ = 0;

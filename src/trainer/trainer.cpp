@@ -37,6 +37,20 @@ std::optional<FileLock> claim_output_dir(const Job& job, Cluster& cluster) {
   return lock;
 }
 
+/// Which samples every step takes.  Steps that see no token that carries loss would train nothing, at a loss of 0.
+TrainingPlan plan_together(const PreparedSet& set, const Job& job, Cluster& cluster) {
+  std::optional<TrainingPlan> plan;
+  agree(cluster.world(), "planning the steps", [&] {
+    plan.emplace(set.lengths(), job, cluster.size());
+    if (!has_supervision(*plan, set.supervised()))
+      throw DataError(
+          "{}: no sample of the job's {} step{} has a token that carries loss, so that nothing can be learnt; look at "
+          "the data sets' labels, or at what says which roles and parts carry loss (train inspect shows it)",
+          named(job.datasets, "dataset"), plan->total_steps(), plan->total_steps() == 1 ? "" : "s");
+  });
+  return std::move(*plan);
+}
+
 }  // namespace
 
 Trainer::Trainer(const Job& job, Cluster& cluster)
@@ -45,10 +59,10 @@ Trainer::Trainer(const Job& job, Cluster& cluster)
       output_lock_(claim_output_dir(job, cluster)),
       session_(job, cluster),
       training_set_(session_.prepared().path, "train"),
-      plan_(training_set_.lengths(), job, cluster.size()),
+      plan_(plan_together(training_set_, job, cluster)),
       evaluation_(session_),
       optimizer_(session_.model(), job.train),
-      flops_(session_.config()),
+      flops_(session_.spec()),
       saving_(session_.model(), job, cluster.rank()) {
   if (!job.log.trace.empty()) trace_.emplace(job.log.trace);
 }
@@ -64,6 +78,10 @@ ExitCode Trainer::run() {
     progress_.emplace(resumed_step_ + 1, plan_.total_steps(), job_.log.logging_steps);
   }
   announce();
+  if (any_rank(session_.world(), "the ranks' stop signals", signals::stop_requested())) {
+    if (progress_) progress_->note("stopped by a signal before the first step; run the same command again");
+    return ExitCode::asked_to_stop;
+  }
   if (resumed_step_ == 0) evaluate(0);
   step_started_ = now();
   for (int64_t k = resumed_step_ + 1; k <= plan_.total_steps(); ++k) {
@@ -124,7 +142,7 @@ void Trainer::load_weights() {
 void Trainer::warn_of_changes(const CheckpointInfo& before) const {
   if (!session_.is_first()) return;
   std::vector<std::string> changes = changed_settings(before.job, job_);
-  if (before.model_config != session_.config().json) changes.emplace_back("config.json");
+  if (before.model_config != session_.spec().config) changes.emplace_back("config.json");
   if (!before.data.empty() && before.data != training_set_.key())
     changes.emplace_back("the samples (contents of data files, tokenizer, or settings that shape them)");
   if (!changes.empty())
@@ -137,11 +155,11 @@ void Trainer::announce() {
   if (resumed_step_ >= plan_.total_steps())
     log::info("all {} steps are done: nothing is left to train", plan_.total_steps());
   log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
-            parameter_count(session_.config()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
+            parameter_count(session_.spec()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
             cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
             job_.data.sequence_len);
   log::info("{}", session_.memory_plan().describe());
-  const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.config().max_position_embeddings;
+  const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.spec().max_position_embeddings;
   if (longest > known)
     log::warn("the longest sample has {} tokens; the model knows {} positions (max_position_embeddings in config.json)",
               longest, known);
@@ -298,7 +316,7 @@ void Trainer::save(int64_t step) {
   info.samples_seen = samples_seen_;
   info.tokens_seen = tokens_seen_;
   info.job = resolved_text(job_);
-  info.model_config = session_.config().json;
+  info.model_config = session_.spec().config;
   info.data = training_set_.key();
   saving_.begin(info);
 }

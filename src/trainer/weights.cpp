@@ -14,11 +14,12 @@ namespace {
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-constexpr auto embedding_name = "model.embed_tokens.weight", head_name = "lm_head.weight";
+std::string embedding_name(const ModelSpec& spec) { return spec.embedding + ".weight"; }
+std::string head_name(const ModelSpec& spec) { return spec.head + ".weight"; }
 
-void check_names(const ModelConfig& config, const SafetensorsReader& reader, const std::string& where) {
+void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const std::string& where) {
   std::set<std::string> known;
-  for (const UnitSpec& unit : model_units(config))
+  for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) {
       known.insert(tensor.name);
       if (!reader.contains(tensor.name)) throw DataError("{}: tensor {} is missing", where, tensor.name);
@@ -28,17 +29,18 @@ void check_names(const ModelConfig& config, const SafetensorsReader& reader, con
     }
   for (const std::string& name : reader.names()) {
     const bool derived = name.ends_with("rotary_emb.inv_freq");  // old files store what config.json implies
-    const bool tied_copy = config.tied && name == head_name;
+    const bool tied_copy = spec.tied && name == head_name(spec);
     if (!known.contains(name) && !derived && !tied_copy)
       throw DataError("{}: tensor {} has no place in the model that config.json describes", where, name);
   }
 }
 
-[[noreturn]] void throw_not_tied(const std::string& where) {
+[[noreturn]] void throw_not_tied(const std::string& where, const std::string& embedding, const std::string& head) {
   throw DataError(
-      "{}: lm_head.weight is another matrix than model.embed_tokens.weight, and config.json ties the two; set "
-      "tie_word_embeddings = false to train both, or leave lm_head.weight out of the files",
-      where);
+      "{}: {} is another matrix than {}, and config.json ties the two; set tie_word_embeddings = false to train both, "
+      "or "
+      "leave {} out of the files",
+      where, head, embedding, head);
 }
 
 /// splitmix64 (Steele et al. 2014).
@@ -81,22 +83,26 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
   return slices;
 }
 
-PretrainedWeights::PretrainedWeights(const std::filesystem::path& directory, const ModelConfig& config)
-    : where_(directory.string()), reader_(directory), has_two_names_(config.tied && reader_.contains(head_name)) {
-  check_names(config, reader_, where_);
-  if (has_two_names_ && reader_.shape(head_name) != reader_.shape(embedding_name)) throw_not_tied(where_);
+PretrainedWeights::PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec)
+    : where_(directory.string()),
+      reader_(directory),
+      embedding_(embedding_name(spec)),
+      head_(head_name(spec)),
+      has_two_names_(spec.tied && reader_.contains(head_)) {
+  check_names(spec, reader_, where_);
+  if (has_two_names_ && reader_.shape(head_) != reader_.shape(embedding_)) throw_not_tied(where_, embedding_, head_);
 }
 
 void PretrainedWeights::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
   reader_.read(name, offset, count, out);
-  if (!has_two_names_ || name != embedding_name) return;
+  if (!has_two_names_ || name != embedding_) return;
   std::vector<float> head(static_cast<size_t>(count));
-  reader_.read(head_name, offset, count, head.data());
-  if (!std::equal(head.begin(), head.end(), out)) throw_not_tied(where_);
+  reader_.read(head_, offset, count, head.data());
+  if (!std::equal(head.begin(), head.end(), out)) throw_not_tied(where_, embedding_, head_);
 }
 
 void load_pretrained(ShardedModel& model, const std::filesystem::path& directory) {
-  const PretrainedWeights weights(directory, model.config());
+  const PretrainedWeights weights(directory, model.spec());
   std::vector<float> memory;
   for (const TensorSlice& slice : tensor_slices(model))
     load_in_pieces(model, slice.master, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
@@ -107,7 +113,7 @@ void load_pretrained(ShardedModel& model, const std::filesystem::path& directory
 
 void initialise_random(ShardedModel& model, int64_t seed, int threads) {
   float* master = model.state().master.as<float>();
-  const auto deviation = static_cast<float>(model.config().initializer_range);
+  const auto deviation = static_cast<float>(model.spec().initializer_range);
   std::vector<float> memory;
   for (const ShardPiece& piece : model.layout().pieces()) {
     const uint64_t stream =

@@ -14,7 +14,7 @@ namespace tessera {
 class PretrainedWeights {
  public:
   /// Throws DataError with the name of a tensor that is missing, of another shape, or that the model has no place for.
-  PretrainedWeights(const std::filesystem::path& directory, const ModelConfig& config);
+  PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec);
 
   /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError where a tied model's embedding and
   /// head are stored both and differ there.
@@ -23,6 +23,7 @@ class PretrainedWeights {
  private:
   std::string where_;
   SafetensorsReader reader_;
+  std::string embedding_, head_;
   bool has_two_names_;  // the one matrix of a tied model is stored as embedding and as head
 };
 

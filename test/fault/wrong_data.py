@@ -54,6 +54,30 @@ with workspace() as place:
     require(any("2 samples without a token that carries loss" in line for line in told), "they are counted in a warning", output)
     require(steps(folder)[0]["samples"] == 4, "they are kept", output)
 
+    folder = place / "without-loss"
+    folder.mkdir()
+    (folder / "silent.jsonl").write_text(lines(silent, silent))
+    (folder / "data.jsonl").write_text(lines(silent, good[0], good[1]))
+    one_set = {**settings, "dataset.reference.path": folder / "silent.jsonl"}
+    two_sets = {**settings, "dataset.silent.path": folder / "silent.jsonl", "dataset.silent.type": "tokenized"}
+    silent_evaluation = {**settings, "eval_dataset.silent.path": folder / "silent.jsonl", "eval_dataset.silent.type": "tokenized"}
+    short_evaluation = {**silent_evaluation, "eval_dataset.silent.path": folder / "data.jsonl", "eval.max_samples": 1}
+    short_training = {**settings, "dataset.reference.path": folder / "data.jsonl", "train.global_batch_size": 1}
+    for number, (what, job_settings, verb, named) in enumerate((
+            ("the only data set", one_set, "run", "[dataset.reference]"),
+            ("the only data set", one_set, "preprocess", "[dataset.reference]"),
+            ("one of two data sets", two_sets, "run", "[dataset.silent]"),
+            ("an evaluation set", silent_evaluation, "run", "[eval_dataset.silent]"),
+            ("an evaluation set", silent_evaluation, "evaluate", "[eval_dataset.silent]"),
+            ("what max_samples leaves of an evaluation set", short_evaluation, "run", "[eval_dataset.silent]"),
+            ("what max_samples leaves of an evaluation set", short_evaluation, "evaluate", "[eval_dataset.silent]"),
+            ("all that the job's only step takes", short_training, "run", "[dataset.reference]"))):
+        folder = place / f"without-loss-{number}"
+        output = train.finish(train.start(2, [verb, train.job(folder, job_settings)]), 4, f"{verb}: no loss in {what}")
+        told = [line for line in output.splitlines() if "error: " in line]
+        require(len(told) == 1 and named in told[0] and "loss" in told[0], f"{verb}: no loss in {what}: it is named", output)
+        require(not (folder / "metrics.jsonl").exists(), f"{verb}: no step was taken")
+
     folder = place / "chat"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**json.loads((case.folder / "model/config.json").read_text()), "vocab_size": 1000}))

@@ -15,6 +15,7 @@
 #include "checkpoint/safetensors_writer.h"
 #include "cluster/agree.h"
 #include "cluster/cluster.h"
+#include "model/families/family.h"
 #include "shard/memory.h"
 #include "trainer/weights.h"
 
@@ -36,7 +37,7 @@ const char* const kConfig = R"({"model_type": "llama", "architectures": ["LlamaF
 /// Exact in bf16; its period of 251 divides no size, so that a slice from another place is another one.
 float value_at(int64_t i) { return static_cast<float>(i % 251 - 125) / 128; }
 
-void write_model(const std::filesystem::path& directory, const ModelConfig& config, DType dtype) {
+void write_model(const std::filesystem::path& directory, const ModelSpec& config, DType dtype) {
   std::vector<ExportedTensor> tensors;
   const ShardLayout whole(config, 0, 1);
   for (const ShardPiece& piece : whole.pieces())
@@ -84,7 +85,7 @@ void check_slices(const ShardedModel& model) {
   }
 }
 
-void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, const ModelConfig& config) {
+void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, const ModelSpec& config) {
   const auto device = make_cpu_device(1);
   const auto kernels = make_kernels(*device);
   Profiler profiler(*device);
@@ -110,7 +111,7 @@ void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, 
 
 int run(Cluster& cluster, const std::string& stored) {
   const auto directory = std::filesystem::temp_directory_path() / fmt::format("tessera-loading-{}", ::getppid());
-  const ModelConfig config = parse_model_config(kConfig, "the test's config.json");
+  const ModelSpec config = parse_model(kConfig, "the test's config.json");
   agree(cluster.world(), "writing the model", [&] {
     if (cluster.rank() != 0) return;
     std::filesystem::create_directories(directory);

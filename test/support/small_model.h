@@ -7,22 +7,23 @@
 #include <vector>
 
 #include "cluster/message_communicator.h"
+#include "model/families/decoder.h"
 #include "shard/sharded_model.h"
 
 namespace tessera::test {
 
 /// Sizes that nothing divides, with everything that a family can have.
-inline ModelConfig odd_model(bool tied, Family family = Family::llama) {
-  ModelConfig c;
-  c.family = family;
-  c.C = 18, c.H = 3, c.G = 1, c.D = 10, c.F = 23, c.V = 37, c.L = 3;
-  c.tied = tied;
-  c.qkv_bias = c.o_bias = c.mlp_bias = family == Family::llama;
-  c.qk_norm = family == Family::qwen3;
-  c.window = {0, 4, 0};
-  c.initializer_range = 0.3;
-  return c;
+inline DecoderSettings odd_settings(bool tied, bool qk_norm = false) {
+  DecoderSettings s;
+  s.C = 18, s.H = 3, s.G = 1, s.D = 10, s.F = 23, s.V = 37, s.L = 3;
+  s.tied = tied;
+  s.qkv_bias = s.o_bias = s.mlp_bias = !qk_norm;
+  s.qk_norm = qk_norm;
+  s.window = {0, 4, 0};
+  s.initializer_range = 0.3;
+  return s;
 }
+inline ModelSpec odd_model(bool tied, bool qk_norm = false) { return make_decoder(odd_settings(tied, qk_norm)); }
 
 /// `documents` of random tokens, every third target ignored.
 inline Batch random_batch(int64_t V, const std::vector<int>& documents, unsigned seed) {
@@ -51,7 +52,7 @@ struct UpdateCost {
   int64_t allocations, waits;
 };
 inline UpdateCost cost_of_a_steady_update(Device& device, Kernels& kernels, Offload offload = Offload::none) {
-  const ModelConfig config = odd_model(true);
+  const ModelSpec config = odd_model(true);
   ShardSettings shard;
   shard.offload = offload;
   ModelSettings settings;
@@ -76,8 +77,9 @@ inline UpdateCost cost_of_a_steady_update(Device& device, Kernels& kernels, Offl
 /// Memory that a GPU gave after the model was made, over updates in bf16 of packed rows, no two of which have documents
 /// of the same lengths: heads of 64, which cuDNN takes.
 inline int64_t allocations_of_packed_updates(Device& device, Kernels& kernels) {
-  ModelConfig config = odd_model(true);
-  config.C = 64, config.H = 4, config.G = 2, config.D = 64;
+  DecoderSettings settings = odd_settings(true);
+  settings.C = 64, settings.H = 4, settings.G = 2, settings.D = 64;
+  const ModelSpec config = make_decoder(settings);
   constexpr int max_tokens = 320, longest = 160;
   MessageCommunicator world(std::make_unique<LoneTransport>(Peer{}));
   Profiler profiler(device);

@@ -1,10 +1,13 @@
 #include "base/files.h"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
-#include <fstream>
 #include <optional>
 
 #include "base/error.h"
+#include "base/hash.h"
+#include "base/hdf5.h"
 #include "support/temporary_folder.h"
 #include "unit/base/file_size_limit.h"
 
@@ -36,6 +39,28 @@ TEST_CASE("when durable writing fails the old text stays") {
   CHECK(read_text(folder / "latest") == "old");
 }
 
+TEST_CASE("when durable writing fails no temporary file stays") {
+  const test::TemporaryFolder folder;
+  {
+    const test::FileSizeLimit limit(100);
+    CHECK_THROWS_AS(write_text_durably(folder / "latest", std::string(1000, 'x')), DataError);
+  }
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("durable writing follows a link neither at the name nor at the temporary one") {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"latest", "latest.tmp"}) {
+    const fs::path victim = folder.write("victim", "untouched");
+    fs::create_symlink(victim, folder / name);
+    write_text_durably(folder / "latest", "new");
+    CHECK(read_text(victim) == "untouched");
+    CHECK(read_text(folder / "latest") == "new");
+    CHECK(fs::is_regular_file(fs::symlink_status(folder / "latest")));
+    fs::remove(folder / "latest");
+  }
+}
+
 TEST_CASE("files that cannot be read or written are errors that name the path") {
   const test::TemporaryFolder folder;
   CHECK_THROWS_WITH(read_text(folder / "missing"), Contains("missing") && Contains("No such file"));
@@ -43,6 +68,63 @@ TEST_CASE("files that cannot be read or written are errors that name the path") 
   CHECK_THROWS_WITH(write_text_durably(folder / "no/where", "x"), Contains("no/where"));
   CHECK_THROWS_AS(sync_file(folder / "missing"), DataError);
   CHECK_THROWS_AS(sync_folder(folder / "missing"), DataError);
+}
+
+TEST_CASE("what is no regular file is refused at once, by its kind") {
+  const test::TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  fs::create_symlink("loop", folder / "loop");
+  fs::create_symlink("pipe", folder / "to-pipe");
+  CHECK_THROWS_WITH(InputFile(folder / "pipe"), Contains("pipe: is a pipe, not a file"));
+  CHECK_THROWS_WITH(InputFile(folder / "to-pipe"), Contains("to-pipe: is a pipe"));
+  CHECK_THROWS_WITH(InputFile(folder.path()), Contains("is a directory"));
+  CHECK_THROWS_WITH(InputFile("/dev/zero"), Contains("/dev/zero: is a device"));
+  CHECK_THROWS_WITH(InputFile(folder / "loop"), Contains("loop") && Contains("symbolic links"));
+  CHECK_THROWS_WITH(InputFile(folder / std::string(5000, 'n')), Contains("name too long"));
+  CHECK_THROWS_WITH(InputFile(std::string("a\0b", 3)), Contains("zero byte"));
+}
+
+TEST_CASE("every reader of files goes through the same door") {
+  const test::TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(read_text(folder / "pipe"), Contains("is a pipe"));
+  CHECK_THROWS_WITH(Hasher().update_file(folder / "pipe"), Contains("is a pipe"));
+  CHECK_THROWS_WITH(hdf5::File::open_read(folder / "pipe"), Contains("is a pipe"));
+}
+
+TEST_CASE("what stands at a path is told, or why it cannot be") {
+  const test::TemporaryFolder folder;
+  write_text_durably(folder / "file", "text");
+  fs::create_symlink("loop", folder / "loop");
+  fs::create_symlink("nowhere", folder / "dangling");
+  CHECK(is_there(folder / "file"));
+  CHECK_FALSE(is_folder(folder / "file"));
+  CHECK(is_folder(folder.path()));
+  CHECK_FALSE(is_there(folder / "dangling"));
+  CHECK_FALSE(is_there(folder / "file/below"));
+  for (const fs::path& path : {folder / "loop", folder / std::string(5000, 'n')}) {
+    CHECK_THROWS_WITH(is_there(path), Contains(path.string()));
+    CHECK_THROWS_AS(is_folder(path), DataError);
+  }
+}
+
+TEST_CASE("a text longer than its bound is refused before it is read whole") {
+  const test::TemporaryFolder folder;
+  write_text_durably(folder / "endless", "");
+  fs::resize_file(folder / "endless", int64_t{1} << 40);  // sparse: takes no disk
+  CHECK_THROWS_WITH(read_text(folder / "endless", 1 << 20), Contains("endless") && Contains("1048576"));
+}
+
+TEST_CASE("an input file is read in turn, to its end") {
+  const test::TemporaryFolder folder;
+  write_text_durably(folder / "file", "abcdef");
+  InputFile file(folder / "file");
+  CHECK(file.size() == 6);
+  std::string text(4, ' ');
+  CHECK(file.read(text.data(), 4) == 4);
+  CHECK(text == "abcd");
+  CHECK(file.read(text.data(), 4) == 2);
+  CHECK(file.read(text.data(), 4) == 0);
 }
 
 TEST_CASE("a directory that cannot be made is a mistake of the setting that names it") {

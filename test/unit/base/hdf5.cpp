@@ -124,13 +124,14 @@ TEST_CASE("a growing data set holds the appended pieces one after the other") {
   CHECK(out == expected);
 }
 
-TEST_CASE("bytes written at byte_offset are what a contiguous data set holds") {
+TEST_CASE("bytes written where a contiguous data set is given its room are what it holds") {
   const test::TemporaryFolder folder;
   const auto values = counting(5000);
   auto file = hdf5::File::create(folder / "a.h5");
   file.create_contiguous("/tensors/a/master", hdf5::Type::float32, 5000);
   file.create_contiguous("/tensors/a/exp_avg", hdf5::Type::float32, 7);
-  const int64_t offset = file.byte_offset("/tensors/a/master", hdf5::Type::float32);
+  const int64_t offset = file.allocate("/tensors/a/master");
+  CHECK(file.byte_offset("/tensors/a/master", hdf5::Type::float32) == offset);
   file.close();
   std::fstream raw(folder / "a.h5", std::ios::in | std::ios::out | std::ios::binary);
   raw.seekp(offset).write(reinterpret_cast<const char*>(values.data()), 5000 * sizeof(float));
@@ -138,6 +139,28 @@ TEST_CASE("bytes written at byte_offset are what a contiguous data set holds") {
   std::vector<float> out(5000);
   hdf5::File::open_read(folder / "a.h5").read("/tensors/a/master", 0, 5000, out.data());
   CHECK(out == values);
+}
+
+TEST_CASE("rooms that are allocated last fill the file to its end, without a gap") {
+  const test::TemporaryFolder folder;
+  auto file = hdf5::File::create(folder / "a.h5");
+  file.write_attribute("/", "job", std::string_view(std::string(5000, 'x')));
+  std::vector<int64_t> counts = {3, 1000, 1, 100'000, 7};
+  counts.resize(GENERATE(1, 5, 60, 700), 11);
+  const auto name = [](size_t i) { return "/tensors/" + std::to_string(i) + "/master"; };
+  for (size_t i = 0; i < counts.size(); ++i) {
+    file.create_contiguous(name(i), hdf5::Type::float32, counts[i]);
+    file.write_attribute(name(i), "xxh3", uint64_t{i});
+  }
+  file.flush();
+  int64_t end = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const int64_t offset = file.allocate(name(i));
+    if (i > 0) CHECK(offset == end);
+    end = offset + counts[i] * 4;
+  }
+  file.close();
+  CHECK(end == static_cast<int64_t>(std::filesystem::file_size(folder / "a.h5")));
 }
 
 TEST_CASE("byte_offset refuses a chunked data set") {

@@ -109,6 +109,22 @@ TEST_CASE("a shard file has the attributes and data sets of the documented forma
   }
 }
 
+TEST_CASE("the data sets fill a shard file behind all that describes them, where the manifest says") {
+  const TemporaryFolder folder;
+  TestModel model;
+  for (const ShardFile& shard : write_shards(folder.path(), model, 7, model.even_bounds(2))) {
+    const auto file = hdf5::File::open_read(step_directory(folder.path(), 7) / shard.name);
+    int64_t data_bytes = 0;
+    for (const std::string& tensor : file.names("/tensors"))
+      for (const char* dataset : {"/master", "/exp_avg", "/exp_avg_sq"}) {
+        const std::string name = "/tensors/" + tensor + dataset;
+        CHECK(file.byte_offset(name, hdf5::Type::float32) >= shard.metadata_bytes);
+        data_bytes += file.size(name) * 4;
+      }
+    CHECK(shard.metadata_bytes + data_bytes == shard.bytes);
+  }
+}
+
 TEST_CASE("a tensor of which a rank holds nothing is not in its shard") {
   const TemporaryFolder folder;
   TestModel model;

@@ -71,6 +71,25 @@ TEST_CASE("any slice of a safetensors tensor can be read") {
   reader.read("b", 2, 0, nullptr);
 }
 
+TEST_CASE("a weight that is infinite or no number is refused where it is read, and the error names file and tensor") {
+  for (const auto& [dtype, weights] :
+       {std::pair<std::string, std::string>{"F32", raw_bytes(std::vector<float>{1, 2, std::nanf("")})},
+        {"F32", raw_bytes(std::vector<float>{1, 2, -INFINITY})},
+        {"F16", raw_bytes(std::vector<uint16_t>{0, 0, 0x7c00})},
+        {"BF16", raw_bytes(std::vector<uint16_t>{0, 0, 0xff81})}}) {
+    const TemporaryFolder folder;
+    put_safetensors(
+        folder / "model.safetensors",
+        R"({"w":{"dtype":")" + dtype + R"(","shape":[3],"data_offsets":[0,)" + std::to_string(weights.size()) + "]}}",
+        weights);
+    const SafetensorsReader reader(folder.path());
+    float out[3];
+    CHECK_NOTHROW(reader.read("w", 0, 2, out));
+    CHECK_THROWS_WITH(reader.read("w", 0, 3, out),
+                      Contains("model.safetensors") && Contains("tensor w") && Contains("not a number"));
+  }
+}
+
 TEST_CASE("bf16 tensors longer than a piece are widened exactly") {
   const TemporaryFolder folder;
   std::vector<bf16> values((3 << 20) + 5);

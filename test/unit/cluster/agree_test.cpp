@@ -1,7 +1,9 @@
 #include "cluster/agree.h"
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "support/local_communicator.h"
 
@@ -72,10 +74,42 @@ TEST_CASE("an error that is not the program's own counts as a failed cluster els
           })[1] == "elsewhere 3");
 }
 
-TEST_CASE("unlimited patience ends with the agreement", "[cluster]") {
-  const auto group = make_local_group(1);
-  group[0]->set_timeout(5);
-  agree(
-      *group[0], "work", [] {}, Patience::unlimited);
-  REQUIRE(group[0]->timeout() == 5);
+TEST_CASE("with unlimited patience a rank may work for longer than the timeout", "[cluster]") {
+  REQUIRE(outcomes(3, [](Communicator& group) {
+            group.set_timeout(0.2);
+            const auto work = [&] {
+              if (group.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(800));
+            };
+            agree(group, "preparing the data", work, Patience::unlimited);
+          }) == Texts(3));
+}
+
+TEST_CASE("with unlimited patience a rank's error comes out as with any other", "[cluster]") {
+  REQUIRE(outcomes(3, [](Communicator& group) {
+            agree(
+                group, "preparing the data",
+                [&] {
+                  if (group.rank() == 1) throw DataError("rank 1 cannot read");
+                },
+                Patience::unlimited);
+          }) == Texts{"elsewhere 4", "rank 1 cannot read", "elsewhere 4"});
+}
+
+TEST_CASE("with unlimited patience a rank that gives no sign of life is named", "[cluster]") {
+  const auto texts = outcomes(3, [](Communicator& group) {
+    group.set_timeout(0.2);
+    if (group.rank() != 2)
+      agree(
+          group, "preparing the data", [] {}, Patience::unlimited);
+  });
+  for (const size_t rank : {0, 1})
+    REQUIRE_THAT(texts[rank],
+                 Catch::Contains("rank 2 (node2) has not reached a sign of life while preparing the data for 0.2 s"));
+}
+
+TEST_CASE("what one rank says reaches all", "[cluster]") {
+  for (const int who : {-1, 0, 2})
+    REQUIRE(outcomes(3, [who](Communicator& group) {
+              if (any_rank(group, "a question", group.rank() == who) != (who >= 0)) throw DataError("another answer");
+            }) == Texts(3));
 }

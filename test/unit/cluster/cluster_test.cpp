@@ -95,3 +95,24 @@ TEST_CASE("a second SIGINT ends the process at once", "[cluster]") {
   REQUIRE(WIFSIGNALED(status));
   REQUIRE(WTERMSIG(status) == SIGINT);
 }
+
+TEST_CASE("a signal that comes while signals are held is answered once there is a handler", "[cluster]") {
+  REQUIRE(exit_code_of_child([] {
+            signals::hold();
+            raise(SIGTERM);
+            signals::install();
+            if (signals::stop_requested()) return 1;
+            signals::release();
+            return signals::stop_reason() == "SIGTERM" ? 0 : 2;
+          }) == 0);
+}
+
+TEST_CASE("a signal that was held ends a process without a handler when it is released", "[cluster]") {
+  const int status = status_of_child([] {
+    signals::hold();
+    raise(SIGUSR1);
+    signals::release();
+  });
+  REQUIRE(WIFSIGNALED(status));
+  REQUIRE(WTERMSIG(status) == SIGUSR1);
+}

@@ -21,7 +21,7 @@ struct Planned {
   int64_t allocated;
 };
 Planned plan_and_allocate(Kernels& kernels, CudaDevice& device, Offload offload) {
-  const ModelConfig config = odd_model(true);
+  const ModelSpec config = odd_model(true);
   ShardSettings shard;
   shard.offload = offload;
   const ModelSettings settings;

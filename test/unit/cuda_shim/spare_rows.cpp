@@ -1,40 +1,51 @@
 #include <catch2/catch.hpp>
 
 #include "device/cuda/cuda_device.h"
-#include "model/activations.h"
+#include "model/layer.h"
 #include "support/small_model.h"
 
 // Attention's library reads up to a tile behind a batch's last token (attention_spare_rows).
 namespace tessera::test {
 namespace {
 
-bool is_zero(Device& device, const void* data, int64_t bytes) {
-  std::vector<char> host(static_cast<size_t>(bytes));
-  device.copy(data, host.data(), bytes);
+constexpr int64_t T = 24, tile = 128;
+
+bool is_zero_behind(Device& device, const View& rows) {
+  const View behind = rows.rows_from(rows.rows, tile);
+  std::vector<char> host(static_cast<size_t>(behind.bytes()));
+  device.copy(behind.data, host.data(), behind.bytes());
   return std::all_of(host.begin(), host.end(), [](char byte) { return byte == 0; });
 }
 
 }  // namespace
 
 TEST_CASE("behind what attention reads lies a tile of zeros", "[cuda_shim]") {
-  constexpr int64_t T = 24, tile = 128;
-  for (const Family family : {Family::llama, Family::qwen3})
-    for (const Checkpointing kept : {Checkpointing::none, Checkpointing::full}) {
-      CudaDevice device(0);
-      const ModelConfig config = odd_model(true, family);
-      const ActivationStore store(device, config, DType::bf16, kept, T);
-      const auto zero_behind = [&](const View& rows) {
-        return is_zero(device, rows.rows_from(rows.rows, tile).data, tile * rows.cols * size_of(rows.dtype));
-      };
-      CHECK(zero_behind(store.gradients(T).attended));
-      for (int64_t layer = 0; layer < config.L; ++layer) {
-        const LayerActivations a = store.layer(layer, T);
-        CHECK(zero_behind(a.qkv));
-        if (config.qk_norm) CHECK(zero_behind(a.qk_normed));
-        CHECK(zero_behind(a.attended));
-        CHECK(is_zero(device, a.log_sum_exp + T * config.H, tile * config.H * int64_t{sizeof(float)}));
-      }
-    }
+  for (const Checkpointing kept : {Checkpointing::none, Checkpointing::full}) {
+    CudaDevice device(0);
+    SlotList list(DType::bf16);
+    const std::vector<Slot> slots = {list.add(6, Keep::unless_full, SlotList::Reader::attention),
+                                     list.add(3, Keep::always, SlotList::Reader::attention),
+                                     list.add_floats(2, Keep::always, SlotList::Reader::attention),
+                                     list.add(3, Keep::gradient, SlotList::Reader::attention)};
+    const ActivationStore store(device, {8, T, DType::bf16, kept}, {&list, &list});
+    for (int64_t layer = 0; layer < 2; ++layer)
+      for (const Slot slot : slots) CHECK(is_zero_behind(device, store.layer(layer, T)[slot]));
+  }
+}
+
+TEST_CASE("attention reads q, k and v, its output, their gradient and log-sum-exp", "[cuda_shim]") {
+  for (const bool qk_norm : {false, true}) {
+    const ModelSpec model = odd_model(true, qk_norm);
+    const AttentionSpec& attention = model.layers.front().attention;
+    const int64_t q = attention.H * attention.D, k = attention.G * attention.D;
+    std::vector<int64_t> columns;
+    const std::vector<DecoderLayer> layers = make_layers(model, model_units(model), DType::bf16);
+    for (const SlotList::Entry& entry : layers.front().slots().entries())
+      if (entry.reader == SlotList::Reader::attention) columns.push_back(entry.columns);
+    std::vector<int64_t> expected = {q + 2 * k, q, attention.H, q};
+    if (qk_norm) expected.insert(expected.begin() + 1, q + k);
+    CHECK(columns == expected);
+  }
 }
 
 }  // namespace tessera::test

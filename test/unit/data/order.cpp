@@ -85,6 +85,15 @@ TEST_CASE("First-fit-decreasing finds the packing of a small case", "[order]") {
   REQUIRE(sequences[2] == std::vector<int32_t>{4, 5});
 }
 
+TEST_CASE("Every epoch has the same number of sequences", "[order]") {
+  const auto lengths = uneven_lengths(997, 512);
+  auto with = settings(512);
+  with.sample_packing = GENERATE(true, false);
+  with.shuffle = GENERATE(true, false);
+  const size_t count = epoch_sequences(lengths, with, 42, 0).size();
+  for (int64_t epoch = 1; epoch < 50; ++epoch) REQUIRE(epoch_sequences(lengths, with, 42, epoch).size() == count);
+}
+
 TEST_CASE("The order is a function of seed and epoch", "[order]") {
   const auto lengths = uneven_lengths(500, 512);
   const auto first = epoch_sequences(lengths, settings(512), 42, 3);

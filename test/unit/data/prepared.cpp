@@ -161,11 +161,35 @@ TEST_CASE("The order of the samples does not depend on the number of threads", "
 
 TEST_CASE("A sample without loss is kept", "[prepared]") {
   const TemporaryFolder folder;
-  const auto job =
-      job_with(folder, {dataset("d", folder.write("a.jsonl", R"({"input_ids":[1,2],"labels":[-100,-100]})"))});
+  const auto job = job_with(
+      folder,
+      {dataset("d", folder.write("a.jsonl", "{\"input_ids\":[1,2],\"labels\":[-100,-100]}\n{\"input_ids\":[3,4]}\n"))});
   const PreparedFile file = prepare(job, nullptr, test_vocab_size);
-  REQUIRE(PreparedSet(file.path, "train").size() == 1);
+  REQUIRE(PreparedSet(file.path, "train").size() == 2);
   REQUIRE_THAT(file.summary, Catch::Contains("1 sample without a token that carries loss"));
+}
+
+TEST_CASE("A data set without loss is an error that names it, beside others and for evaluation too", "[prepared]") {
+  const TemporaryFolder folder;
+  const Path good = folder.write("a.jsonl", three_lines);
+  const Path silent = folder.write("b.jsonl", R"({"input_ids":[1,2],"labels":[1,-100]})");
+  Job job = job_with(folder, {dataset("good", good)});
+  const bool evaluation = GENERATE(true, false);
+  (evaluation ? job.eval_datasets : job.datasets).push_back(dataset("silent", silent));
+  REQUIRE_THAT(error_of<DataError>([&] { prepare(job, nullptr, test_vocab_size); }),
+               Catch::StartsWith(evaluation ? "[eval_dataset.silent] (" : "[dataset.silent] (") &&
+                   Catch::Contains("b.jsonl): no token of its 1 sample carries loss"));
+  REQUIRE(std::filesystem::is_empty(folder / "prepared") == false);  // its lock; no file that a later run would take
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "prepared"))
+    REQUIRE(entry.path().extension() == ".lock");
+}
+
+TEST_CASE("A data set repeated beyond what can be numbered is a mistake of the job", "[prepared]") {
+  const TemporaryFolder folder;
+  auto often = dataset("often", folder.write("a.jsonl", three_lines));
+  often.repeat = GENERATE(int64_t{1} << 30, int64_t{1} << 62);
+  REQUIRE_THAT(error_of<JobError>([&] { prepare(job_with(folder, {often}), nullptr, test_vocab_size); }),
+               Catch::StartsWith("[dataset.often] repeat: ") && Catch::Contains("times 3 samples"));
 }
 
 TEST_CASE("inspect puts the tokens that carry loss in brackets", "[inspect]") {

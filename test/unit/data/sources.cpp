@@ -1,4 +1,5 @@
 // Which files a data set names, how they are read, and what is said about broken ones.
+#include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -115,6 +116,43 @@ TEST_CASE("A compressed file that is cut short is an error", "[sources]") {
       GENERATE(true, false) ? write_gzip(folder, "a.jsonl.gz", text) : folder.write("a.jsonl.zst", zstd_of(text));
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
   REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("cut short") && Catch::Contains(path.string()));
+}
+
+TEST_CASE("A record longer than max_record_bytes is an error with file and line, packed or not", "[sources]") {
+  const TemporaryFolder folder;
+  const std::string blank(100'000, ' '), endless = "{\"input_ids\": [1, " + blank;
+  const std::vector<std::pair<Path, std::string>> files = {
+      {folder.write("a.jsonl", first + "\n" + endless), "a.jsonl:2"},
+      {folder.write("b.jsonl.zst", zstd_of(first + "\n" + blank + blank)), "b.jsonl.zst:2"},
+      {write_gzip(folder, "c.json.gz", "[" + first + ",\n" + endless), "c.json.gz:2"},
+      {folder.write("d.json", "{\n\"input_ids\": [1" + blank), "d.json:1"}};
+  for (const auto& [path, place] : files) {
+    Job job = job_with(folder, {dataset("d", path)});
+    job.data.max_record_bytes = 50'000;
+    const std::string error = error_of<DataError>([&] { prepare(job, nullptr, test_vocab_size); });
+    REQUIRE_THAT(error, Catch::Contains(place + ":") && Catch::Contains("max_record_bytes"));
+    REQUIRE(error.size() < 1000);
+  }
+}
+
+TEST_CASE("A pipe among the data files is refused at once, also inside a directory", "[sources]") {
+  const TemporaryFolder folder;
+  folder.write("data/a.jsonl", first);
+  REQUIRE(::mkfifo((folder / "data/b.jsonl").c_str(), 0600) == 0);
+  for (const Path& path : {folder / "data", folder / "data/b.jsonl", folder / "data/*.jsonl"})
+    REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("b.jsonl: is a pipe"));
+}
+
+TEST_CASE("What is said of a sample stays short, however much it holds", "[sources]") {
+  std::string keys;
+  for (int i = 0; i < 10'000; ++i) keys += "\"key" + std::to_string(i) + "\": 1, ";
+  const std::string deep = std::string(1'000, '[') + std::string(1'000, ']');
+  for (const std::string& line : {"{" + keys + "\"id\": 7}", "{\"input_ids\": [" + deep + "]}",
+                                  "{\"input_ids\": [\"" + std::string(100'000, 'x') + "\"]}"}) {
+    const std::string error = line_error(line);
+    REQUIRE_THAT(error, Catch::Contains("a.jsonl:2"));
+    REQUIRE(error.size() < 1000);
+  }
 }
 
 TEST_CASE("A directory gives its data files in the order of their names", "[sources]") {

@@ -8,7 +8,9 @@ using namespace tessera;
 
 namespace {
 
-std::string value_of(const std::string& line) { return ini::parse("[s]\nk = " + line, "f").at(0).entries.at(0).value; }
+std::string value_of(const std::string& line) {
+  return ini::expand_environment(ini::parse("[s]\nk = " + line, "f").at(0).entries.at(0).text, "f");
+}
 
 }  // namespace
 
@@ -42,7 +44,7 @@ TEST_CASE("an entry knows its line", "[job]") { CHECK(ini::parse("\n[s]\n; c\n\n
 TEST_CASE("a byte order mark and CRLF line ends are no part of a job file", "[job]") {
   const auto sections = ini::parse("\xEF\xBB\xBF[s]\r\nk = v\r\n", "f");
   CHECK(sections.at(0).name == "s");
-  CHECK(sections.at(0).entries.at(0).value == "v");
+  CHECK(sections.at(0).entries.at(0).text == "v");
 }
 
 TEST_CASE("environment variables are expanded, also inside quotes", "[job]") {

@@ -33,7 +33,7 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
   CHECK(keys_of("model") == names("base init tokenizer gradient_checkpointing precision"));
   CHECK(keys_of("data") ==
         names("sequence_len sample_packing shuffle train_on_inputs val_set_size prepared_path overlong "
-              "on_error workers"));
+              "on_error max_record_bytes workers"));
   CHECK(keys_of("dataset") == names(dataset));
   CHECK(keys_of("eval_dataset") == names(dataset));
   CHECK(keys_of("train") ==

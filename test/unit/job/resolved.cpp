@@ -1,4 +1,6 @@
 // Defaults, and the resolved job as a job file of its own.
+#include <cstdlib>
+
 #include "job/fields.h"
 #include "job_files.h"
 
@@ -10,6 +12,18 @@ namespace {
 std::pair<std::string, std::string> twice_resolved(const std::string& text) {
   const std::string once = resolved_text(job_of(text));
   return {once, resolved_text(JobFile(once).parse())};
+}
+
+/// What require_resolvable() says of a job; the folder of its file is left out.
+std::string unsayable(const JobFile& file, const std::vector<std::string>& overrides = {}) {
+  const Job job = file.parse(overrides);
+  try {
+    require_resolvable(job);
+  } catch (const JobError& error) {
+    const std::string message = error.what(), folder = file.folder().string() + "/";
+    return message.starts_with(folder) ? message.substr(folder.size()) : message;
+  }
+  return "no error";
 }
 
 }  // namespace
@@ -111,4 +125,100 @@ TEST_CASE("what a job trains with otherwise than another is named, and only that
   CHECK(changed_settings(before, file.parse({"train.learning_rate=2e-5", "train.num_epochs=3"})) ==
         std::vector<std::string>{"[train] learning_rate: 1e-05, now 2e-05", "[train] max_steps: 10, now none",
                                  "[train] num_epochs: now 3"});
+}
+
+TEST_CASE("a value from the environment is written back as it was given, also as a part of one", "[job]") {
+  ::setenv("TESSERA_TEST_SECRET", "hunter2 # ; \"x\"", 1);
+  ::setenv("TESSERA_TEST_RATE", "0.25", 1);
+  const JobFile file(
+      required +
+      "[dataset.a]\npath = a\ntype = alpaca\nsystem_prompt = \" key: ${TESSERA_TEST_SECRET}, not $${A} \"\n"
+      "[dataset.b]\npath = b\ntype = chat_template\nroles_to_train = user, ${TESSERA_TEST_SECRET}\n"
+      "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
+  const Job job = file.parse({"generate.prompt=say ${TESSERA_TEST_SECRET}"});
+  CHECK(job.datasets[0].system_prompt == " key: hunter2 # ; \"x\", not ${A} ");
+  CHECK(job.train.learning_rate == 0.25);
+  const std::string text = resolved_text(job);
+  CHECK(text.find("hunter2") == std::string::npos);
+  CHECK(text.find("system_prompt = \" key: ${TESSERA_TEST_SECRET}, not $${A} \"\n") != std::string::npos);
+  CHECK(text.find("prompt = say ${TESSERA_TEST_SECRET}\n") != std::string::npos);
+  CHECK(text.find("learning_rate = ${TESSERA_TEST_RATE}\n") != std::string::npos);
+
+  const Job again = JobFile(text).parse();
+  CHECK(again.datasets[0].system_prompt == job.datasets[0].system_prompt);
+  CHECK(again.datasets[1].roles_to_train == job.datasets[1].roles_to_train);
+  CHECK(again.generate.prompt == job.generate.prompt);
+  CHECK(resolved_text(again) == text);
+  CHECK_NOTHROW(require_resolvable(job));
+}
+
+TEST_CASE("a path from the environment is written as it is", "[job]") {
+  ::setenv("TESSERA_TEST_PLACE", "/somewhere", 1);
+  const JobFile file(
+      required + "[dataset.a]\npath = ${TESSERA_TEST_PLACE}/*.jsonl\ntype = alpaca\n" +
+      "[checkpoint]\nresume = ${TESSERA_TEST_PLACE}/step-1\n[generate]\nprompt = ${TESSERA_TEST_PROMPTS}\n");
+  file.write("prompts.txt", "Once\n");
+  ::setenv("TESSERA_TEST_PROMPTS", (file.folder() / "prompts.txt").c_str(), 1);
+  const std::string text = resolved_text(file.parse());
+  CHECK(text.find("${") == std::string::npos);
+  CHECK(text.find("path = /somewhere/*.jsonl\n") != std::string::npos);
+  CHECK(text.find("resume = /somewhere/step-1\n") != std::string::npos);
+}
+
+TEST_CASE("an override displaces what the environment gave", "[job]") {
+  ::setenv("TESSERA_TEST_RATE", "0.25", 1);
+  const JobFile file(required + "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
+  CHECK(resolved_text(file.parse({"train.learning_rate=0.5"})).find("learning_rate = 0.5\n") != std::string::npos);
+}
+
+TEST_CASE("what a resolved job cannot say is refused with its section and key", "[job]") {
+  const JobFile file(required + "[dataset.a]\npath = a\ntype = alpaca\n");
+  CHECK(unsayable(file) == "no error");
+  CHECK(
+      unsayable(file, {"job.output_dir=/x/b\xE9"}) ==
+      "mine.ini: [job] output_dir: /x/b\\xE9 has bytes that are no UTF-8, which no job file can hold, and the resolved "
+      "job is one; rename it");
+  for (const auto& [name, shown] :
+       {std::pair<std::string, std::string>{"a]b", "a]b"}, {"a\nb", "a\\x0Ab"}, {"a ", "a "}, {"\xFF", "\\xFF"}}) {
+    CAPTURE(shown);
+    CHECK(unsayable(file, {"dataset." + name + ".path=/x", "dataset." + name + ".type=alpaca"}) ==
+          "mine.ini: [dataset." + shown +
+              "]: such a name cannot stand in a job file, and the resolved job is one; rename the data set");
+  }
+}
+
+TEST_CASE("names and values of any characters that a job file can hold are sayable", "[job]") {
+  const JobFile file(required +
+                     "[dataset.a;b#c d]\npath = \"x ; y\"\ntype = alpaca\nsystem_prompt = \"\\\"\\n\\\\ $${x} \"\n");
+  CHECK(unsayable(file) == "no error");
+  CHECK(unsayable(file, {"generate.prompt=\r\"tab\t\\\n", "job.output_dir=/\u00e9 # x"}) == "no error");
+}
+
+TEST_CASE("a value that would be another one in the resolved job is refused", "[job]") {
+  const JobFile file(required + "[generate]\nprompt = prompts.txt\n");
+  std::filesystem::create_directories(file.folder() / "out");
+  file.write("out/prompts.txt", "Once\n");  // the resolved job lies beside it
+  CHECK(unsayable(file).starts_with("mine.ini: [generate] prompt: prompts.txt cannot be said in the resolved job"));
+}
+
+TEST_CASE("a copy of a job that is none, or whose variables are gone, does not hinder the comparison", "[job]") {
+  ::setenv("TESSERA_TEST_RATE", "0.25", 1);
+  const JobFile file(required + "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
+  const std::string before = resolved_text(file.parse());
+  CHECK(changed_settings(before, file.parse()).empty());
+  CHECK(changed_settings(before, file.parse({"train.learning_rate=0.5"})) ==
+        std::vector<std::string>{"[train] learning_rate: ${TESSERA_TEST_RATE}, now 0.5"});
+  const Job now = file.parse();
+  ::unsetenv("TESSERA_TEST_RATE");
+  CHECK(changed_settings(before, now).empty());
+  CHECK(
+      changed_settings("\xFF[", now) ==
+      std::vector<std::string>{"its copy of the job cannot be read and is not compared (the resolved job:1: not UTF-8; "
+                               "save the job file in that encoding)"});
+}
+
+TEST_CASE("a copy that has the value of a variable, as earlier ones have, is no other setting", "[job]") {
+  ::setenv("TESSERA_TEST_RATE", "0.25", 1);
+  const JobFile file(required + "[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
+  CHECK(changed_settings(resolved_text(file.parse({"train.learning_rate=0.25"})), file.parse()).empty());
 }

@@ -62,9 +62,10 @@ TEST_CASE("an argument that the schedule needs is missed", "[job]") {
       train_error("lr_scheduler = cosine_with_min_lr") ==
       "mine.ini:5: [train] min_lr_rate: missing; lr_scheduler = cosine_with_min_lr needs it: a number, at least 0 and "
       "at most 1");
-  CHECK(train_error("lr_scheduler = warmup_stable_decay") ==
-        "mine.ini:5: [train] num_decay_steps: missing; lr_scheduler = warmup_stable_decay needs it: a whole number, at "
-        "least 0");
+  CHECK(
+      train_error("lr_scheduler = warmup_stable_decay") ==
+      "mine.ini:5: [train] num_decay_steps: missing; lr_scheduler = warmup_stable_decay needs it: a whole number from "
+      "0 to 1000000000000");
 }
 
 TEST_CASE("group_size belongs to hybrid_shard", "[job]") {
@@ -102,4 +103,11 @@ TEST_CASE("evaluations need something to evaluate on", "[job]") {
   CHECK(error_of("[eval]\neval_steps = 0\nmax_samples = 0\n") == "no error");
   CHECK(error_of("[data]\nval_set_size = 0.1\n[eval]\neval_steps = 10\n") == "no error");
   CHECK(error_of("[eval]\neval_steps = 10\n[eval_dataset.held]\npath = a\ntype = alpaca\n") == "no error");
+}
+
+TEST_CASE("a micro-batch has no more tokens than 32 bits count", "[job]") {
+  CHECK(error_of("[data]\nsequence_len = 16777216\n[train]\nmicro_batch_size = 128\n") ==
+        "mine.ini:8: [train] micro_batch_size: 128 sequences of 16777216 tokens ([data] sequence_len) are more than "
+        "2147483647 tokens at once");
+  CHECK(error_of("[data]\nsequence_len = 16777216\n[train]\nmicro_batch_size = 127\n") == "no error");
 }

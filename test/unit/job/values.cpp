@@ -2,6 +2,7 @@
 #include "job_files.h"
 
 using namespace tessera;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -18,38 +19,41 @@ TEST_CASE("numbers are read in the usual notations", "[job]") {
 TEST_CASE("a number with anything left over is refused", "[job]") {
   for (const std::string text : {"1_000", "10x", "1e3", "4.0", "0x10", "+4", "9223372036854775808"}) {
     CHECK(train_error("max_steps = " + text) ==
-          "mine.ini:6: [train] max_steps: " + text + "; expected a whole number, at least 0");
+          "mine.ini:6: [train] max_steps: " + text + "; expected a whole number from 0 to 1000000000000");
   }
   for (const std::string text : {"2e-5f", "1,5", "nan", "inf", "2e999"}) {
     CHECK(train_error("learning_rate = " + text) ==
-          "mine.ini:6: [train] learning_rate: " + text + "; expected a number, at least 0");
+          "mine.ini:6: [train] learning_rate: " + text + "; expected a number, at least 0 and at most 1e+30");
   }
 }
 
 TEST_CASE("a number outside its range is refused", "[job]") {
   CHECK(error_of("[data]\nsequence_len = 1\n") ==
-        "mine.ini:6: [data] sequence_len: 1; expected a whole number, at least 2");
-  CHECK(train_error("num_epochs = 0") == "mine.ini:6: [train] num_epochs: 0; expected a number, above 0");
+        "mine.ini:6: [data] sequence_len: 1; expected a whole number from 2 to 16777216");
+  CHECK(train_error("num_epochs = 0") ==
+        "mine.ini:6: [train] num_epochs: 0; expected a number, above 0 and at most 1000000");
   CHECK(train_error("micro_batch_size = 0") ==
-        "mine.ini:6: [train] micro_batch_size: 0; expected a whole number, at least 1");
+        "mine.ini:6: [train] micro_batch_size: 0; expected a whole number from 1 to 1000000");
   CHECK(train_error("adam_beta1 = 1") ==
         "mine.ini:6: [train] adam_beta1: 1; expected a number, at least 0 and below 1");
-  CHECK(train_error("weight_decay = -0.1") == "mine.ini:6: [train] weight_decay: -0.1; expected a number, at least 0");
+  CHECK(train_error("weight_decay = -0.1") ==
+        "mine.ini:6: [train] weight_decay: -0.1; expected a number, at least 0 and at most 1e+30");
   CHECK(train_error("warmup_ratio = 1.5") ==
         "mine.ini:6: [train] warmup_ratio: 1.5; expected a number, at least 0 and at most 1");
   CHECK(error_of("[generate]\ntop_p = 0\n") ==
         "mine.ini:6: [generate] top_p: 0; expected a number, above 0 and at most 1");
   CHECK(error_of("[network]\ntimeout_seconds = 0\n") ==
-        "mine.ini:6: [network] timeout_seconds: 0; expected a number, above 0");
+        "mine.ini:6: [network] timeout_seconds: 0; expected a number, above 0 and at most 1000000000");
   CHECK(error_of("[dataset.a]\nrepeat = 0\n") ==
-        "mine.ini:6: [dataset.a] repeat: 0; expected a whole number, at least 1");
+        "mine.ini:6: [dataset.a] repeat: 0; expected a whole number from 1 to 10000");
 }
 
 TEST_CASE("val_set_size is a fraction below 1 or a number of samples", "[job]") {
   CHECK(job_of("[data]\nval_set_size = 0.05\n").data.val_set_size == 0.05);
   CHECK(job_of("[data]\nval_set_size = 200\n").data.val_set_size == 200);
   CHECK(error_of("[data]\nval_set_size = 1.5\n") ==
-        "mine.ini:6: [data] val_set_size: 1.5; expected a fraction below 1 or a whole number, at least 0");
+        "mine.ini:6: [data] val_set_size: 1.5; expected a fraction below 1 or a whole number, at least 0 and at most "
+        "1000000000");
 }
 
 TEST_CASE("truth has three spellings in any case", "[job]") {
@@ -77,9 +81,18 @@ TEST_CASE("a wrong choice is refused with the choices and the nearest", "[job]")
         "you mean llama3?");
 }
 
+TEST_CASE("a format's name in other programs is answered with the name here", "[job]") {
+  const std::string section = "[dataset.b]\npath = b.jsonl\ntype = ";
+  for (const std::string type : {"sharegpt", "sharegpt.load_role", "messages"})
+    CHECK_THAT(error_of(section + type + "\n"),
+               Contains("type: " + type + "; here that is chat_template") && Contains("ShareGPT's conversations"));
+  CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain; here that is completion"));
+  CHECK_THAT(error_of(section + "alpacca\n"), Contains("did you mean alpaca?"));
+}
+
 TEST_CASE("an empty value is refused", "[job]") {
   CHECK(train_error("max_steps =") ==
-        "mine.ini:6: [train] max_steps: nothing given; expected a whole number, at least 0");
+        "mine.ini:6: [train] max_steps: nothing given; expected a whole number from 0 to 1000000000000");
   CHECK(error_of_file("[job]\noutput_dir =\n") == "mine.ini:2: [job] output_dir: nothing given; expected a path");
   CHECK(error_of("[dataset.a]\nfield =\n") == "mine.ini:6: [dataset.a] field: nothing given; expected a name");
 }
@@ -100,7 +113,7 @@ TEST_CASE("a size that is none is refused", "[job]") {
   for (const std::string text : {"5 GBit", "GB", "-5 GB", "0", "1.5", "5 5 GB"}) {
     CHECK(error_of("[checkpoint]\nmax_shard_bytes = " + text) ==
           "mine.ini:6: [checkpoint] max_shard_bytes: " + text +
-              "; expected a size such as 5 GB, 300 MB, 2 GiB, or a number of bytes");
+              "; expected a size such as 5 GB, 300 MB, 2 GiB, or a number of bytes, at most 1000000 GB");
   }
 }
 

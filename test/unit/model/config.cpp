@@ -1,9 +1,8 @@
-#include "model/config.h"
-
 #include <catch2/catch.hpp>
 
 #include "base/error.h"
-#include "model/tensors.h"
+#include "model/families/family.h"
+#include "model/units.h"
 
 using namespace tessera;
 using Catch::Contains;
@@ -18,7 +17,15 @@ std::string config_with(const std::string& more) {
          (more.empty() ? "" : ", " + more) + "}";
 }
 
-ModelConfig parsed(const std::string& more) { return parse_model_config(config_with(more), "config.json"); }
+ModelSpec parsed(const std::string& more) { return parse_model(config_with(more), "config.json"); }
+
+RotaryFrequencies rotary(const ModelSpec& model) { return rotary_frequencies(model.rotary.front()); }
+
+std::vector<int64_t> windows(const ModelSpec& model) {
+  std::vector<int64_t> windows;
+  for (const LayerSpec& layer : model.layers) windows.push_back(layer.attention.window);
+  return windows;
+}
 
 std::string error_of(const std::string& more) {
   try {
@@ -32,26 +39,28 @@ std::string error_of(const std::string& more) {
 }  // namespace
 
 TEST_CASE("A llama config gives the sizes it names and the defaults it leaves out", "[model]") {
-  const ModelConfig c = parsed("");
-  CHECK(c.family == Family::llama);
-  CHECK((c.C == 64 && c.F == 172 && c.L == 3 && c.H == 8 && c.G == 4 && c.D == 8 && c.V == 512));
-  CHECK(c.rms_norm_eps == 1e-5);
+  const ModelSpec c = parsed("");
+  CHECK(c.family == "llama");
+  const AttentionSpec& attention = c.layers.front().attention;
+  CHECK((c.C == 64 && c.V == 512 && c.L() == 3 && c.layers.front().mlp.F == 172));
+  CHECK((attention.H == 8 && attention.G == 4 && attention.D == 8));
+  CHECK((c.final_norm.eps == 1e-5 && c.layers.front().mlp_norm.eps == 1e-5));
   CHECK_FALSE(c.tied);
-  CHECK_FALSE(c.qkv_bias);
-  CHECK(c.window == std::vector<int64_t>{0, 0, 0});
-  CHECK(c.rope.theta == 10000);
+  CHECK_FALSE(attention.qkv.bias);
+  CHECK(windows(c) == std::vector<int64_t>{0, 0, 0});
+  CHECK(c.rotary.front().theta == 10000);
 }
 
 TEST_CASE("Both spellings of the rotary settings mean the same", "[model]") {
-  const ModelConfig classic = parsed(R"("rope_theta": 5000.0, "rope_scaling": {"type": "linear", "factor": 4.0})");
-  const ModelConfig hf5 = parsed(R"("rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5000.0})");
-  CHECK(rope_frequencies(classic).inv_freq == rope_frequencies(hf5).inv_freq);
-  CHECK(classic.rope.type == RopeType::linear);
+  const ModelSpec classic = parsed(R"("rope_theta": 5000.0, "rope_scaling": {"type": "linear", "factor": 4.0})");
+  const ModelSpec hf5 = parsed(R"("rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5000.0})");
+  CHECK(rotary(classic).inv_freq == rotary(hf5).inv_freq);
+  CHECK(classic.rotary.front().type == RopeType::linear);
 }
 
 TEST_CASE("Linear scaling divides every frequency by the factor", "[model]") {
-  const auto plain = rope_frequencies(parsed("")).inv_freq;
-  const auto scaled = rope_frequencies(parsed(R"("rope_scaling": {"rope_type": "linear", "factor": 4.0})")).inv_freq;
+  const auto plain = rotary(parsed("")).inv_freq;
+  const auto scaled = rotary(parsed(R"("rope_scaling": {"rope_type": "linear", "factor": 4.0})")).inv_freq;
   REQUIRE(plain.size() == 4);
   for (size_t i = 0; i < plain.size(); ++i) CHECK(scaled[i] == Approx(plain[i] / 4));
 }
@@ -59,13 +68,13 @@ TEST_CASE("Linear scaling divides every frequency by the factor", "[model]") {
 TEST_CASE("Yarn scales cos and sin by 0.1 ln(factor) + 1 unless the config gives a factor", "[model]") {
   const std::string yarn =
       R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64)";
-  CHECK(rope_frequencies(parsed(yarn + "}")).scale == Approx(1.1386294));
-  CHECK(rope_frequencies(parsed(yarn + R"(, "attention_factor": 1.0})")).scale == Approx(1.0));
+  CHECK(rotary(parsed(yarn + "}")).scale == Approx(1.1386294));
+  CHECK(rotary(parsed(yarn + R"(, "attention_factor": 1.0})")).scale == Approx(1.0));
 }
 
 TEST_CASE("Llama 3 scaling keeps high frequencies and divides low ones", "[model]") {
-  const auto plain = rope_frequencies(parsed("")).inv_freq;
-  const auto scaled = rope_frequencies(parsed(R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+  const auto plain = rotary(parsed("")).inv_freq;
+  const auto scaled = rotary(parsed(R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0,
       "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64})"))
                           .inv_freq;
   CHECK(scaled.front() == Approx(plain.front()));
@@ -96,27 +105,59 @@ TEST_CASE("A config that asks for something else is refused with the name of the
   CHECK_THAT(error_of(windowed + R"("max_window_layers": -1)"), Contains("max_window_layers is -1"));
 }
 
+TEST_CASE("Numbers that a formula cannot use are refused with the name of the key", "[model]") {
+  const std::string yarn =
+      R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": )";
+  CHECK_THAT(error_of(yarn + "0}"), Contains("original_max_position_embeddings is 0"));
+  CHECK_THAT(error_of(yarn + "-64}"), Contains("original_max_position_embeddings is -64"));
+  CHECK_THAT(error_of(yarn + R"(64, "beta_slow": 0})"), Contains("beta_slow is 0"));
+  CHECK_THAT(error_of(yarn + R"(64, "mscale": -3.0})"), Contains("mscale is -3.0"));
+  CHECK_THAT(error_of(yarn + R"(64}, "rope_theta": 1.0)"), Contains("rope_theta is 1"));
+  CHECK_THAT(error_of(R"("rope_theta": 1e-300)"), Contains("angles that are no numbers"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "linear", "factor": -4.0})"), Contains("factor is -4.0"));
+  CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 64})"),
+             Contains("high_freq_factor 4 is not above low_freq_factor 4"));
+  CHECK_THAT(error_of(R"("rope_theta": 1e999)"), Contains("config.json") && Contains("1e999"));
+  CHECK_THAT(error_of(R"("rms_norm_eps": -1.0)"), Contains("rms_norm_eps is -1.0"));
+  CHECK_THAT(error_of(R"("rms_norm_eps": 1e300)"), Contains("rms_norm_eps is 1e+300"));
+  CHECK_THAT(error_of(R"("initializer_range": -0.1)"), Contains("initializer_range is -0.1"));
+  CHECK_THAT(error_of(R"("hidden_size": 64.5)"), Contains("hidden_size is 64.5"));
+  CHECK_THAT(error_of(R"("hidden_size": 18446744073709551615)"), Contains("hidden_size is 18446744073709551615"));
+  CHECK_THAT(error_of(R"("max_position_embeddings": 9223372036854775807)"), Contains("max_position_embeddings is"));
+}
+
+TEST_CASE("A config that is nested without end is refused, and shown in short where it is long", "[model]") {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  CHECK_THAT(error_of("\"logit_scale\": " + deep), Contains("config.json") && Contains("nested"));
+  const std::string error = error_of("\"logit_scale\": \"" + std::string(1 << 20, 'x') + "\"");
+  CHECK_THAT(error, Contains("logit_scale"));
+  CHECK(error.size() < 400);
+}
+
 TEST_CASE("Keys that change nothing, and unknown keys without a value, are accepted", "[model]") {
   CHECK_NOTHROW(parsed(R"("bos_token_id": 1, "use_cache": true, "torch_dtype": "bfloat16", "something_new": null)"));
 }
 
 TEST_CASE("A Qwen2 config has biases on q, k and v, and a window only where it is switched on", "[model]") {
   const std::string qwen = R"("model_type": "qwen2", "sliding_window": 16, "max_window_layers": 1, )";
-  const ModelConfig off = parsed(qwen + R"("use_sliding_window": false)");
-  CHECK((off.qkv_bias && !off.o_bias && !off.mlp_bias));
-  CHECK(off.window == std::vector<int64_t>{0, 0, 0});
-  CHECK(parsed(qwen + R"("use_sliding_window": true)").window == std::vector<int64_t>{0, 16, 16});
+  const ModelSpec off = parsed(qwen + R"("use_sliding_window": false)");
+  const LayerSpec& layer = off.layers.front();
+  CHECK((layer.attention.qkv.bias && !layer.attention.o.bias && !layer.mlp.gate_up.bias && !layer.mlp.down.bias));
+  CHECK(windows(off) == std::vector<int64_t>{0, 0, 0});
+  CHECK(windows(parsed(qwen + R"("use_sliding_window": true)")) == std::vector<int64_t>{0, 16, 16});
 }
 
 TEST_CASE("A Qwen3 config has q and k norms and its own head width", "[model]") {
-  const ModelConfig c = parsed(R"("model_type": "qwen3", "head_dim": 32)");
-  CHECK((c.qk_norm && c.D == 32));
+  const ModelSpec c = parsed(R"("model_type": "qwen3", "head_dim": 32)");
+  const AttentionSpec& attention = c.layers.front().attention;
+  CHECK((attention.q_norm && attention.k_norm && attention.D == 32));
 }
 
 TEST_CASE("A window that a config does not mention is that of transformers, one that is null is none", "[model]") {
-  CHECK(parsed(R"("model_type": "mistral")").window == std::vector<int64_t>{4096, 4096, 4096});
-  CHECK(parsed(R"("model_type": "mistral", "sliding_window": null)").window == std::vector<int64_t>{0, 0, 0});
-  CHECK(parsed(R"("model_type": "qwen3", "use_sliding_window": true, "max_window_layers": 0)").window ==
+  CHECK(windows(parsed(R"("model_type": "mistral")")) == std::vector<int64_t>{4096, 4096, 4096});
+  CHECK(windows(parsed(R"("model_type": "mistral", "sliding_window": null)")) == std::vector<int64_t>{0, 0, 0});
+  CHECK(windows(parsed(R"("model_type": "qwen3", "use_sliding_window": true, "max_window_layers": 0)")) ==
         std::vector<int64_t>{4096, 4096, 4096});
 }
 
@@ -127,7 +168,7 @@ TEST_CASE("Layers cannot be of a window that is switched off", "[model]") {
 }
 
 TEST_CASE("A Mistral config has a window on every layer", "[model]") {
-  CHECK(parsed(R"("model_type": "mistral", "sliding_window": 16)").window == std::vector<int64_t>{16, 16, 16});
+  CHECK(windows(parsed(R"("model_type": "mistral", "sliding_window": 16)")) == std::vector<int64_t>{16, 16, 16});
 }
 
 TEST_CASE("A tied model has no lm_head, and q, k, v as well as gate and up lie side by side", "[model]") {

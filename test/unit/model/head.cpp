@@ -11,8 +11,8 @@ namespace {
 constexpr int64_t V = 800'000, C = 6, T = 70;
 constexpr int64_t first_chunk = 64;
 
-ModelConfig config_of_head() {
-  ModelConfig config;
+ModelSpec config_of_head() {
+  ModelSpec config;
   config.V = V;
   config.C = C;
   return config;
@@ -48,7 +48,7 @@ struct Run {
 
  private:
   Rig& rig_;
-  const ModelConfig config_;
+  const ModelSpec config_;
   LossHead head_;
   Matrix hidden_, norm_, matrix_;
   Array<double> loss_;

@@ -55,7 +55,7 @@ struct Result {
 };
 
 /// One update of the four batches, dealt out over `ranks` threads.
-Result train(const ModelConfig& config, const Setting& setting, int ranks) {
+Result train(const ModelSpec& config, const Setting& setting, int ranks) {
   Result result;
   std::mutex mutex;
   const auto errors = test::try_on_ranks(ranks, [&](Communicator& world) {
@@ -98,7 +98,7 @@ double distance(const Tensors& a, const Tensors& b) {
 }
 
 /// The loss alone, with one weight moved.
-double loss_with(const ModelConfig& config, const std::string& name, size_t index, float shift) {
+double loss_with(const ModelSpec& config, const std::string& name, size_t index, float shift) {
   double loss = 0;
   const auto errors = test::try_on_ranks(1, [&](Communicator& world) {
     const auto device = make_cpu_device(1);
@@ -123,8 +123,8 @@ double loss_with(const ModelConfig& config, const std::string& name, size_t inde
 }  // namespace
 
 TEST_CASE("The gradient of every tensor agrees with finite differences of the loss", "[shard]") {
-  for (const auto& [tied, family] : {std::pair{false, Family::llama}, {true, Family::qwen3}}) {
-    const ModelConfig config = odd_model(tied, family);
+  for (const auto& [tied, qk_norm] : {std::pair{false, false}, {true, true}}) {
+    const ModelSpec config = odd_model(tied, qk_norm);
     const Result result = train(config, fp32(), 1);
     for (const auto& [name, gradient] : result.gradient) {
       const size_t i = gradient.size() / 2;
@@ -137,13 +137,13 @@ TEST_CASE("The gradient of every tensor agrees with finite differences of the lo
 }
 
 TEST_CASE("Every checkpointing setting gives the same bits", "[shard]") {
-  for (const Family family : {Family::llama, Family::qwen3}) {
+  for (const bool qk_norm : {false, true}) {
     Setting setting = fp32();
     setting.model.gradient_checkpointing = Checkpointing::none;
-    const Result none = train(odd_model(false, family), setting, 2);
+    const Result none = train(odd_model(false, qk_norm), setting, 2);
     for (const Checkpointing other : {Checkpointing::selective, Checkpointing::full}) {
       setting.model.gradient_checkpointing = other;
-      const Result result = train(odd_model(false, family), setting, 2);
+      const Result result = train(odd_model(false, qk_norm), setting, 2);
       CHECK(result.gradient == none.gradient);
       CHECK(result.loss_sum == none.loss_sum);
     }
@@ -204,7 +204,7 @@ TEST_CASE("A rank allocates what the memory plan says, and the loss", "[shard]")
               setting.model.gradient_checkpointing = checkpointing;
               setting.shard.strategy = strategy;
               setting.shard.offload = offload;
-              const ModelConfig config = odd_model(tied, Family::qwen3);
+              const ModelSpec config = odd_model(tied, /*qk_norm=*/true);
               const auto plan = plan_memory(DeviceKind::cpu, config, setting.shard, setting.model, ranks, 24);
               const auto loss_sum = static_cast<int64_t>(sizeof(double));
               for (const int64_t bytes : train(config, setting, ranks).allocated)
@@ -220,7 +220,7 @@ TEST_CASE("Ranks that cannot be cut into groups are refused", "[shard]") {
 }
 
 TEST_CASE("The shards of all ranks hold every element of every tensor once", "[shard]") {
-  const ModelConfig config = odd_model(false);
+  const ModelSpec config = odd_model(false);
   for (const int ranks : {1, 2, 3, 4, 7}) {
     std::map<std::string, std::vector<int>> seen;
     for (int rank = 0; rank < ranks; ++rank) {
@@ -236,7 +236,7 @@ TEST_CASE("The shards of all ranks hold every element of every tensor once", "[s
 }
 
 TEST_CASE("Decay ranges cover the shard and treat every tensor by its kind", "[shard]") {
-  const ModelConfig config = odd_model(false);
+  const ModelSpec config = odd_model(false);
   for (const int ranks : {1, 3}) {
     for (int rank = 0; rank < ranks; ++rank) {
       const ShardLayout layout(config, rank, ranks);
@@ -274,7 +274,7 @@ TEST_CASE("More micro-batches than the host may be ahead give the sums of all", 
       Profiler profiler(*device);
       const Setting setting = fp32();
       ShardGroups groups(world, setting.shard, 1, *device);
-      const ModelConfig config = odd_model(false);
+      const ModelSpec config = odd_model(false);
       ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
       fill_weights(model);
       model.reset_loss();

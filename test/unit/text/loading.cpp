@@ -138,6 +138,102 @@ TEST_CASE("a pattern that cannot be run as it is meant is a DataError") {
              Contains("tokenizer.json") && Contains(pattern));
 }
 
+TEST_CASE("steps that are nested or listed without end are refused") {
+  for (const char* room : {"normalizer", "pre_tokenizer", "decoder", "post_processor"}) {
+    const std::string key = room == std::string("normalizer")      ? "normalizers"
+                            : room == std::string("pre_tokenizer") ? "pretokenizers"
+                            : room == std::string("decoder")       ? "decoders"
+                                                                   : "processors";
+    json nested = {{"type", "Sequence"}, {key, json::array()}};
+    for (int i = 0; i < 1000; ++i) nested = {{"type", "Sequence"}, {key, json::array({std::move(nested)})}};
+    CHECK_THAT(error_of([&](json& d) { d[room] = nested; }), Contains("tokenizer.json") && Contains("nested"));
+    json many = {{"type", "Sequence"}, {key, json::array()}};
+    for (int i = 0; i < 1000; ++i) many[key].push_back({{"type", "NFC"}});
+    CHECK_THAT(error_of([&](json& d) { d[room] = many; }), Contains("tokenizer.json") && Contains("1000"));
+  }
+}
+
+TEST_CASE("an id far above the vocabulary is refused before it takes memory") {
+  CHECK_THAT(error_of([](json& d) { d["model"]["vocab"]["b"] = 1 << 26; }),
+             Contains("token b") && Contains("67108864"));
+  CHECK_THAT(error_of([](json& d) { d["added_tokens"][0]["id"] = int64_t{1} << 40; }), Contains("added_tokens"));
+}
+
+TEST_CASE("a gap between the ids of a vocabulary is none of our business") {
+  CHECK(load([] {
+          json gap = small_tokenizer();
+          gap["model"]["vocab"]["b"] = 100'000;
+          return gap;
+        }())
+            .token_to_id("b") == 100'000);
+}
+
+TEST_CASE("special tokens without end and tokens of endless length are refused") {
+  json step = {{"type", "TemplateProcessing"},
+               {"single", {{{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "A"}}}}}},
+               {"pair", json::array()},
+               {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", std::vector<int>(1000, 3)}}}}}};
+  CHECK_THAT(error_of([&](json& d) { d["post_processor"] = step; }), Contains("tokenizer.json") && Contains("special"));
+  step["special_tokens"]["<s>"]["ids"] = json::array({-1});
+  CHECK_THAT(error_of([&](json& d) { d["post_processor"] = step; }), Contains("-1"));
+  const std::string error = error_of([](json& d) { d["added_tokens"][0]["content"] = std::string(100'000, 'x'); });
+  CHECK_THAT(error, Contains("added token") && Contains("100000 bytes"));
+  CHECK(error.size() < 500);
+  CHECK_THAT(error_of([](json& d) {
+               d["decoder"] = {{"type", "Strip"}, {"content", ""}, {"start", int64_t{1} << 60}, {"stop", 0}};
+             }),
+             Contains("Strip") && Contains("empty"));
+}
+
+TEST_CASE("a pattern that tries ever more ways is ended with its name, not waited for") {
+  json hostile = small_tokenizer();
+  hostile["pre_tokenizer"] = {
+      {"type", "Split"}, {"pattern", {{"Regex", "(a|a|aa)+$"}}}, {"behavior", "Isolated"}, {"invert", false}};
+  const Tokenizer tokenizer = load(hostile);
+  CHECK_THROWS_WITH(tokenizer.ids(std::string(60, 'a') + "b"),
+                    Contains("tokenizer.json: pre_tokenizer Split") && Contains("(a|a|aa)+$"));
+}
+
+TEST_CASE("patterns of real tokenizers run through a long text of one kind") {
+  json patterned = small_tokenizer();
+  for (
+      const char* pattern :
+      {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}) {
+    patterned["pre_tokenizer"] = {
+        {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+    const Tokenizer tokenizer = load(patterned);
+    for (const std::string kind : {" ", "a", "1", "!", "\n", " \n", "a ", " a"}) {
+      std::string text;
+      while (text.size() < 2'000'000) text += kind;
+      CHECK_NOTHROW(tokenizer.ids(text));
+    }
+  }
+}
+
+TEST_CASE("rules that make ever more of a text are ended with the name of one") {
+  json hostile = small_tokenizer();
+  json rules = json::array();
+  for (int i = 0; i < 40; ++i)
+    rules.push_back({{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}});
+  hostile["normalizer"] = {{"type", "Sequence"}, {"normalizers", rules}};
+  CHECK_THROWS_WITH(load(hostile).ids("banana"),
+                    Contains("tokenizer.json: normalizer") && Contains("Replace") && Contains("grows beyond"));
+  hostile["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "."}}}, {"content", std::string(10'000, 'a')}};
+  CHECK_THROWS_WITH(load(hostile).ids(std::string(10'000, 'b')), Contains("Replace") && Contains("grows beyond"));
+}
+
+TEST_CASE("a text may grow as much as composed characters and marks for spaces make it") {
+  json growing = small_tokenizer();
+  growing["normalizer"] = {
+      {"type", "Sequence"},
+      {"normalizers",
+       {{{"type", "NFKD"}}, {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}}}}};
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "\uFDFA";  // of 18 characters in NFKD, three of them spaces
+  CHECK_NOTHROW(load(growing).ids(text));
+}
+
 TEST_CASE("a merge of a token that is missing is a DataError that names both") {
   const auto merge = GENERATE(as<std::string>(), "a c", "b a");
   const std::string error = error_of([&](json& d) { d["model"]["merges"] = {merge}; });

@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "base/error.h"
+
 using namespace tessera;
 
 namespace {
@@ -67,4 +69,38 @@ TEST_CASE("Micro-batches deal out every sequence once and never more than the mi
       }
     CHECK(taken == std::vector<int>(static_cast<size_t>(count), 1));
   }
+}
+
+TEST_CASE("A plan of a job without end is made at once", "[trainer]") {
+  Job steps = job_of(2, 1), epochs = job_of(2, 1);
+  steps.train.max_steps = 1'000'000'000'000;
+  TrainingPlan plan(std::vector<int32_t>(5, 5), steps, 1);
+  CHECK(plan.total_steps() == 1'000'000'000'000);
+  CHECK(plan.update(1'000'000'000'000).epoch == 333'333'333'333);
+  epochs.train.num_epochs = 1e6;
+  CHECK(TrainingPlan(std::vector<int32_t>(5, 5), epochs, 1).total_steps() == 3'000'000);
+}
+
+TEST_CASE("More sequences in an update than can be counted with are an error of the job", "[trainer]") {
+  const std::vector<int32_t> lengths(5, 5);
+  CHECK_THROWS_AS(TrainingPlan(lengths, job_of(1'000'000, 1'000), 2), JobError);
+  CHECK_THROWS_AS(TrainingPlan(lengths, job_of(int64_t{1} << 40, int64_t{1} << 40), 2), JobError);
+  CHECK(TrainingPlan(lengths, job_of(1'000'000, 1'000), 1).total_steps() == 1);
+}
+
+TEST_CASE("A plan has supervision where one of its updates takes a sample with a token that carries loss",
+          "[trainer]") {
+  Job job = job_of(1, 1);
+  job.data.shuffle = false;
+  const std::vector<int32_t> lengths(4, 5), last = {0, 0, 0, 3}, none(4, 0);
+  TrainingPlan epoch(lengths, job, 1);
+  CHECK(has_supervision(epoch, last));
+  CHECK_FALSE(has_supervision(epoch, none));
+  job.train.max_steps = 3;
+  TrainingPlan without_the_last(lengths, job, 1);
+  CHECK_FALSE(has_supervision(without_the_last, last));
+  job.train.max_steps = 9;
+  TrainingPlan long_one(lengths, job, 1);
+  CHECK(has_supervision(long_one, last));
+  CHECK_FALSE(has_supervision(long_one, none));
 }

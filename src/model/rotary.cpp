@@ -2,24 +2,24 @@
 #include <cmath>
 #include <numbers>
 
-#include "model/config.h"
+#include "model/spec.h"
 
 /// Rotary frequencies as transformers' modeling_rope_utils computes them: default, linear (position interpolation, Chen
 /// et al. 2023), llama3 (Meta's by-parts scaling) and yarn (Peng et al. 2023).
 namespace tessera {
 namespace {
 
-std::vector<double> standard_frequencies(const ModelConfig& config) {
-  std::vector<double> inv_freq(static_cast<size_t>(config.D / 2));
+std::vector<double> standard_frequencies(const RotarySpec& rotary) {
+  std::vector<double> inv_freq(static_cast<size_t>(rotary.width / 2));
   for (size_t i = 0; i < inv_freq.size(); ++i) {
-    const auto exponent = static_cast<float>(2 * i) / static_cast<float>(config.D);
-    inv_freq[i] = 1.0f / static_cast<float>(std::pow(config.rope.theta, static_cast<double>(exponent)));
+    const auto exponent = static_cast<float>(2 * i) / static_cast<float>(rotary.width);
+    inv_freq[i] = 1.0f / static_cast<float>(std::pow(rotary.theta, static_cast<double>(exponent)));
   }
   return inv_freq;
 }
 
 /// Low frequencies are divided by the factor, high ones kept, those between blended.
-double llama3_frequency(const RopeSettings& rope, double inv_freq) {
+double llama3_frequency(const RotarySpec& rope, double inv_freq) {
   const double wavelength = 2 * std::numbers::pi / inv_freq;
   const double context = rope.original_max_position_embeddings;
   if (wavelength < context / rope.high_freq_factor) return inv_freq;
@@ -30,16 +30,15 @@ double llama3_frequency(const RopeSettings& rope, double inv_freq) {
 
 double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1; }
 
-double yarn_attention_factor(const RopeSettings& rope) {
+double yarn_attention_factor(const RotarySpec& rope) {
   if (rope.attention_factor != 0) return rope.attention_factor;
   if (rope.mscale != 0 && rope.mscale_all_dim != 0)
     return yarn_mscale(rope.factor, rope.mscale) / yarn_mscale(rope.factor, rope.mscale_all_dim);
   return yarn_mscale(rope.factor, 1);
 }
 
-void apply_yarn(const ModelConfig& config, std::vector<double>& inv_freq) {
-  const RopeSettings& rope = config.rope;
-  const auto dim = static_cast<double>(config.D);
+void apply_yarn(const RotarySpec& rope, std::vector<double>& inv_freq) {
+  const auto dim = static_cast<double>(rope.width);
   const auto correction = [&](double rotations) {
     return dim * std::log(rope.original_max_position_embeddings / (rotations * 2 * std::numbers::pi)) /
            (2 * std::log(rope.theta));
@@ -57,21 +56,21 @@ void apply_yarn(const ModelConfig& config, std::vector<double>& inv_freq) {
 
 }  // namespace
 
-RopeFrequencies rope_frequencies(const ModelConfig& config) {
-  std::vector<double> inv_freq = standard_frequencies(config);
-  RopeFrequencies result;
-  switch (config.rope.type) {
+RotaryFrequencies rotary_frequencies(const RotarySpec& rotary) {
+  std::vector<double> inv_freq = standard_frequencies(rotary);
+  RotaryFrequencies result;
+  switch (rotary.type) {
     case RopeType::standard:
       break;
     case RopeType::linear:
-      for (double& f : inv_freq) f /= config.rope.factor;
+      for (double& f : inv_freq) f /= rotary.factor;
       break;
     case RopeType::llama3:
-      for (double& f : inv_freq) f = llama3_frequency(config.rope, f);
+      for (double& f : inv_freq) f = llama3_frequency(rotary, f);
       break;
     case RopeType::yarn:
-      apply_yarn(config, inv_freq);
-      result.scale = static_cast<float>(yarn_attention_factor(config.rope));
+      apply_yarn(rotary, inv_freq);
+      result.scale = static_cast<float>(yarn_attention_factor(rotary));
       break;
   }
   result.inv_freq.assign(inv_freq.begin(), inv_freq.end());

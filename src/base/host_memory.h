@@ -1,0 +1,15 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+
+namespace tessera {
+
+/// The bytes that the processes of this host may fill: memory and swap space; less memory where a control group (a
+/// container, a batch system) holds this process to less.
+int64_t host_memory_bytes();
+
+/// The least limit of the groups that the file `membership` names (/proc/self/cgroup) and of those above them, below
+/// `root` (/sys/fs/cgroup), of either version; the largest int64 where none is set.
+int64_t control_group_limit(const std::filesystem::path& membership, const std::filesystem::path& root);
+
+}  // namespace tessera

@@ -1,0 +1,50 @@
+#include "cluster/start_up.h"
+
+#include <fmt/format.h>
+
+#include "cluster/last_words.h"
+#include "cluster/launch.h"
+
+namespace tessera {
+
+std::string StartUpDeadline::message(const std::string& host) const {
+  return fmt::format(
+      "host {} has waited {} s at the start of the job, now for {}. Stopping; look at the other hosts (a rank may be "
+      "stopped, or a network in between may not let MPI through), then run the job again. ([network] timeout_seconds, "
+      "{} at least, says how long the start may take.)",
+      host, seconds_, what_, kLeastSeconds);
+}
+
+StartUpWatch::StartUpWatch() : deadline_(Waited::Clock::now(), launched_rank()) {
+  if (started_by_launcher()) thread_ = std::thread([this] { watch(); });
+}
+
+StartUpWatch::~StartUpWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    end_ = true;
+  }
+  ended_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void StartUpWatch::allow(double timeout_seconds) {
+  const std::lock_guard lock(mutex_);
+  deadline_.allow(timeout_seconds);
+}
+
+void StartUpWatch::waits_for(std::string what) {
+  const std::lock_guard lock(mutex_);
+  deadline_.waits_for(std::move(what));
+}
+
+void StartUpWatch::watch() {
+  constexpr std::chrono::milliseconds kPause(50);
+  std::unique_lock lock(mutex_);
+  while (!ended_.wait_for(lock, kPause, [this] { return end_; })) {
+    deadline_.look(Waited::Clock::now());
+    if (deadline_.is_over()) end_at_once(deadline_.message(this_host()));
+  }
+}
+
+}  // namespace tessera

@@ -1,0 +1,49 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "data/make_samples.h"
+#include "data/prepared_writer.h"
+#include "job/job.h"
+
+namespace tessera {
+
+/// What happened to the samples on their way.
+struct SampleCounts {
+  int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
+};
+
+/// Puts samples into a prepared file, those above sequence_len as [data] overlong says, and counts what became of them.
+/// The parts of a long document come one after the other, and are stored as if it had come whole.
+class SampleStore {
+ public:
+  SampleStore(PreparedWriter& writer, const DataSettings& settings, SampleCounts& counts);
+
+  /// Appends the sample's rows.  `first_source`: of its data set among the sources of the prepared file.
+  void add(const MadeSample& made, int32_t first_source, std::vector<SampleRow>& rows);
+  /// One that could not be made; of a document, what follows is left out as well.
+  void leave_out(const MadeSample& made);
+
+ private:
+  /// Where a document has come to whose parts are being stored.
+  struct Document {
+    Sample rest;  ///< not stored yet
+    int32_t pieces = 0;
+    bool left_out = false;
+  };
+
+  void store_whole(const MadeSample& made, std::vector<SampleRow>& rows);
+  void store_part(const MadeSample& made, std::vector<SampleRow>& rows);
+  void end_early();
+  void store(const Sample& sample, size_t begin, size_t length, int32_t piece, const MadeSample& made,
+             std::vector<SampleRow>& rows);
+
+  PreparedWriter& writer_;
+  SampleCounts& counts_;
+  Overlong overlong_;
+  size_t longest_;
+  int32_t first_source_ = 0;
+  Document document_;
+};
+
+}  // namespace tessera

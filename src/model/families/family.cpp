@@ -1,0 +1,66 @@
+#include "model/families/family.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "model/families/decoder.h"
+
+namespace tessera {
+namespace {
+
+struct Family {
+  std::string_view model_type;
+  ModelSpec (*read)(const ConfigReader& config);
+};
+
+constexpr std::array families = {Family{"llama", read_llama}, Family{"mistral", read_mistral},
+                                 Family{"qwen2", read_qwen2}, Family{"qwen3", read_qwen3}};
+
+const Family& find_family(const ConfigReader& config) {
+  const std::string type = config.text("model_type", "");
+  std::string known;
+  for (const Family& family : families) {
+    if (family.model_type == type) return family;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", family.model_type);
+  }
+  throw DataError("{}: model_type \"{}\" is not supported; expected one of {}", config.where(), type, known);
+}
+
+void require_causal_model(const ConfigReader& config) {
+  config.require_neutral("is_encoder_decoder", "only decoders are");
+  config.require_neutral("add_cross_attention", "only decoders are");
+  config.require_neutral("pruned_heads", "heads are whole");
+  config.require_neutral("attention_dropout", "training has no dropout");
+  config.ignore({"is_decoder", "cross_attention_hidden_size", "tie_encoder_decoder"});
+  if (!config.has("architectures")) return;
+  for (const auto& name : config.at("architectures"))
+    if (!name.is_string() || !name.get<std::string>().ends_with("ForCausalLM"))
+      throw DataError("{}: architectures has {}, expected a ...ForCausalLM", config.where(), shown(name));
+}
+
+}  // namespace
+
+ModelSpec parse_model(const std::string& text, const std::string& where) {
+  const ConfigReader config(text, where);
+  const Family& family = find_family(config);
+  require_causal_model(config);
+  ModelSpec model = family.read(config);
+  config.refuse_unread(" and might change what the model computes; remove the key if it does not");
+  model.family = family.model_type;
+  model.config = text;
+  return model;
+}
+
+ModelSpec load_model(const std::filesystem::path& directory) {
+  if (!is_folder(directory))
+    throw JobError("[model] base: there is no directory {}; expected one with config.json and *.safetensors",
+                   directory.string());
+  const auto path = directory / "config.json";
+  return parse_model(read_text(path, max_json_bytes), path.string());
+}
+
+}  // namespace tessera

@@ -1,0 +1,28 @@
+#pragma once
+#include <string>
+
+#include "model/parts/pass.h"
+
+namespace tessera {
+
+/// A norm of rows, or of each head in them.
+class Norm {
+ public:
+  /// Of rows of `columns`.
+  Norm(const NormSpec& spec, int64_t columns, const std::string& prefix, const UnitSpec& unit, SlotList& slots);
+
+  /// y = norm(x); x, y [T, columns].
+  void forward(const Pass& pass, const LayerActivations& a, ConstView x, View y) const;
+  /// dx = (or +=) the gradient of x; dx may be dy.
+  void backward(const BackwardPass& pass, const LayerActivations& a, ConstView x, ConstView dy, View dx,
+                Write mode) const;
+
+  explicit operator bool() const { return static_cast<bool>(weight_); }
+
+ private:
+  float eps_ = 0;
+  MatrixPlace weight_;
+  Slot inv_rms_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,43 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "model/activations.h"
+#include "model/units.h"
+
+/// The parts of a layer.  A part is made of its description and its unit, keeps places in the unit and slots of the
+/// activations, and has no state of its own: forward and backward passes get all they work on, and enqueue kernels on
+/// one stream.  Each backward pass is its forward pass's list read upward.
+namespace tessera {
+
+/// cos and sin of a table of rotary positions: [T, width/2], from rope_table.
+struct RotaryTable {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+};
+
+/// The flat documents of a batch on the device, as every layer reads them.
+struct Documents {
+  int64_t T = 0;
+  const int32_t* cu_seqlens = nullptr;  ///< host memory
+  int64_t N = 0;
+  const int32_t* cu_seqlens_on_device = nullptr;
+  std::vector<RotaryTable> rotary;  ///< in the order of ModelSpec::rotary
+};
+
+/// What a layer's forward pass works with.
+struct Pass {
+  Kernels& kernels;
+  Stream& stream;
+  const Documents& documents;
+  FlatUnit weights;
+};
+
+/// And its backward pass.
+struct BackwardPass : Pass {
+  FlatUnit gradients;
+  Write matrices = Write::accumulate;  ///< of the matrices' gradients; those of norms and biases are always added
+};
+
+}  // namespace tessera
