@@ -11,7 +11,7 @@ program: setup
 	@$(call ninja,train $(if $(wildcard /dev/nvidiactl),gpu_part))
 
 define ninja
-[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja
+[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja $(CMAKE_ARGS)
 ninja -C $(BUILD) -j$(JOBS) $(1)
 ln -sfn $(BUILD)/train train
 endef

@@ -52,29 +52,29 @@ void Bench::attention(const std::string& call, DType dtype, const std::vector<in
   const auto k = [=](const View& m) { return m.cols_from(q_width, kv_width); };
   const auto v = [=](const View& m) { return m.cols_from(q_width + kv_width, kv_width); };
   const auto shape_of = [&](Operands& o) {
-    return Kernels::AttentionShape{.H = s_.H,
-                                   .G = s_.G,
-                                   .D = s_.D,
-                                   .window = 0,
-                                   .scale = 1 / std::sqrt(static_cast<float>(s_.D)),
-                                   .cu_seqlens = o.on_host(cu_seqlens),
-                                   .N = static_cast<int64_t>(N),
-                                   .cu_seqlens_on_device = o.array(cu_seqlens)};
+    return AttentionShape{.H = s_.H,
+                          .G = s_.G,
+                          .D = s_.D,
+                          .window = 0,
+                          .scale = 1 / std::sqrt(static_cast<float>(s_.D)),
+                          .cu_seqlens = o.on_host(cu_seqlens),
+                          .N = static_cast<int64_t>(N),
+                          .cu_seqlens_on_device = o.array(cu_seqlens)};
   };
   measure({"attention_forward", call}, shape, dtype, 2 * product, [&](Operands& o) {
     const View qkv = o.input(dtype, T, width), out = o.output(dtype, T, q_width);
     auto* const log_sum_exp = o.output(DType::f32, T, s_.H).as<float>();
     const auto documents = shape_of(o);
-    return [=, this] { kernels_->attention_forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp); };
+    return [=, this] { kernels_->attention.forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp); };
   });
   measure({"attention_backward", call}, shape, dtype, 5 * product, [&](Operands& o) {
     const View qkv = o.input(dtype, T, width), out = o.input(dtype, T, q_width), dout = o.input(dtype, T, q_width),
                dqkv = o.output(dtype, T, width);
     auto* const log_sum_exp = o.input(DType::f32, T, s_.H).as<float>();
     const auto documents = shape_of(o);
-    o.prepare([&] { kernels_->attention_forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp); });
+    o.prepare([&] { kernels_->attention.forward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp); });
     return [=, this] {
-      kernels_->attention_backward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp, dout, q(dqkv),
+      kernels_->attention.backward(*stream_, documents, q(qkv), k(qkv), v(qkv), out, log_sum_exp, dout, q(dqkv),
                                    k(dqkv), v(dqkv));
     };
   });
@@ -91,17 +91,17 @@ void Bench::attention_decode(DType dtype) {
       k.push_back(o.input(dtype, s_.cached, width));
       v.push_back(o.input(dtype, s_.cached, width));
     }
-    const Kernels::AttentionShape sizes{.H = s_.H,
-                                        .G = s_.G,
-                                        .D = s_.D,
-                                        .window = 0,
-                                        .scale = 1 / std::sqrt(static_cast<float>(s_.D)),
-                                        .cu_seqlens = nullptr,
-                                        .N = 0};
+    const AttentionShape sizes{.H = s_.H,
+                               .G = s_.G,
+                               .D = s_.D,
+                               .window = 0,
+                               .scale = 1 / std::sqrt(static_cast<float>(s_.D)),
+                               .cu_seqlens = nullptr,
+                               .N = 0};
     const auto* const caches_k = o.on_host(k);
     const auto* const caches_v = o.on_host(v);
     const auto* const lengths = o.on_host(std::vector<int64_t>(static_cast<size_t>(B), s_.cached));
-    return [=, this] { kernels_->attention_decode(*stream_, sizes, q, caches_k, caches_v, lengths, out); };
+    return [=, this] { kernels_->attention.decode(*stream_, sizes, q, caches_k, caches_v, lengths, out); };
   });
 }
 

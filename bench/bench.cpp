@@ -80,7 +80,7 @@ Ceilings Bench::measure_ceilings() {
   Ceilings found;
   const Measurement copy = measure({"copy"}, fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
     const View from = o.input(DType::f32, 1, s_.copied / 4), to = o.output(DType::f32, 1, s_.copied / 4);
-    return [=, this] { kernels_->copy(*stream_, from.data, to.data, from.bytes()); };
+    return [=, this] { kernels_->memory.copy(*stream_, from.data, to.data, from.bytes()); };
   });
   found.copy_bytes_per_second = copy.bytes / copy.seconds;
   for (const DType dtype : {DType::bf16, DType::f32}) {
@@ -89,7 +89,7 @@ Ceilings Bench::measure_ceilings() {
     const Measurement square = measure(
         {"linear_forward", "square"}, fmt::format("[{0}, {0}] -> [{0}, {0}]", n), dtype, flops, [&](Operands& o) {
           const View x = o.input(dtype, n, n), w = o.input(dtype, n, n), y = o.output(dtype, n, n);
-          return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, {}, y); };
+          return [=, this] { kernels_->linear.forward(*stream_, x, w, {}, {}, y); };
         });
     (dtype == DType::bf16 ? found.bf16_flops_per_second : found.f32_flops_per_second) = flops / square.seconds;
   }
@@ -100,7 +100,7 @@ Ceilings Bench::measure_ceilings() {
 double Bench::launch_seconds() {
   Operands o(device_, *stream_, random_);
   const View from = o.input(DType::bf16, 1, 1), to = o.output(DType::f32, 1, 1);
-  return seconds_of({[=, this] { kernels_->cast(*stream_, from, to); }});
+  return seconds_of({[=, this] { kernels_->memory.cast(*stream_, from, to); }});
 }
 
 }  // namespace tessera::bench

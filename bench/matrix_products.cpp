@@ -9,18 +9,18 @@ void Bench::linear(const std::string& call, DType dtype, int64_t rows, int64_t i
   const std::string shape = fmt::format("[{}, {}] -> [{}, {}]", rows, in, rows, out);
   measure({"linear_forward", call}, shape, dtype, flops, [&](Operands& o) {
     const View x = o.input(dtype, rows, in), w = o.input(dtype, out, in), y = o.output(result, rows, out);
-    return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, {}, y); };
+    return [=, this] { kernels_->linear.forward(*stream_, x, w, {}, {}, y); };
   });
   measure({"linear_backward_input", call}, shape, dtype, flops, [&](Operands& o) {
     const View dy = o.input(dtype, rows, out), w = o.input(dtype, out, in), dx = o.output(dtype, rows, in);
-    return [=, this] { kernels_->linear_backward_input(*stream_, dy, w, dx, Write::overwrite); };
+    return [=, this] { kernels_->linear.backward_input(*stream_, dy, w, dx, Write::overwrite); };
   });
   for (const Write mode : {Write::overwrite, Write::accumulate}) {
     const bool added = mode == Write::accumulate;
     measure({"linear_backward_weight", call + (added ? ", accumulated" : "")}, shape, dtype, flops, [&](Operands& o) {
       const View dy = o.input(dtype, rows, out), x = o.input(dtype, rows, in),
                  dw = added ? o.updated(DType::f32, out, in) : o.output(DType::f32, out, in);
-      return [=, this] { kernels_->linear_backward_weight(*stream_, dy, x, dw, mode); };
+      return [=, this] { kernels_->linear.backward_weight(*stream_, dy, x, dw, mode); };
     });
   }
 }
@@ -32,7 +32,7 @@ void Bench::linear_added(const std::string& call, DType dtype, int64_t in, int64
   measure({"linear_forward", call + ", added"}, shape, dtype, flops, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, in), w = o.input(dtype, out, in);
     const View added = o.input(dtype, s_.T, out), y = o.output(dtype, s_.T, out);
-    return [=, this] { kernels_->linear_forward(*stream_, x, w, {}, added, y); };
+    return [=, this] { kernels_->linear.forward(*stream_, x, w, {}, added, y); };
   });
 }
 
@@ -48,7 +48,7 @@ void Bench::measure_matrix_products(DType dtype) {
 
   measure({"bias_backward", "q, k, v"}, fmt::format("[{}, {}]", s_.T, qkv), dtype, 0, [&](Operands& o) {
     const View dy = o.input(dtype, s_.T, qkv), db = o.updated(DType::f32, 1, qkv);
-    return [=, this] { kernels_->bias_backward(*stream_, dy, db); };
+    return [=, this] { kernels_->linear.bias_backward(*stream_, dy, db); };
   });
 }
 

@@ -35,7 +35,7 @@ void RandomNumbers::fill(Stream& stream, const View& view, Numbers numbers) cons
   const Buffer& from = view.dtype == DType::bf16 ? bf16_ : numbers == Numbers::positive ? positive_ : f32_;
   auto* to = static_cast<char*>(view.data);
   for (int64_t left = view.bytes(); left > 0; left -= from.bytes(), to += from.bytes())
-    kernels_.copy(stream, from.data(), to, std::min(left, from.bytes()));
+    kernels_.memory.copy(stream, from.data(), to, std::min(left, from.bytes()));
 }
 
 View Operands::matrix(DType dtype, int64_t rows, int64_t cols, Numbers numbers) {

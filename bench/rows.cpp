@@ -29,7 +29,7 @@ void Bench::measure_rows(DType dtype) {
   measure({"rmsnorm_forward"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, s_.C), w = o.input(dtype, 1, s_.C), y = o.output(dtype, s_.T, s_.C);
     auto* const inv_rms = o.output(DType::f32, 1, s_.T).as<float>();
-    return [=, this] { kernels_->rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
+    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
   });
   for (const Write mode : {Write::overwrite, Write::accumulate}) {
     const bool added = mode == Write::accumulate;
@@ -38,7 +38,7 @@ void Bench::measure_rows(DType dtype) {
                  dx = added ? o.updated(dtype, s_.T, s_.C) : o.output(dtype, s_.T, s_.C),
                  dw = o.updated(DType::f32, 1, s_.C);
       auto* const inv_rms = o.input(DType::f32, 1, s_.T, Numbers::positive).as<float>();
-      return [=, this] { kernels_->rmsnorm_backward(*stream_, x, w, inv_rms, dy, dx, mode, dw); };
+      return [=, this] { kernels_->norm.rmsnorm_backward(*stream_, x, w, inv_rms, dy, dx, mode, dw); };
     });
   }
   head_rmsnorm(dtype);
@@ -47,28 +47,28 @@ void Bench::measure_rows(DType dtype) {
   const std::string feed_forward = fmt::format("[{}, 2·{}]", s_.T, s_.F);
   measure({"swiglu_forward"}, feed_forward, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
-    return [=, this] { kernels_->swiglu_forward(*stream_, gate_up, y); };
+    return [=, this] { kernels_->activation.swiglu_forward(*stream_, gate_up, y); };
   });
   measure({"swiglu_backward"}, feed_forward, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), dy = o.input(dtype, s_.T, s_.F),
                dgate_up = o.output(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
-    return [=, this] { kernels_->swiglu_backward(*stream_, gate_up, dy, dgate_up, y); };
+    return [=, this] { kernels_->activation.swiglu_backward(*stream_, gate_up, dy, dgate_up, y); };
   });
 }
 
 void Bench::head_rmsnorm(DType dtype) {
   const int64_t width = s_.H * s_.D;
   const std::string shape = fmt::format("[{}, {}·{}]", s_.T, s_.H, s_.D);
-  measure({"head_rmsnorm_forward"}, shape, dtype, 0, [&](Operands& o) {
+  measure({"rmsnorm_forward", "of each head"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, width), w = o.input(dtype, 1, s_.D), y = o.output(dtype, s_.T, width);
     auto* const inv_rms = o.output(DType::f32, s_.T, s_.H).as<float>();
-    return [=, this] { kernels_->head_rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
+    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
   });
-  measure({"head_rmsnorm_backward"}, shape, dtype, 0, [&](Operands& o) {
+  measure({"rmsnorm_backward", "of each head"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, width), w = o.input(dtype, 1, s_.D), dy = o.input(dtype, s_.T, width),
                dx = o.output(dtype, s_.T, width), dw = o.updated(DType::f32, 1, s_.D);
     auto* const inv_rms = o.input(DType::f32, s_.T, s_.H, Numbers::positive).as<float>();
-    return [=, this] { kernels_->head_rmsnorm_backward(*stream_, x, w, inv_rms, dy, dx, dw); };
+    return [=, this] { kernels_->norm.rmsnorm_backward(*stream_, x, w, inv_rms, dy, dx, Write::overwrite, dw); };
   });
 }
 
@@ -82,12 +82,12 @@ void Bench::rope(DType dtype) {
       auto* const cos = o.input(DType::f32, s_.T, half).as<float>();
       auto* const sin = o.input(DType::f32, s_.T, half).as<float>();
       const auto* const at = o.array(positions(s_.T));
-      o.prepare([&] { kernels_->rope_table(*stream_, at, s_.T, inv_freq(half).data(), half, 1, cos, sin); });
-      return [=, this] { (kernels_.get()->*rotation)(*stream_, cos, sin, s_.D, x); };
+      o.prepare([&] { kernels_->rotary.rope_table(*stream_, at, s_.T, inv_freq(half).data(), half, 1, cos, sin); });
+      return [=, this] { (kernels_->rotary.*rotation)(*stream_, cos, sin, s_.D, x); };
     });
   };
-  rotate("rope_forward", &Kernels::rope_forward);
-  rotate("rope_backward", &Kernels::rope_backward);
+  rotate("rope_forward", &RotaryKernels::rope_forward);
+  rotate("rope_backward", &RotaryKernels::rope_backward);
 }
 
 void Bench::measure_without_type() {
@@ -97,12 +97,12 @@ void Bench::measure_without_type() {
     auto* const cos = o.output(DType::f32, s_.T, half).as<float>();
     auto* const sin = o.output(DType::f32, s_.T, half).as<float>();
     return [=, this, frequencies = inv_freq(half)] {
-      kernels_->rope_table(*stream_, at, s_.T, frequencies.data(), half, 1, cos, sin);
+      kernels_->rotary.rope_table(*stream_, at, s_.T, frequencies.data(), half, 1, cos, sin);
     };
   });
   measure({"fill_zero"}, fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
     const View to = o.output(DType::f32, 1, s_.copied / 4);
-    return [=, this] { kernels_->fill_zero(*stream_, to.data, to.bytes()); };
+    return [=, this] { kernels_->memory.fill_zero(*stream_, to.data, to.bytes()); };
   });
 }
 

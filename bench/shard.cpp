@@ -14,13 +14,13 @@ void Bench::measure_shard(DType dtype) {
     const auto* const gradient = o.input(DType::f32, 1, n).as<float>();
     const View weights = dtype == DType::f32 ? View() : o.output(dtype, 1, n);  // fp32 weights are the master
     const AdamWStep step{1e-3f, 0.9, 0.999, 1e-8f, 0.1f, 0.1f, 0.001f, 1};
-    return [=, this] { kernels_->adamw(*stream_, step, n, master, exp_avg, exp_avg_sq, gradient, weights); };
+    return [=, this] { kernels_->optimizer.adamw(*stream_, step, n, master, exp_avg, exp_avg_sq, gradient, weights); };
   });
   if (dtype == DType::f32) {
     measure({"squared_norm"}, shape, dtype, 0, [&](Operands& o) {
       const auto* const x = o.input(DType::f32, 1, n).as<float>();
       auto* const sum = o.array(std::vector<double>{0});
-      return [=, this] { kernels_->squared_norm(*stream_, x, n, sum); };
+      return [=, this] { kernels_->optimizer.squared_norm(*stream_, x, n, sum); };
     });
     return;
   }
@@ -29,7 +29,7 @@ void Bench::measure_shard(DType dtype) {
     const std::string direction = fmt::format("from {} to {}", key_of(from_type), key_of(to_type));
     measure({"cast", direction}, shape, dtype, 0, [&](Operands& o) {
       const View from = o.input(from_type, 1, n), to = o.output(to_type, 1, n);
-      return [=, this] { kernels_->cast(*stream_, from, to); };
+      return [=, this] { kernels_->memory.cast(*stream_, from, to); };
     });
   }
 }

@@ -38,13 +38,13 @@ void Bench::measure_vocabulary(DType dtype) {
     const View table = o.matrix(dtype, s_.V, s_.C), y = o.output(dtype, s_.T, s_.C);
     const auto* const ids = o.array(tokens);
     o.count(distinct(tokens) * s_.C * size_of(dtype));
-    return [=, this] { kernels_->embedding_forward(*stream_, ids, table, y); };
+    return [=, this] { kernels_->embedding.forward(*stream_, ids, table, y); };
   });
   measure({"embedding_backward"}, shape, dtype, 0, [&](Operands& o) {
     const View dy = o.input(dtype, s_.T, s_.C), dtable = o.matrix(DType::f32, s_.V, s_.C);
     const auto* const ids = o.array(tokens);
     o.count(2 * distinct(tokens) * s_.C * size_of(DType::f32));
-    return [=, this] { kernels_->embedding_backward(*stream_, ids, dy, dtable); };
+    return [=, this] { kernels_->embedding.backward(*stream_, ids, dy, dtable); };
   });
 
   std::vector<int32_t> supervised;  // two of three
@@ -56,12 +56,12 @@ void Bench::measure_vocabulary(DType dtype) {
             const View x = o.matrix(dtype, s_.T, s_.C), y = o.output(dtype, S, s_.C);
             o.count(y.bytes());
             const auto* const rows = o.array(supervised);
-            return [=, this] { kernels_->embedding_forward(*stream_, rows, x, y); };
+            return [=, this] { kernels_->embedding.forward(*stream_, rows, x, y); };
           });
   measure({"scatter_rows"}, fmt::format("[{}, {}] -> [{}, {}]", S, s_.C, s_.T, s_.C), dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, S, s_.C), y = o.output(dtype, s_.T, s_.C);
     const auto* const rows = o.array(supervised);
-    return [=, this] { kernels_->scatter_rows(*stream_, rows, x, y); };
+    return [=, this] { kernels_->embedding.scatter_rows(*stream_, rows, x, y); };
   });
 
   const std::vector<int32_t> targets = some_tokens(s_.loss_rows, s_.V);
@@ -72,7 +72,7 @@ void Bench::measure_vocabulary(DType dtype) {
                  dlogits = gradient ? o.output(dtype, s_.loss_rows, s_.V) : View();
       const auto* const ids = o.array(targets);
       auto* const loss = o.array(std::vector<double>{0});
-      return [=, this] { kernels_->cross_entropy(*stream_, logits, ids, 1e-3f, dlogits, loss); };
+      return [=, this] { kernels_->loss.cross_entropy(*stream_, logits, ids, 1e-3f, dlogits, loss); };
     });
   }
 }

@@ -9,7 +9,7 @@ if ! command -v clang-tidy >/dev/null; then
 fi
 # Its own build folder, never built in: only the compile commands are of interest, and CPU ranks' alone.
 build=build/tidy
-cmake -S . -B "$build" -G Ninja -DTESSERA_CUDA=OFF -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >"build/tidy-cmake.log" || { cat build/tidy-cmake.log; exit 1; }
+cmake -S . -B "$build" -G Ninja -DTESSERA_CUDA=OFF -DTESSERA_UNITY=OFF -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >"build/tidy-cmake.log" || { cat build/tidy-cmake.log; exit 1; }
 
 [ $# -gt 0 ] || set -- src kernels bench
 # Files that no target compiles (those of cuDNN) have no command, and clang-tidy could only guess; what is compiled with

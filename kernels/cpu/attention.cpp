@@ -1,83 +1,59 @@
-#include "kernels/cpu/attention.h"
+#include <algorithm>
+#include <vector>
 
-#include <cstring>
-
-#include "kernels/cpu/attention_work.h"
-#include "kernels/cpu/convert.h"
+#include "device/parallel.h"
+#include "kernels/cpu/attention_passes.h"
+#include "kernels/cpu/attention_softmax.h"
 #include "kernels/cpu/cpu_kernels.h"
 
 namespace tessera {
 namespace {
 
-/// Few sizes of blocks, so few products to compile, and matrices that stay in the second-level cache.
-AttentionBlocking with_onednn(int64_t heads) {
-  const int64_t queries = queries_of_a_block(heads);
-  return {
-      .queries = queries, .row_granule = heads * std::min<int64_t>(queries, 32), .chunk_keys = 256, .key_granule = 64};
-}
+class CpuAttentionKernels final : public AttentionKernels {
+ public:
+  CpuAttentionKernels(Device& device, std::shared_ptr<CpuGemm> gemm)
+      : threads_(cpu_threads(device)), gemm_(std::move(gemm)), passes_(device, *gemm_) {}
 
-/// oneDNN has bf16 products of any size only for widths of whole vectors; other widths are multiplied in fp32.
-DType type_of_products(const CpuGemm& gemm, const Kernels::AttentionShape& shape, DType dtype) {
-  return dtype == DType::bf16 && gemm.fast_bf16() && shape.D % 16 == 0 ? DType::bf16 : DType::f32;
-}
+ private:
+  void enqueue_attention_forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
+                                 View out, float* log_sum_exp) override {
+    stream.enqueue([=, this] { passes_.forward(shape, {q, k, v, out, log_sum_exp}); });
+  }
+  void enqueue_attention_backward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
+                                  ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk,
+                                  View dv) override {
+    stream.enqueue([=, this] { passes_.backward(shape, {q, k, v, out, log_sum_exp, dout, dq, dk, dv}); });
+  }
+  void enqueue_attention_decode(Stream& stream, const AttentionShape& shape, ConstView q, const View* k_cache,
+                                const View* v_cache, const int64_t* length, View out) override {
+    stream.enqueue([=, threads = threads_] {
+      const int64_t D = shape.D, heads_of_key = shape.H / shape.G;
+      parallel_for(threads, q.rows * shape.H, 1, [&](int64_t begin, int64_t end) {
+        std::vector<float> scores, sums(static_cast<size_t>(D));
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t sequence = i / shape.H, head = i % shape.H, column = head / heads_of_key * D;
+          const int64_t seen = shape.window > 0 ? std::min(shape.window, length[sequence]) : length[sequence];
+          const int64_t first = length[sequence] - seen;
+          const ConstView k = k_cache[sequence].rows_from(first, seen).cols_from(column, D);
+          const ConstView v = v_cache[sequence].rows_from(first, seen).cols_from(column, D);
+          scores.resize(static_cast<size_t>(seen));
+          attend_one(q.dtype, D, seen, k.row_stride, v.row_stride, shape.scale,
+                     q.rows_from(sequence, 1).cols_from(head * D, D).data, k.data, v.data, scores.data(), sums.data(),
+                     out.rows_from(sequence, 1).cols_from(head * D, D).data);
+        }
+      });
+    });
+  }
 
-/// Of a contiguous matrix, the rows from `first` on.
-void fill_zero_from(const View& matrix, int64_t first) {
-  const View rest = matrix.rows_from(first, matrix.rows - first);
-  if (rest.rows > 0) std::memset(rest.data, 0, static_cast<size_t>(rest.bytes()));
-}
+  const int threads_;
+  const std::shared_ptr<CpuGemm> gemm_;
+  CpuAttention passes_;
+};
 
 }  // namespace
 
-AttentionTasks::AttentionTasks(const Kernels::AttentionShape& shape, int threads) {
-  for (int64_t n = 0; n < shape.N; ++n) {
-    const int64_t begin = shape.cu_seqlens[n], length = shape.cu_seqlens[n + 1] - begin;
-    if (length == 0) continue;
-    longest = std::max(longest, length);
-    for (int64_t head = 0; head < shape.G; ++head) tasks.push_back({begin, length, head});
-  }
-  constexpr size_t enough = 4;  // tasks a thread: where there are fewer, some threads would wait for others
-  if (tasks.size() < enough * static_cast<size_t>(threads)) parts = threads;
-}
-
-CpuAttention::CpuAttention(Device& device, CpuGemm& gemm)
-    : device_(device), gemm_(gemm), threads_(cpu_threads(device)), memory_(static_cast<size_t>(threads_)) {}
-
-int64_t queries_of_a_block(int64_t heads) { return heads == 1 ? 128 : heads <= 4 ? 64 : heads <= 8 ? 32 : 16; }
-
-CpuAttention::Work::Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype,
-                         AttentionBlocking (*with_tiles)(int64_t heads))
-    : shape_(shape),
-      heads_(div_exact(shape.H, shape.G)),
-      products_(attention.device_, attention.gemm_, type_of_products(attention.gemm_, shape, dtype), memory.products),
-      blocking_(products_.with_tiles() ? with_tiles(heads_) : with_onednn(heads_)),
-      device_(attention.device_),
-      memory_(memory) {}
-
-ConstView CpuAttention::Work::dense_keys(const AttentionTask& task, const ConstView& from, void* to) const {
-  const View dense(to, products_.type(), padded_length(task.length), shape_.D);
-  convert(head_of(from, task.begin, task.length, task.key_head), dense.rows_from(0, task.length));
-  fill_zero_from(dense, task.length);
-  return dense;
-}
-
-ConstView CpuAttention::Work::dense_queries(const AttentionTask& task, const AttentionBlock& block,
-                                            const ConstView& from, void* to) const {
-  const View dense(to, products_.type(), block.rows, block.D);
-  convert(queries_of(task, block, from), View(to, dense.dtype, block.queries, block.heads * block.D));
-  fill_zero_from(dense, block.queries * block.heads);
-  return dense;
-}
-
-void CpuKernels::attention_forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
-                                   View out, float* log_sum_exp) {
-  stream.enqueue([=, this] { attention_->forward(shape, {q, k, v, out, log_sum_exp}); });
-}
-
-void CpuKernels::attention_backward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
-                                    ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk,
-                                    View dv) {
-  stream.enqueue([=, this] { attention_->backward(shape, {q, k, v, out, log_sum_exp, dout, dq, dk, dv}); });
+std::unique_ptr<AttentionKernels> make_cpu_attention(Device& device, std::shared_ptr<CpuGemm> gemm) {
+  return std::make_unique<CpuAttentionKernels>(device, std::move(gemm));
 }
 
 }  // namespace tessera

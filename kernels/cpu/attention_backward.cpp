@@ -11,8 +11,8 @@ namespace tessera {
 /// transpose.
 class CpuAttention::BackwardWork : private Work {
  public:
-  BackwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
-               const AttentionBackward& tensors, int64_t longest)
+  BackwardWork(CpuAttention& attention, Memory& memory, const AttentionShape& shape, const AttentionBackward& tensors,
+               int64_t longest)
       : Work(attention, memory, shape, tensors.q.dtype, with_tiles), tensors_(tensors) {
     lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
@@ -143,7 +143,7 @@ class CpuAttention::BackwardWork : private Work {
   float *dk_, *dv_, *dq_, *scores_, *d_probabilities_, *log_sum_exp_, *delta_;
 };
 
-void CpuAttention::backward(const Kernels::AttentionShape& shape, const AttentionBackward& tensors) {
+void CpuAttention::backward(const AttentionShape& shape, const AttentionBackward& tensors) {
   const AttentionTasks work(shape, threads_);
   if (work.tasks.empty()) return;
   std::vector<BackwardWork> workers;

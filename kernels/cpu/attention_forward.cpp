@@ -8,8 +8,8 @@ namespace tessera {
 /// Dao et al. 2022 (FlashAttention), algorithm 1, with the loop over queries outside.
 class CpuAttention::ForwardWork : private Work {
  public:
-  ForwardWork(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape,
-              const AttentionForward& tensors, int64_t longest)
+  ForwardWork(CpuAttention& attention, Memory& memory, const AttentionShape& shape, const AttentionForward& tensors,
+              int64_t longest)
       : Work(attention, memory, shape, tensors.q.dtype, with_tiles), tensors_(tensors) {
     lay_out([&](Pieces& pieces) { cut(pieces, longest); });
   }
@@ -71,7 +71,7 @@ class CpuAttention::ForwardWork : private Work {
   float *scores_, *output_, *row_max_, *row_sum_;
 };
 
-void CpuAttention::forward(const Kernels::AttentionShape& shape, const AttentionForward& tensors) {
+void CpuAttention::forward(const AttentionShape& shape, const AttentionForward& tensors) {
   const AttentionTasks work(shape, threads_);
   const auto units = static_cast<int64_t>(work.tasks.size()) * work.parts;
   on_workers(threads_, [&](int worker) {

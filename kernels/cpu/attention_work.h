@@ -5,7 +5,7 @@
 
 #include "base/number.h"
 #include "device/parallel.h"
-#include "kernels/cpu/attention.h"
+#include "kernels/cpu/attention_passes.h"
 #include "kernels/cpu/attention_products.h"
 #include "kernels/cpu/attention_softmax.h"
 
@@ -59,7 +59,7 @@ int64_t queries_of_a_block(int64_t heads);
 class CpuAttention::Work {
  protected:
   /// with_tiles: how the pass cuts where products go by tiles, for a number of query heads of a key/value head.
-  Work(CpuAttention& attention, Memory& memory, const Kernels::AttentionShape& shape, DType dtype,
+  Work(CpuAttention& attention, Memory& memory, const AttentionShape& shape, DType dtype,
        AttentionBlocking (*with_tiles)(int64_t heads));
 
   /// Lays out this thread's memory as cut(pieces) takes it, made larger where that is more than it has.
@@ -98,7 +98,7 @@ class CpuAttention::Work {
   int64_t most_rows() const { return round_up(heads_ * blocking_.queries, blocking_.row_granule); }
   int64_t most_keys(int64_t longest) const { return std::min(blocking_.chunk_keys, padded_length(longest)); }
 
-  const Kernels::AttentionShape shape_;
+  const AttentionShape shape_;
   const int64_t heads_;  // query heads of a key/value head
   AttentionProducts products_;
   const AttentionBlocking blocking_;

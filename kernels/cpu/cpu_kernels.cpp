@@ -1,17 +1,26 @@
 #include "kernels/cpu/cpu_kernels.h"
 
-#include "kernels/cpu/attention.h"
+#include <utility>
+
 #include "kernels/cpu/gemm.h"
 
 namespace tessera {
 
-CpuKernels::CpuKernels(Device& device) : CpuKernels(device, std::make_unique<CpuGemm>(device)) {}
+std::unique_ptr<Kernels> make_cpu_kernels(Device& device) {
+  return make_cpu_kernels(device, std::make_shared<CpuGemm>(device));
+}
 
-CpuKernels::CpuKernels(Device& device, std::unique_ptr<CpuGemm> gemm)
-    : threads_(cpu_threads(device)),
-      gemm_(std::move(gemm)),
-      attention_(std::make_unique<CpuAttention>(device, *gemm_)) {}
-
-CpuKernels::~CpuKernels() = default;
+std::unique_ptr<Kernels> make_cpu_kernels(Device& device, std::shared_ptr<CpuGemm> gemm) {
+  const int threads = cpu_threads(device);
+  return std::make_unique<Kernels>(KernelSet{.linear = make_cpu_linear(threads, gemm),
+                                             .embedding = make_cpu_embedding(threads),
+                                             .norm = make_cpu_norm(threads),
+                                             .rotary = make_cpu_rotary(threads),
+                                             .attention = make_cpu_attention(device, std::move(gemm)),
+                                             .activation = make_cpu_activation(threads),
+                                             .loss = make_cpu_loss(threads),
+                                             .optimizer = make_cpu_optimizer(threads),
+                                             .memory = make_cpu_memory(threads)});
+}
 
 }  // namespace tessera

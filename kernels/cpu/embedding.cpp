@@ -36,23 +36,53 @@ namespace tessera {
 
 HWY_EXPORT(embedding_backward_columns);
 
-void CpuKernels::embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) {
-  stream.enqueue([=, threads = threads_] {
-    const auto row_bytes = static_cast<size_t>(y.cols * size_of(y.dtype));
-    parallel_for(threads, y.rows, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        std::memcpy(y.rows_from(t, 1).data, table.rows_from(tokens[t], 1).data, row_bytes);
-    });
-  });
-}
+namespace {
 
-/// The columns are divided among the threads: no two meet in a row, and each element is summed in the order of t.
-void CpuKernels::embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) {
-  stream.enqueue([=, threads = threads_] {
-    parallel_for(threads, dy.cols, 64, [&](int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, dtable, begin, end);
+class CpuEmbeddingKernels final : public EmbeddingKernels {
+ public:
+  explicit CpuEmbeddingKernels(int threads) : threads_(threads) {}
+
+ private:
+  void enqueue_embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) override {
+    stream.enqueue([=, threads = threads_] {
+      const auto row_bytes = static_cast<size_t>(y.cols * size_of(y.dtype));
+      parallel_for(threads, y.rows, 16, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t)
+          std::memcpy(y.rows_from(t, 1).data, table.rows_from(tokens[t], 1).data, row_bytes);
+      });
     });
-  });
+  }
+  /// The columns are divided among the threads: no two meet in a row, and each element is summed in the order of t.
+  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) override {
+    stream.enqueue([=, threads = threads_] {
+      parallel_for(threads, dy.cols, 64, [&](int64_t begin, int64_t end) {
+        HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, dtable, begin, end);
+      });
+    });
+  }
+  void enqueue_scatter_rows(Stream& stream, const int32_t* rows, ConstView x, View y) override {
+    stream.enqueue([=, threads = threads_] {
+      const auto row_bytes = static_cast<size_t>(y.cols * size_of(y.dtype));
+      parallel_for(threads, y.rows, 256, [&](int64_t begin, int64_t end) {
+        const int32_t* next = std::lower_bound(rows, rows + x.rows, static_cast<int32_t>(begin));
+        for (int64_t t = begin; t < end; ++t) {
+          void* to = y.rows_from(t, 1).data;
+          if (next != rows + x.rows && *next == t)
+            std::memcpy(to, x.rows_from(next++ - rows, 1).data, row_bytes);
+          else
+            std::memset(to, 0, row_bytes);
+        }
+      });
+    });
+  }
+
+  const int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<EmbeddingKernels> make_cpu_embedding(int threads) {
+  return std::make_unique<CpuEmbeddingKernels>(threads);
 }
 
 }  // namespace tessera

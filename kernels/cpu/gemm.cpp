@@ -12,7 +12,6 @@
 #include "device/parallel.h"
 #include "kernels/cpu/bf16_tiles.h"
 #include "kernels/cpu/convert.h"
-#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/pack_factor.h"
 
 namespace tessera {
@@ -281,18 +280,6 @@ void CpuGemm::multiply_plain(const Factor& a, const Factor& b, ConstView bias, V
   const auto compiled = product(shape_of(a, b, bias, c, mode));
   if (!compiled->exists()) return multiply_converted(a, b, bias, c, mode);
   run(compiled, a.view.data, b.view.data, bias.data, c.data);
-}
-
-void CpuKernels::linear_forward(Stream& stream, ConstView x, ConstView w, ConstView bias, ConstView added, View y) {
-  stream.enqueue([=, this] { gemm_->multiply({x}, transpose(w), bias, added, y); });
-}
-
-void CpuKernels::linear_backward_input(Stream& stream, ConstView dy, ConstView w, View dx, Write mode) {
-  stream.enqueue([=, this] { gemm_->multiply({dy}, {w}, {}, addend(dx, mode), dx); });
-}
-
-void CpuKernels::linear_backward_weight(Stream& stream, ConstView dy, ConstView x, View dw, Write mode) {
-  stream.enqueue([=, this] { gemm_->multiply(transpose(dy), {x}, {}, addend(dw, mode), dw); });
 }
 
 }  // namespace tessera

@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(attention_warps * 32)
 
 int64_t attention_backward_scratch_bytes(int64_t T, int64_t H) { return T * H * int64_t{sizeof(float)}; }
 
-void attention_backward(cudaStream_t stream, const Attention& shape, ConstView q, ConstView k, ConstView v,
+void attention_backward(cudaStream_t stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
                         ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk, View dv,
                         void* scratch) {
   const AttentionSizes sizes = attention_sizes(shape);

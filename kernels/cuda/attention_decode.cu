@@ -64,9 +64,11 @@ Caches caches_of(const View* k_cache, const View* v_cache, const int64_t* length
 
 }  // namespace
 
-void attention_decode(cudaStream_t stream, const Attention& shape, ConstView q, const View* k_cache,
+void attention_decode(cudaStream_t stream, const AttentionShape& shape, ConstView q, const View* k_cache,
                       const View* v_cache, const int64_t* length, View out) {
-  const AttentionSizes sizes = attention_sizes(shape);
+  AttentionShape no_documents = shape;
+  no_documents.N = 0;
+  const AttentionSizes sizes = attention_sizes(no_documents);
   with_compute_type(q.dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t b = 0; b < q.rows; b += most_sequences) {

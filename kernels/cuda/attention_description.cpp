@@ -35,7 +35,7 @@ int64_t places_of(int64_t longest, int64_t heads, int64_t tokens, int64_t score_
       std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(std::min(tokens / longest, by_memory), 1))));
 }
 
-AttentionGroup group(const Kernels::AttentionShape& shape, int64_t first, int64_t count, const AttentionBucket& bucket,
+AttentionGroup group(const AttentionShape& shape, int64_t first, int64_t count, const AttentionBucket& bucket,
                      const AttentionLimits& limits) {
   constexpr int64_t allowed_at_most = 4;  // times the limit, rather than kernels that are many times slower
   const int64_t wanted = ceil_div(attention_score_bytes(bucket, shape.H), limits.score_bytes);
@@ -62,7 +62,7 @@ class Builder {
  public:
   using D = AttentionDescription;
 
-  Builder(const Kernels::AttentionShape& shape, const AttentionBucket& bucket) : shape_(shape) {
+  Builder(const AttentionShape& shape, const AttentionBucket& bucket) : shape_(shape) {
     made.bucket = bucket;
     made.scale = shape.scale;
     made.left_bound = shape.window;
@@ -89,12 +89,12 @@ class Builder {
   D made;
 
  private:
-  const Kernels::AttentionShape& shape_;
+  const AttentionShape& shape_;
 };
 
 }  // namespace
 
-std::vector<AttentionGroup> attention_groups(const Kernels::AttentionShape& shape, int64_t tokens,
+std::vector<AttentionGroup> attention_groups(const AttentionShape& shape, int64_t tokens,
                                              const AttentionLimits& limits) {
   const int64_t most_tokens = tokens <= limits.tokens ? limits.tokens : power_of_two(tokens);
   const auto bucket_of = [&](int64_t n) { return bucket_length(shape.cu_seqlens[n + 1] - shape.cu_seqlens[n]); };
@@ -109,8 +109,7 @@ std::vector<AttentionGroup> attention_groups(const Kernels::AttentionShape& shap
   return groups;
 }
 
-AttentionGroup largest_attention_group(const Kernels::AttentionShape& shape, int64_t longest,
-                                       const AttentionLimits& limits) {
+AttentionGroup largest_attention_group(const AttentionShape& shape, int64_t longest, const AttentionLimits& limits) {
   AttentionGroup largest{};
   for (int64_t length = query_tile; length <= bucket_length(longest); length *= 2) {
     const int64_t places = places_of(length, shape.H, limits.tokens, limits.score_bytes);
@@ -123,7 +122,7 @@ AttentionGroup largest_attention_group(const Kernels::AttentionShape& shape, int
   return largest;
 }
 
-std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::vector<ConstView>& views) {
+std::string attention_obstacle(const AttentionShape& shape, const std::vector<ConstView>& views) {
   if (shape.D < narrowest_head || shape.D > widest_head || shape.D % 8 != 0)
     return fmt::format("heads of {}, not {} to {} in eights", shape.D, narrowest_head, widest_head);
   for (const ConstView& view : views) {
@@ -133,14 +132,14 @@ std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::
   return {};
 }
 
-AttentionDescription describe_attention_forward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
-                                                ConstView q, ConstView k, ConstView v, ConstView out) {
+AttentionDescription describe_attention_forward(const AttentionShape& shape, const AttentionBucket& bucket, ConstView q,
+                                                ConstView k, ConstView v, ConstView out) {
   Builder builder(shape, bucket);
   builder.add_forward(q, k, v, out);
   return builder.made;
 }
 
-AttentionDescription describe_attention_backward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
+AttentionDescription describe_attention_backward(const AttentionShape& shape, const AttentionBucket& bucket,
                                                  bool deterministic, int64_t parts, ConstView q, ConstView k,
                                                  ConstView v, ConstView out, ConstView dout, ConstView dq, ConstView dk,
                                                  ConstView dv) {
@@ -160,9 +159,8 @@ AttentionDescription describe_attention_backward(const Kernels::AttentionShape& 
   return builder.made;
 }
 
-AttentionDescription describe_attention_backward_padded(const Kernels::AttentionShape& shape,
-                                                        const AttentionBucket& bucket, bool deterministic,
-                                                        int64_t parts) {
+AttentionDescription describe_attention_backward_padded(const AttentionShape& shape, const AttentionBucket& bucket,
+                                                        bool deterministic, int64_t parts) {
   using D = AttentionDescription;
   D made;
   made.bucket = {bucket.documents, bucket.longest, bucket.documents * bucket.longest};
@@ -204,7 +202,7 @@ AttentionRoom attention_room(const AttentionDescription& d, int64_t library_byte
   return room;
 }
 
-int64_t attention_parts(const Kernels::AttentionShape& shape, int64_t wanted) {
+int64_t attention_parts(const AttentionShape& shape, int64_t wanted) {
   const auto fits = [&](int64_t parts) {
     return shape.G % parts == 0 && (parts == 1 || shape.H / parts * int64_t{sizeof(float)} % alignment_bytes == 0);
   };

@@ -52,12 +52,11 @@ constexpr int64_t attention_score_bytes(const AttentionBucket& bucket, int64_t h
 /// length, as device_batch.cpp makes them, groups are few, and so are the buckets of a run: for each length the groups
 /// that are full, and for those that are not one bucket for each power of four.  A single document whose scores are too
 /// many is given its heads in parts; where key heads are too few for that, up to four times the limit is allowed.
-std::vector<AttentionGroup> attention_groups(const Kernels::AttentionShape& shape, int64_t tokens,
+std::vector<AttentionGroup> attention_groups(const AttentionShape& shape, int64_t tokens,
                                              const AttentionLimits& limits);
 
 /// The group of the largest scores that any batch of a job can have, with documents of at most `longest`.
-AttentionGroup largest_attention_group(const Kernels::AttentionShape& shape, int64_t longest,
-                                       const AttentionLimits& limits);
+AttentionGroup largest_attention_group(const AttentionShape& shape, int64_t longest, const AttentionLimits& limits);
 
 struct AttentionTensor {
   std::array<int64_t, 4> dim{}, stride{};  ///< document, head, position, column; stride[0] is not used: offsets tell it
@@ -112,20 +111,19 @@ struct AttentionRoom {
 AttentionRoom attention_room(const AttentionDescription& description, int64_t library_bytes);
 
 /// Why cuDNN is not asked, or empty: bf16, head widths 64 … 256 in eights, everything aligned to 16 bytes.
-std::string attention_obstacle(const Kernels::AttentionShape& shape, const std::vector<ConstView>& views);
+std::string attention_obstacle(const AttentionShape& shape, const std::vector<ConstView>& views);
 
 /// The views must have no obstacle.
-AttentionDescription describe_attention_forward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
-                                                ConstView q, ConstView k, ConstView v, ConstView out);
-AttentionDescription describe_attention_backward(const Kernels::AttentionShape& shape, const AttentionBucket& bucket,
+AttentionDescription describe_attention_forward(const AttentionShape& shape, const AttentionBucket& bucket, ConstView q,
+                                                ConstView k, ConstView v, ConstView out);
+AttentionDescription describe_attention_backward(const AttentionShape& shape, const AttentionBucket& bucket,
                                                  bool deterministic, int64_t parts, ConstView q, ConstView k,
                                                  ConstView v, ConstView out, ConstView dout, ConstView dq, ConstView dk,
                                                  ConstView dv);
 
 /// Padded: [documents, longest, heads · width] with each tensor contiguous, statistics [documents, heads, longest].
-AttentionDescription describe_attention_backward_padded(const Kernels::AttentionShape& shape,
-                                                        const AttentionBucket& bucket, bool deterministic,
-                                                        int64_t parts);
+AttentionDescription describe_attention_backward_padded(const AttentionShape& shape, const AttentionBucket& bucket,
+                                                        bool deterministic, int64_t parts);
 
 /// Share `part` of the heads of a [T, heads · D] view.
 template <typename Pointer>
@@ -135,7 +133,7 @@ BasicView<Pointer> attention_part(const BasicView<Pointer>& view, int64_t part, 
 
 /// The fewest parts, at least `wanted`, that the heads can be shared out in: key heads evenly, and statistics aligned
 /// to 16 bytes.  0: there is no such number.
-int64_t attention_parts(const Kernels::AttentionShape& shape, int64_t wanted);
+int64_t attention_parts(const AttentionShape& shape, int64_t wanted);
 
 /// "attention_backward of at most 8 documents of at most 1024 tokens, 32 query and 8 key heads of 128": for the log.
 std::string in_words(const AttentionDescription& description);

@@ -58,23 +58,23 @@ __global__ void __launch_bounds__(attention_warps * 32)
 
 }  // namespace
 
-AttentionSizes attention_sizes(const Attention& shape) {
+AttentionSizes attention_sizes(const AttentionShape& shape) {
   if (shape.D > most_head_width) throw std::logic_error("attention: heads wider than 256");
   return {narrow<int32_t>(shape.H),
           narrow<int32_t>(shape.G),
           narrow<int32_t>(shape.D),
           narrow<int32_t>(shape.window),
           shape.scale,
-          shape.cu_seqlens,
-          narrow<int32_t>(ceil_div(shape.longest, attention_warps))};
+          shape.cu_seqlens_on_device,
+          narrow<int32_t>(ceil_div(shape.longest_document(), attention_warps))};
 }
 
 dim3 attention_grid(const AttentionSizes& sizes, int64_t documents, int64_t heads) {
   return {blocks(documents * sizes.row_blocks), blocks(heads), 1};
 }
 
-void attention_forward(cudaStream_t stream, const Attention& shape, ConstView q, ConstView k, ConstView v, View out,
-                       float* log_sum_exp) {
+void attention_forward(cudaStream_t stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
+                       View out, float* log_sum_exp) {
   const AttentionSizes sizes = attention_sizes(shape);
   const int floats = (tile_rows + attention_warps) * tile_pitch(sizes.D) + attention_warps * tile_rows;
   with_compute_type(q.dtype, [&](auto type) {

@@ -3,7 +3,7 @@
 
 #include <cfloat>
 
-#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/own_attention.h"
 #include "kernels/cuda/rows.cuh"
 
 /// What the own attention kernels share.  A block is eight warps; each warp has a row of its own (a query, or in the
@@ -97,7 +97,7 @@ struct AttentionSizes {
   const int32_t* cu_seqlens;
   int row_blocks;  // of the longest document, each of attention_warps rows
 };
-AttentionSizes attention_sizes(const Attention& shape);
+AttentionSizes attention_sizes(const AttentionShape& shape);
 
 /// What a warp of attention_grid() works on: a row of a document, and the head of the block.
 struct WarpPlace {

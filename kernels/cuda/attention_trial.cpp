@@ -8,7 +8,7 @@
 
 #include "device/cuda/check.h"
 #include "device/cuda/cuda_device.h"
-#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/own_attention.h"
 
 namespace tessera {
 namespace {
@@ -148,14 +148,10 @@ void AttentionTrial::empty_outputs(const Answers& answers) const {
 
 void AttentionTrial::run_own_kernels() {
   const cudaStream_t on = cuda_stream(stream_);
-  const cuda::Attention sizes = {shape_.H,     shape_.G,
-                                 shape_.D,     shape_.window,
-                                 shape_.scale, shape_.cu_seqlens_on_device,
-                                 shape_.N,     shape_.longest_document()};
   const Buffer scratch(stream_.device(), cuda::attention_backward_scratch_bytes(tokens_, shape_.H),
                        "attention's check");
-  cuda::attention_forward(on, sizes, q(qkv_), k(qkv_), v(qkv_), own_.out.view(tokens_), own_.log_sum_exp.as<float>());
-  cuda::attention_backward(on, sizes, q(qkv_), k(qkv_), v(qkv_), own_.out.view(tokens_), own_.log_sum_exp.as<float>(),
+  cuda::attention_forward(on, shape_, q(qkv_), k(qkv_), v(qkv_), own_.out.view(tokens_), own_.log_sum_exp.as<float>());
+  cuda::attention_backward(on, shape_, q(qkv_), k(qkv_), v(qkv_), own_.out.view(tokens_), own_.log_sum_exp.as<float>(),
                            dout_.view(tokens_), q(own_.dqkv), k(own_.dqkv), v(own_.dqkv), scratch.data());
   stream_.synchronize();
 }

@@ -48,7 +48,7 @@ class AttentionTrial {
   AttentionTrial(Stream& stream, const AttentionForm& form, const AttentionBatch& batch);
 
   Stream& stream() const { return stream_; }
-  const Kernels::AttentionShape& shape() const { return shape_; }
+  const AttentionShape& shape() const { return shape_; }
   /// What a library is given for the pass.  Its outputs are NaN until it writes them; a backward pass reads our own
   /// `out` and `statistics`.  Forgets what an earlier way has written.
   AttentionTensors tensors(AttentionWay way);
@@ -78,7 +78,7 @@ class AttentionTrial {
   std::vector<int32_t> cu_seqlens_;
   Buffer cu_seqlens_on_device_, qkv_, dout_;
   Answers own_, found_;
-  Kernels::AttentionShape shape_{};
+  AttentionShape shape_{};
 };
 
 /// Batches of one form, with a stream for them; each trial is made when it is asked for first, and serves every way.

@@ -1,4 +1,6 @@
-#include "kernels/cuda/launchers.h"
+#include <utility>
+
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sort_tokens.h"
 
@@ -82,49 +84,66 @@ __global__ void __launch_bounds__(backward_threads)
   store(sum, to);
 }
 
+int64_t backward_scratch_bytes(int64_t T) { return 2 * T * int64_t{sizeof(Occurrence)}; }
+
+class CudaEmbeddingKernels final : public EmbeddingKernels {
+ public:
+  explicit CudaEmbeddingKernels(std::shared_ptr<Workspace> workspace) : workspace_(std::move(workspace)) {}
+
+  int64_t workspace_bytes(const LargestShapes& s) override { return backward_scratch_bytes(s.T); }
+
+ private:
+  void enqueue_embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) override {
+    with_compute_type(y.dtype, [&](auto type) {
+      using T = decltype(type);
+      with_piece<T>(y.cols, {table, y}, [&](auto piece) {
+        constexpr int N = decltype(piece)::value;
+        const dim3 block = row_block(y.cols / N);
+        launch({"embedding_forward", row_grid(y.rows, block), block, 0, cuda_stream(stream)},
+               embedding_forward_kernel<T, N>, tokens, rows_of<T>(table), rows_of<T>(y), y.rows, y.cols);
+      });
+    });
+  }
+
+  /// Tokens below 2^23; T at most 2^26.
+  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) override {
+    const int64_t T = dy.rows;
+    if (T == 0) return;
+    const Occurrence* const sorted = sort_tokens(
+        cuda_stream(stream), tokens, T, static_cast<Occurrence*>(workspace_->room(stream, backward_scratch_bytes(T))));
+    with_compute_type(dy.dtype, [&](auto type) {
+      using Element = decltype(type);
+      with_piece<float>(dy.cols, {dy, dtable}, [&](auto piece) {
+        constexpr int N = decltype(piece)::value;
+        const auto threads =
+            static_cast<unsigned>(std::min<int64_t>(round_up(ceil_div(dy.cols, N), 32), backward_threads));
+        launch({"embedding_backward", dim3(blocks(T), blocks(ceil_div(dy.cols, N * threads))), dim3(threads), 0,
+                cuda_stream(stream)},
+               embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy),
+               rows_of<float>(dtable), dy.cols);
+      });
+    });
+  }
+
+  void enqueue_scatter_rows(Stream& stream, const int32_t* rows, ConstView x, View y) override {
+    with_compute_type(y.dtype, [&](auto type) {
+      using T = decltype(type);
+      with_piece<T>(y.cols, {x, y}, [&](auto piece) {
+        constexpr int N = decltype(piece)::value;
+        const dim3 block = row_block(y.cols / N);
+        launch({"scatter_rows", row_grid(y.rows, block), block, 0, cuda_stream(stream)}, scatter_rows_kernel<T, N>,
+               rows, x.rows, rows_of<T>(x), rows_of<T>(y), y.rows, y.cols);
+      });
+    });
+  }
+
+  const std::shared_ptr<Workspace> workspace_;
+};
+
 }  // namespace
 
-void embedding_forward(cudaStream_t stream, const int32_t* tokens, ConstView table, View y) {
-  with_compute_type(y.dtype, [&](auto type) {
-    using T = decltype(type);
-    with_piece<T>(y.cols, {table, y}, [&](auto piece) {
-      constexpr int N = decltype(piece)::value;
-      const dim3 block = row_block(y.cols / N);
-      launch({"embedding_forward", row_grid(y.rows, block), block, 0, stream}, embedding_forward_kernel<T, N>, tokens,
-             rows_of<T>(table), rows_of<T>(y), y.rows, y.cols);
-    });
-  });
-}
-
-int64_t embedding_backward_scratch_bytes(int64_t T) { return 2 * T * int64_t{sizeof(Occurrence)}; }
-
-void embedding_backward(cudaStream_t stream, const int32_t* tokens, ConstView dy, View dtable, void* scratch) {
-  const int64_t T = dy.rows;
-  if (T == 0) return;
-  const Occurrence* const sorted = sort_tokens(stream, tokens, T, static_cast<Occurrence*>(scratch));
-  with_compute_type(dy.dtype, [&](auto type) {
-    using Element = decltype(type);
-    with_piece<float>(dy.cols, {dy, dtable}, [&](auto piece) {
-      constexpr int N = decltype(piece)::value;
-      const auto threads =
-          static_cast<unsigned>(std::min<int64_t>(round_up(ceil_div(dy.cols, N), 32), backward_threads));
-      launch({"embedding_backward", dim3(blocks(T), blocks(ceil_div(dy.cols, N * threads))), dim3(threads), 0, stream},
-             embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy),
-             rows_of<float>(dtable), dy.cols);
-    });
-  });
-}
-
-void scatter_rows(cudaStream_t stream, const int32_t* rows, ConstView x, View y) {
-  with_compute_type(y.dtype, [&](auto type) {
-    using T = decltype(type);
-    with_piece<T>(y.cols, {x, y}, [&](auto piece) {
-      constexpr int N = decltype(piece)::value;
-      const dim3 block = row_block(y.cols / N);
-      launch({"scatter_rows", row_grid(y.rows, block), block, 0, stream}, scatter_rows_kernel<T, N>, rows, x.rows,
-             rows_of<T>(x), rows_of<T>(y), y.rows, y.cols);
-    });
-  });
+std::unique_ptr<EmbeddingKernels> make_embedding(std::shared_ptr<Workspace> workspace) {
+  return std::make_unique<CudaEmbeddingKernels>(std::move(workspace));
 }
 
 }  // namespace tessera::cuda

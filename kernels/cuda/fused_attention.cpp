@@ -9,7 +9,7 @@
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/attention_offsets.h"
 #include "kernels/cuda/attention_verdicts.h"
-#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/memory.h"
 
 namespace tessera {
 namespace {
@@ -47,7 +47,7 @@ const FusedAttention::Ready& FusedAttention::ready(const AttentionDescription& d
   return found;
 }
 
-AttentionDescription FusedAttention::describe(AttentionWay way, const Kernels::AttentionShape& shape,
+AttentionDescription FusedAttention::describe(AttentionWay way, const AttentionShape& shape,
                                               const AttentionGroup& group, const Tensors& t) const {
   switch (way) {
     case AttentionWay::forward:
@@ -63,8 +63,8 @@ AttentionDescription FusedAttention::describe(AttentionWay way, const Kernels::A
 
 /// Null where none of the ways will do; the log has why the first will not.
 const FusedAttention::Ready* FusedAttention::first_usable(const std::vector<AttentionWay>& ways,
-                                                          const Kernels::AttentionShape& shape,
-                                                          const AttentionGroup& group, const Tensors& tensors) {
+                                                          const AttentionShape& shape, const AttentionGroup& group,
+                                                          const Tensors& tensors) {
   const auto wrong = [&](AttentionWay way) {
     const auto found = wrong_.find({{shape.H, shape.G, shape.D, shape.window}, way});
     return found == wrong_.end() || in_trial_ ? std::string() : found->second;
@@ -81,7 +81,7 @@ const FusedAttention::Ready* FusedAttention::first_usable(const std::vector<Atte
 /// Asks the graphs of the largest group how much they take: of q, k and v side by side, as most models have them.
 int64_t FusedAttention::announce(const LargestShapes& s) {
   limits_.tokens = std::max(limits_.tokens, s.T);
-  Kernels::AttentionShape shape{};
+  AttentionShape shape{};
   shape.H = s.H, shape.G = s.G, shape.D = s.D, shape.scale = 1;
   const ConstView qkv(nullptr, s.dtype, s.T, (s.H + 2 * s.G) * s.D), out(nullptr, s.dtype, s.T, s.H * s.D);
   const ConstView q = qkv.cols_from(0, s.H * s.D), k = qkv.cols_from(q.cols, s.G * s.D),
@@ -103,17 +103,16 @@ int64_t FusedAttention::announce(const LargestShapes& s) {
   return most;
 }
 
-bool FusedAttention::forward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k,
-                             ConstView v, View out, float* log_sum_exp) {
+bool FusedAttention::forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
+                             View out, float* log_sum_exp) {
   if (q.rows == 0) return true;
   if (const std::string why = attention_obstacle(shape, {q, k, v, out}); !why.empty())
     return declined("attention", why);
   return run({AttentionWay::forward}, stream, shape, {q, k, v, out, statistics_view(log_sum_exp, q.rows, shape.H)});
 }
 
-bool FusedAttention::backward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k,
-                              ConstView v, ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk,
-                              View dv) {
+bool FusedAttention::backward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v,
+                              ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk, View dv) {
   if (q.rows == 0) return true;
   if (const std::string why = attention_obstacle(shape, {q, k, v, out, dout, dq, dk, dv}); !why.empty())
     return declined("attention", why);
@@ -123,7 +122,7 @@ bool FusedAttention::backward(Stream& stream, const Kernels::AttentionShape& sha
 
 /// One pass by the first of the ways that will do, for each group of documents; false, and nothing enqueued, where a
 /// group has none.
-bool FusedAttention::run(const std::vector<AttentionWay>& ways, Stream& stream, const Kernels::AttentionShape& shape,
+bool FusedAttention::run(const std::vector<AttentionWay>& ways, Stream& stream, const AttentionShape& shape,
                          const Tensors& tensors) {
   const bool backward = ways.front() != AttentionWay::forward;
   std::vector<Call> calls;
@@ -216,7 +215,7 @@ std::vector<std::string> FusedAttention::differences(const AttentionForm& form,
 // ---- a call ----
 
 /// Where a call finds its tensors: the caller's, or copies in the workspace.
-FusedAttention::Placed FusedAttention::place(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
+FusedAttention::Placed FusedAttention::place(Stream& stream, const AttentionShape& shape, const Call& call,
                                              const Tensors& tensors) {
   const D& d = call.by->description;
   const AttentionRoom room = call.by->room();
@@ -238,8 +237,7 @@ FusedAttention::Placed FusedAttention::place(Stream& stream, const Kernels::Atte
   return placed;
 }
 
-void FusedAttention::run(Stream& stream, const Kernels::AttentionShape& shape, const Call& call,
-                         const Tensors& tensors) {
+void FusedAttention::run(Stream& stream, const AttentionShape& shape, const Call& call, const Tensors& tensors) {
   const D& d = call.by->description;
   const Placed at = place(stream, shape, call, tensors);
   const cudaStream_t on = cuda_stream(stream);
@@ -256,7 +254,7 @@ void FusedAttention::run(Stream& stream, const Kernels::AttentionShape& shape, c
 }
 
 /// Offsets count from the batch's first row, so what is copied but not padded lies in the batch's rows.
-void FusedAttention::fetch_gradients(cudaStream_t on, const Kernels::AttentionShape& shape, const Call& call,
+void FusedAttention::fetch_gradients(cudaStream_t on, const AttentionShape& shape, const Call& call,
                                      const Tensors& tensors, const Placed& at) {
   const D& d = call.by->description;
   const int64_t begin = shape.cu_seqlens[call.group.first],

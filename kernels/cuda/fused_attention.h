@@ -43,13 +43,13 @@ class FusedAttention {
   /// Every way that `batches` differ in, "dq of a document of 192 tokens …" by the way's name; for a test of a GPU.
   std::vector<std::string> differences(const AttentionForm& form, const std::vector<AttentionBatch>& batches);
 
-  /// kernels.h's attention_forward and attention_backward; `shape` has cu_seqlens on the device too.  False: the
+  /// AttentionKernels' forward and backward; `shape` has cu_seqlens on the device too.  False: the
   /// library declines and nothing was enqueued; own kernels are to do it.  The log says why, once for each reason.
   /// Statistics are the same, so one pass may be the library's and the other one's own.
-  bool forward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k, ConstView v, View out,
+  bool forward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v, View out,
                float* log_sum_exp);
-  bool backward(Stream& stream, const Kernels::AttentionShape& shape, ConstView q, ConstView k, ConstView v,
-                ConstView out, const float* log_sum_exp, ConstView dout, View dq, View dk, View dv);
+  bool backward(Stream& stream, const AttentionShape& shape, ConstView q, ConstView k, ConstView v, ConstView out,
+                const float* log_sum_exp, ConstView dout, View dq, View dk, View dv);
 
  private:
   /// A graph with what it was made for.
@@ -74,18 +74,17 @@ class FusedAttention {
 
   bool declined(const std::string& what, const std::string& why);
   const Ready& ready(const AttentionDescription& description);
-  AttentionDescription describe(AttentionWay way, const Kernels::AttentionShape& shape, const AttentionGroup& group,
+  AttentionDescription describe(AttentionWay way, const AttentionShape& shape, const AttentionGroup& group,
                                 const Tensors& tensors) const;
-  const Ready* first_usable(const std::vector<AttentionWay>& ways, const Kernels::AttentionShape& shape,
+  const Ready* first_usable(const std::vector<AttentionWay>& ways, const AttentionShape& shape,
                             const AttentionGroup& group, const Tensors& tensors);
-  bool run(const std::vector<AttentionWay>& ways, Stream& stream, const Kernels::AttentionShape& shape,
-           const Tensors& tensors);
+  bool run(const std::vector<AttentionWay>& ways, Stream& stream, const AttentionShape& shape, const Tensors& tensors);
   void check(const LargestShapes& largest, const AttentionForm& form);
   bool agrees(AttentionWay way, const AttentionForm& form, AttentionTrials& trials);
   std::optional<std::string> difference(AttentionWay way, AttentionTrial& trial);
-  Placed place(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, const Tensors& tensors);
-  void run(Stream& stream, const Kernels::AttentionShape& shape, const Call& call, const Tensors& tensors);
-  static void fetch_gradients(cudaStream_t stream, const Kernels::AttentionShape& shape, const Call& call,
+  Placed place(Stream& stream, const AttentionShape& shape, const Call& call, const Tensors& tensors);
+  void run(Stream& stream, const AttentionShape& shape, const Call& call, const Tensors& tensors);
+  static void fetch_gradients(cudaStream_t stream, const AttentionShape& shape, const Call& call,
                               const Tensors& tensors, const Placed& at);
 
   std::shared_ptr<Workspace> workspace_;

@@ -5,12 +5,12 @@
 #include "device/view.h"
 #include "kernels/kernels.h"
 
-/// The matrix products of kernels.h as cuBLASLt is asked for them.  Nothing here knows CUDA: what can be wrong in such
+/// The matrix products of linear.h as cuBLASLt is asked for them.  Nothing here knows CUDA: what can be wrong in such
 /// a call is checked on the CPU (test/unit/kernels/gemm_description.cpp), and gemm_cublaslt.cpp copies it field by
 /// field.
 ///
 /// cuBLAS reads memory by columns.  A view [rows, cols] with a row stride is, read so, its own transpose: cols x rows
-/// with that stride as leading dimension.  So each product is asked for as the transpose of what kernels.h says, which
+/// with that stride as leading dimension.  So each product is asked for as the transpose of what linear.h says, which
 /// has the factors in the opposite order.
 namespace tessera {
 
@@ -36,16 +36,16 @@ struct GemmDescription {
 /// logs.
 std::string in_words(const GemmDescription& description);
 
-/// kernels.h's linear_forward: A is w, B is x, C is y.
+/// LinearKernels::forward: A is w, B is x, C is y.
 /// The bias is an epilogue of the product, whether a matrix is added or not; it has the type of y then, as cuBLASLt
 /// demands, so fp32 logits of bf16 factors have none (std::logic_error). These three throw std::logic_error, with sizes
 /// and types, where the views do not fit together.
 GemmDescription describe_linear_forward(ConstView x, ConstView w, ConstView bias, ConstView added, ConstView y);
 
-/// linear_backward_input: A is w, B is dy, C is dx.
+/// LinearKernels::backward_input: A is w, B is dy, C is dx.
 GemmDescription describe_linear_backward_input(ConstView dy, ConstView w, ConstView dx, Write mode);
 
-/// linear_backward_weight: A is x, B is dy, C is dw.
+/// LinearKernels::backward_weight: A is x, B is dy, C is dw.
 GemmDescription describe_linear_backward_weight(ConstView dy, ConstView x, ConstView dw, Write mode);
 
 }  // namespace tessera

@@ -91,6 +91,11 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   }
 }
 
+std::filesystem::file_type type_of(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::symlink_status(path, unknown).type();
+}
+
 InputFile::~InputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }

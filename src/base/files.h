@@ -12,6 +12,8 @@ namespace tessera {
 /// of links, a name that is too long, a folder that may not be searched.
 bool is_there(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
+/// What stands at the path itself, a link being one; `none` where that cannot be known.
+std::filesystem::file_type type_of(const std::filesystem::path& path);
 
 /// A regular file, opened for reading: the one way to open an input.  Anything else that stands at the path is an error
 /// at once: a pipe, which would wait for a writer, a device, a folder, a loop of links.

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr int64_t piece_elements = 1 << 20;
+constexpr int64_t copied_elements = 1 << 20;
 constexpr auto temporary_ending = ".tmp";
 
 constexpr const char* tokenizer_files[] = {
@@ -76,10 +76,10 @@ std::string weights_name(size_t file, size_t files) {
 void write_weights(const CheckpointReader& checkpoint, const std::vector<ExportedTensor>& tensors, DType dtype,
                    const fs::path& path) {
   SafetensorsWriter writer(path, tensors, dtype);
-  std::vector<float> piece(static_cast<size_t>(piece_elements));
+  std::vector<float> piece(static_cast<size_t>(copied_elements));
   for (const ExportedTensor& tensor : tensors)
-    for (int64_t done = 0; done < tensor.count; done += piece_elements) {
-      const int64_t count = std::min(piece_elements, tensor.count - done);
+    for (int64_t done = 0; done < tensor.count; done += copied_elements) {
+      const int64_t count = std::min(copied_elements, tensor.count - done);
       checkpoint.read({{.name = tensor.name,
                         .global_shape = tensor.shape,
                         .offset = done,

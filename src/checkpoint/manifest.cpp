@@ -108,11 +108,6 @@ Manifest manifest_from(const json& text) {
   return manifest;
 }
 
-fs::file_type type_of(const fs::path& path) {
-  std::error_code unknown;  // then it is not what anybody asks for
-  return fs::symlink_status(path, unknown).type();
-}
-
 /// Whatever stands at the manifest's name makes it one, so that damage is told, not passed over.  A directory that
 /// somebody has linked there is not output_dir's own.
 bool is_checkpoint(const fs::path& directory) {

@@ -28,11 +28,6 @@ std::vector<fs::path> entries(const fs::path& directory) {
   return found;
 }
 
-fs::file_type type_of(const fs::path& path) {
-  std::error_code unknown;  // then it is not what anybody asks for
-  return fs::symlink_status(path, unknown).type();
-}
-
 /// shard-RRRRR-of-WWWWW.h5, as shard_name() writes it.
 bool is_shard_name(const std::string& name) {
   const auto number_after = [&](std::string_view before) {

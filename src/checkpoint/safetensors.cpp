@@ -18,9 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int64_t piece_elements = 1 << 20;  // converted at once: 2 MiB of half precision
+constexpr int64_t converted_elements = 1 << 20;  // converted at once: 2 MiB of half precision
 
-struct StoredTensor {
+struct TensorInFile {
   SafetensorsEntry entry;
   size_t file;
 };
@@ -41,9 +41,9 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
 
 template <typename Stored, typename Convert>
 void read_converted(const RawFile& file, int64_t at, int64_t count, float* out, Convert convert) {
-  std::vector<Stored> piece(static_cast<size_t>(std::min(count, piece_elements)));
-  for (int64_t done = 0; done < count; done += piece_elements) {
-    const int64_t now = std::min(piece_elements, count - done);
+  std::vector<Stored> piece(static_cast<size_t>(std::min(count, converted_elements)));
+  for (int64_t done = 0; done < count; done += converted_elements) {
+    const int64_t now = std::min(converted_elements, count - done);
     file.read(at + done * static_cast<int64_t>(sizeof(Stored)), piece.data(),
               now * static_cast<int64_t>(sizeof(Stored)));
     std::transform(piece.begin(), piece.begin() + now, out + done, convert);
@@ -55,7 +55,7 @@ void read_converted(const RawFile& file, int64_t at, int64_t count, float* out, 
 struct SafetensorsReader::State {
   fs::path directory;
   std::vector<RawFile> files;
-  std::map<std::string, StoredTensor> tensors;
+  std::map<std::string, TensorInFile> tensors;
 
   std::map<std::string, SafetensorsEntry> open(const fs::path& path) {
     if (!is_there(path)) throw DataError("{}: is missing; download it", path.string());
@@ -81,7 +81,7 @@ struct SafetensorsReader::State {
     }
   }
 
-  const StoredTensor& at(const std::string& name) const {
+  const TensorInFile& at(const std::string& name) const {
     const auto found = tensors.find(name);
     if (found == tensors.end())
       throw DataError("{}: has no tensor {}; check that config.json and the weights belong together",
@@ -119,7 +119,7 @@ const std::vector<int64_t>& SafetensorsReader::shape(const std::string& name) co
 }
 
 void SafetensorsReader::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
-  const StoredTensor& tensor = state_->at(name);
+  const TensorInFile& tensor = state_->at(name);
   const SafetensorsEntry& entry = tensor.entry;
   const RawFile& file = state_->files[tensor.file];
   const bool is_float = entry.dtype == "F32", is_bf16 = entry.dtype == "BF16", is_half = entry.dtype == "F16";

@@ -15,10 +15,10 @@
 #include <string_view>
 #include <thread>
 
+#include "cluster/environment.h"
+
 namespace tessera {
 namespace {
-
-bool is_set(const char* variable) { return std::getenv(variable) != nullptr; }
 
 struct Process {
   pid_t parent = 0;
@@ -38,10 +38,10 @@ Process process(pid_t id) {
 
 /// The process above this one that belongs to Open MPI, 0 where there is none.
 pid_t launcher() {
-  constexpr std::array<std::string_view, 4> kLaunchers = {"mpirun", "mpiexec", "orterun", "orted"};
+  constexpr std::array<std::string_view, 4> launchers = {"mpirun", "mpiexec", "orterun", "orted"};
   for (pid_t id = getppid(); id > 1;) {
     const Process p = process(id);
-    if (std::find(kLaunchers.begin(), kLaunchers.end(), p.program) != kLaunchers.end()) return id;
+    if (std::find(launchers.begin(), launchers.end(), p.program) != launchers.end()) return id;
     id = p.parent;
   }
   return 0;

@@ -27,14 +27,15 @@ namespace tessera {
 namespace {
 
 std::vector<std::string> gather_hosts(MPI_Comm group, int size) {
-  constexpr int kLength = 256;
-  std::array<char, kLength> own{};
+  constexpr int longest_name = 256;
+  std::array<char, longest_name> own{};
   this_host().copy(own.data(), own.size() - 1);
-  std::vector<char> all(static_cast<size_t>(size) * kLength);
-  check_mpi(MPI_Allgather(own.data(), kLength, MPI_CHAR, all.data(), kLength, MPI_CHAR, group), "MPI_Allgather");
+  std::vector<char> all(static_cast<size_t>(size) * longest_name);
+  check_mpi(MPI_Allgather(own.data(), longest_name, MPI_CHAR, all.data(), longest_name, MPI_CHAR, group),
+            "MPI_Allgather");
   std::vector<std::string> hosts;
   hosts.reserve(static_cast<size_t>(size));
-  for (int r = 0; r < size; ++r) hosts.emplace_back(&all[static_cast<size_t>(r) * kLength]);
+  for (int r = 0; r < size; ++r) hosts.emplace_back(&all[static_cast<size_t>(r) * longest_name]);
   return hosts;
 }
 
@@ -48,12 +49,12 @@ std::vector<Peer> peers_of(const std::vector<std::string>& hosts) {
 /// A host without the interface cannot reach the others, so its ranks end before MPI starts.  In turn: mpirun ends the
 /// other ranks at the first that exits with a code, and there is one message.
 void check_interface(const std::string& interface) {
-  constexpr std::chrono::seconds kTurn(4);  // mpirun takes three until SIGTERM
+  constexpr std::chrono::seconds turn(4);  // mpirun takes three until SIGTERM
   try {
     check_network_interface(interface, this_host());
     check_interface_in_environment(interface);
   } catch (const JobError&) {
-    std::this_thread::sleep_for(kTurn * std::min(launched_rank(), 8));
+    std::this_thread::sleep_for(turn * std::min(launched_rank(), 8));
     if (signals::stop_requested()) throw FailedElsewhere(ExitCode::wrong_job);  // mpirun ends what another rank told of
     throw;
   }

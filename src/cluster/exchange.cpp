@@ -17,9 +17,9 @@ namespace {
 using Clock = Waited::Clock;
 
 /// Enough that the peer finds work while this rank sleeps between two looks.
-constexpr int64_t kPiecesInFlight = 16;
+constexpr int64_t pieces_in_flight = 16;
 /// A ticket is the flow's number and the piece's slot.
-constexpr int64_t kTicketsAFlow = 64;
+constexpr int64_t tickets_a_flow = 64;
 
 /// Looks again a few times, then sleeps a sixteenth of the time it has slept so far, which costs a long wait little
 /// time and little processor.  It does not yield: who yields a core to a computing thread gets it back a scheduler's
@@ -28,17 +28,17 @@ class Backoff {
  public:
   void reset() { *this = {}; }
   void wait() {
-    if (++tries_ <= kImmediateTries) return;
-    const auto sleep = std::clamp(slept_ / 16, kShortestSleep, kLongestSleep);
+    if (++tries_ <= immediate_tries) return;
+    const auto sleep = std::clamp(slept_ / 16, shortest_sleep, longest_sleep);
     std::this_thread::sleep_for(sleep);
     slept_ += sleep;
   }
 
  private:
   using Duration = std::chrono::nanoseconds;
-  static constexpr int kImmediateTries = 8;
-  static constexpr Duration kShortestSleep = std::chrono::microseconds(10);
-  static constexpr Duration kLongestSleep = std::chrono::milliseconds(2);
+  static constexpr int immediate_tries = 8;
+  static constexpr Duration shortest_sleep = std::chrono::microseconds(10);
+  static constexpr Duration longest_sleep = std::chrono::milliseconds(2);
   int tries_ = 0;
   Duration slept_{0};
 };
@@ -54,19 +54,20 @@ Exchange::Exchange(Transport& transport, Lane lane, std::string name, double tim
       timeout_seconds_(timeout_seconds) {}
 
 int Exchange::add(Flow flow) {
-  if (flow.slots > kTicketsAFlow) throw std::logic_error("more pieces in flight than a flow has tickets");
+  if (flow.slots > tickets_a_flow) throw std::logic_error("more pieces in flight than a flow has tickets");
   flows_.push_back(std::move(flow));
   return narrow<int>(flows_.size()) - 1;
 }
 
 void Exchange::send(int peer, const void* data, int64_t bytes, int64_t piece_bytes) {
   auto* source = static_cast<char*>(const_cast<void*>(data));  // only read: a flow out is never written to
-  add({Direction::out, peer, source, bytes, piece_bytes, kPiecesInFlight, false, ceil_div(bytes, piece_bytes)});
+  add({Direction::out, peer, source, bytes, piece_bytes, pieces_in_flight, false, ceil_div(bytes, piece_bytes)});
 }
 
 void Exchange::receive(int peer, void* data, int64_t bytes) {
   auto* target = static_cast<char*>(data);
-  add({Direction::in, peer, target, bytes, kPieceBytes, kPiecesInFlight, false, ceil_div(bytes, kPieceBytes)});
+  add({Direction::in, peer, target, bytes, default_piece_bytes, pieces_in_flight, false,
+       ceil_div(bytes, default_piece_bytes)});
 }
 
 int Exchange::receive_in_ring(int peer, void* ring, int slots, int64_t bytes, int64_t piece_bytes) {
@@ -80,7 +81,7 @@ void Exchange::post(int index) {
     const int64_t slot = flow.posted % flow.slots;
     char* data = flow.data + (flow.ring ? slot : flow.posted) * flow.piece_bytes;
     const int64_t bytes = std::min(flow.piece_bytes, flow.bytes - flow.posted * flow.piece_bytes);
-    const int64_t ticket = index * kTicketsAFlow + slot;
+    const int64_t ticket = index * tickets_a_flow + slot;
     if (flow.direction == Direction::out) {
       messages_->send(flow.peer, data, bytes, ticket);
     } else {
@@ -95,9 +96,9 @@ void Exchange::start() {
 }
 
 void Exchange::mark_through(int64_t ticket) {
-  const auto index = static_cast<int>(ticket / kTicketsAFlow);
+  const auto index = static_cast<int>(ticket / tickets_a_flow);
   Flow& flow = flows_[static_cast<size_t>(index)];
-  flow.through[static_cast<size_t>(ticket % kTicketsAFlow)] = true;
+  flow.through[static_cast<size_t>(ticket % tickets_a_flow)] = true;
   while (flow.arrived < flow.posted && flow.through[static_cast<size_t>(flow.arrived % flow.slots)]) {
     flow.through[static_cast<size_t>(flow.arrived % flow.slots)] = false;
     ++flow.arrived;

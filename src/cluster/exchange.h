@@ -21,11 +21,11 @@ class Exchange {
   /// ClusterError, 0: waits for ever.
   Exchange(Transport& transport, Lane lane, std::string name, double timeout_seconds);
 
-  static constexpr int64_t kPieceBytes = 1 << 20;
+  static constexpr int64_t default_piece_bytes = 1 << 20;
 
   /// Both ends of a flow name the same size and the same piece.  One flow to a peer and one from it at a time: a
   /// further one is added after finish().
-  void send(int peer, const void* data, int64_t bytes, int64_t piece_bytes = kPieceBytes);
+  void send(int peer, const void* data, int64_t bytes, int64_t piece_bytes = default_piece_bytes);
   void receive(int peer, void* data, int64_t bytes);
 
   /// A flow that arrives in a ring of `slots` pieces: each is read with wait_piece(), in order, and then given back.

@@ -11,20 +11,19 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "cluster/environment.h"
 
 namespace tessera {
 namespace {
 
-constexpr const char* kInclude = "OMPI_MCA_btl_tcp_if_include";
-constexpr const char* kExclude = "OMPI_MCA_btl_tcp_if_exclude";
-
-bool is_set(const char* variable) { return std::getenv(variable) != nullptr; }
+constexpr const char* include_variable = "OMPI_MCA_btl_tcp_if_include";
+constexpr const char* exclude_variable = "OMPI_MCA_btl_tcp_if_exclude";
 
 void set_default(const char* variable, const std::string& value) { setenv(variable, value.c_str(), /*overwrite=*/0); }
 
 bool has_fabric() {
-  constexpr std::array kClasses = {"/sys/class/infiniband", "/sys/class/cxi"};
-  return std::any_of(kClasses.begin(), kClasses.end(), [](const char* path) { return std::filesystem::exists(path); });
+  constexpr std::array classes = {"/sys/class/infiniband", "/sys/class/cxi"};
+  return std::any_of(classes.begin(), classes.end(), [](const char* path) { return std::filesystem::exists(path); });
 }
 
 /// Open MPI takes UCX where there is a fabric, unless it is told not to.
@@ -79,7 +78,7 @@ void prepare_environment(const std::string& interface) {
   // NVLink switches add in no fixed order; the same job is to give the same bits again.
   set_default("NCCL_NVLS_ENABLE", "0");
   if (interface.empty()) return;
-  set_default(kInclude, interface);
+  set_default(include_variable, interface);
   set_default("NCCL_SOCKET_IFNAME", "=" + interface);  // "=": this one, and none that begins like it
 }
 
@@ -91,9 +90,9 @@ void suggest_interfaces_to_nccl(const std::string& connected) {
 }
 
 void check_interface_in_environment(const std::string& interface) {
-  for (const char* variable : {kInclude, kExclude}) {
+  for (const char* variable : {include_variable, exclude_variable}) {
     const char* value = std::getenv(variable);
-    if (value == nullptr || (variable == kInclude && value == interface)) continue;
+    if (value == nullptr || (variable == include_variable && value == interface)) continue;
     throw JobError(
         "[network] interface is {}, but the environment or mpirun --mca sets {} to {}; remove one of the two",
         interface, std::string_view(variable).substr(9), value);

@@ -14,18 +14,18 @@ namespace tessera {
 namespace {
 
 /// Below this many bytes everybody sends everything to everybody: one message time instead of two.
-constexpr int64_t kSmallBytes = 64 << 10;
+constexpr int64_t small_bytes = 64 << 10;
 
 /// A sum waits for every rank's piece; while it is made, the next pieces arrive in the other slots.
-constexpr int kRingSlots = 8;
-constexpr int64_t kRingBytes = 32 << 20;  // of all rings together, where many ranks make the pieces small
-constexpr int64_t kLargestSumPiece = 1 << 20;
-constexpr int64_t kSmallestSumPiece = 64 << 10;
+constexpr int ring_slots = 8;
+constexpr int64_t bytes_of_all_rings = 32 << 20;  // of all rings together, where many ranks make the pieces small
+constexpr int64_t largest_sum_piece = 1 << 20;
+constexpr int64_t smallest_sum_piece = 64 << 10;
 
 /// The same on every rank of the group, because sender and receiver cut alike.
 int64_t sum_piece_bytes(int ranks) {
-  const int64_t fair = kRingBytes / (kRingSlots * std::max<int64_t>(1, ranks - 1));
-  return std::clamp(fair / 4096 * 4096, kSmallestSumPiece, kLargestSumPiece);
+  const int64_t fair = bytes_of_all_rings / (ring_slots * std::max<int64_t>(1, ranks - 1));
+  return std::clamp(fair / 4096 * 4096, smallest_sum_piece, largest_sum_piece);
 }
 
 /// n elements in `ranks` slices whose lengths differ by one at most.
@@ -95,13 +95,13 @@ void MessageCommunicator::reduce_slices(Exchange& exchange, const float* data, c
     return (bounds[static_cast<size_t>(r) + 1] - bounds[static_cast<size_t>(r)]) * int64_t{sizeof(float)};
   };
   const int64_t piece_bytes = sum_piece_bytes(size());
-  char* rings = scratch(kRingSlots * piece_bytes * (size() - 1));
+  char* rings = scratch(ring_slots * piece_bytes * (size() - 1));
   std::vector<int> flows(static_cast<size_t>(size()), -1);
   for (const int peer : others()) {
     exchange.send(peer, data + bounds[static_cast<size_t>(peer)], slice_bytes(peer), piece_bytes);
     flows[static_cast<size_t>(peer)] =
-        exchange.receive_in_ring(peer, rings, kRingSlots, slice_bytes(rank()), piece_bytes);
-    rings += kRingSlots * piece_bytes;
+        exchange.receive_in_ring(peer, rings, ring_slots, slice_bytes(rank()), piece_bytes);
+    rings += ring_slots * piece_bytes;
   }
 
   const float* own = data + bounds[static_cast<size_t>(rank())];
@@ -159,7 +159,7 @@ void MessageCommunicator::reduce_large(float* data, int64_t count, const Collect
 void MessageCommunicator::all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) {
   check(count >= 0, name);
   enqueue(stream, [=, this, name = std::move(name)] {
-    if (count * int64_t{sizeof(float)} <= kSmallBytes) {
+    if (count * int64_t{sizeof(float)} <= small_bytes) {
       reduce_small(data, count, name);
     } else {
       reduce_large(data, count, name);

@@ -68,7 +68,7 @@ int MpiGroup::size() const {
 namespace {
 
 /// One tag is enough: MPI keeps the order of the messages between two ranks of a communicator.
-constexpr int kTag = 1;
+constexpr int message_tag = 1;
 
 class MpiMessages final : public Messages {
  public:
@@ -85,12 +85,12 @@ class MpiMessages final : public Messages {
 
   void send(int peer, const void* data, int64_t bytes, int64_t ticket) override {
     MPI_Request& request = keep({ticket, -1});
-    check_mpi(MPI_Isend(data, narrow<int>(bytes), MPI_BYTE, peer, kTag, group_, &request), "MPI_Isend");
+    check_mpi(MPI_Isend(data, narrow<int>(bytes), MPI_BYTE, peer, message_tag, group_, &request), "MPI_Isend");
   }
 
   void receive(int peer, void* data, int64_t bytes, int64_t ticket) override {
     MPI_Request& request = keep({ticket, narrow<int>(bytes)});
-    check_mpi(MPI_Irecv(data, narrow<int>(bytes), MPI_BYTE, peer, kTag, group_, &request), "MPI_Irecv");
+    check_mpi(MPI_Irecv(data, narrow<int>(bytes), MPI_BYTE, peer, message_tag, group_, &request), "MPI_Irecv");
   }
 
   void poll(std::vector<int64_t>& finished) override {

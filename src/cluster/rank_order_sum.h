@@ -10,10 +10,10 @@ namespace tessera {
 /// the order of ranks, fp32.
 template <typename Store>
 void sum_in_rank_order(const std::vector<const float*>& parts, int64_t count, const Store& store) {
-  constexpr int64_t kBlock = 2048;
-  alignas(64) std::array<float, kBlock> sums;
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t n = std::min(kBlock, count - begin);
+  constexpr int64_t block = 2048;
+  alignas(64) std::array<float, block> sums;
+  for (int64_t begin = 0; begin < count; begin += block) {
+    const int64_t n = std::min(block, count - begin);
     std::copy_n(parts[0] + begin, n, sums.data());
     for (size_t r = 1; r < parts.size(); ++r) {
       const float* part = parts[r] + begin;

@@ -12,7 +12,7 @@ std::string StartUpDeadline::message(const std::string& host) const {
       "host {} has waited {} s during start-up, now for {}. Stopping. Check the other hosts (a rank may be suspended, "
       "or a firewall may block MPI), then run the job again. ([network] timeout_seconds, at least {}, limits the "
       "start-up.)",
-      host, seconds_, what_, kLeastSeconds);
+      host, seconds_, what_, least_seconds);
 }
 
 StartUpWatch::StartUpWatch() : deadline_(Waited::Clock::now(), launched_rank()) {
@@ -39,9 +39,9 @@ void StartUpWatch::waits_for(std::string what) {
 }
 
 void StartUpWatch::watch() {
-  constexpr std::chrono::milliseconds kPause(50);
+  constexpr std::chrono::milliseconds pause(50);
   std::unique_lock lock(mutex_);
-  while (!ended_.wait_for(lock, kPause, [this] { return end_; })) {
+  while (!ended_.wait_for(lock, pause, [this] { return end_; })) {
     deadline_.look(Waited::Clock::now());
     if (deadline_.is_over()) end_at_once(deadline_.message(this_host()));
   }

@@ -14,14 +14,14 @@ namespace tessera {
 class StartUpDeadline {
  public:
   using Clock = Waited::Clock;
-  static constexpr double kLeastSeconds = 60;  ///< network.timeout_seconds may be less: MPI takes time to connect hosts
-  static constexpr double kSecondsUnknown = 300;  ///< while the job is not read yet: what the key is by default
+  static constexpr double least_seconds = 60;  ///< network.timeout_seconds may be less: MPI takes time to connect hosts
+  static constexpr double seconds_while_unknown = 300;  ///< while the job is not read yet: what the key is by default
 
   /// `rank`: ranks whose time runs out together speak one after the other (waited.h).
   StartUpDeadline(Clock::time_point now, int rank) : waited_(now), rank_(rank) {}
 
   /// network.timeout_seconds, as soon as it is known.
-  void allow(double timeout_seconds) { seconds_ = std::max(kLeastSeconds, timeout_seconds); }
+  void allow(double timeout_seconds) { seconds_ = std::max(least_seconds, timeout_seconds); }
   void waits_for(std::string what) { what_ = std::move(what); }
 
   /// To be called every few milliseconds: time in which this process stood still does not count.
@@ -33,7 +33,7 @@ class StartUpDeadline {
  private:
   Waited waited_;
   int rank_;
-  double seconds_ = kSecondsUnknown;
+  double seconds_ = seconds_while_unknown;
   std::string what_ = "the job file";
 };
 

@@ -10,12 +10,12 @@ namespace tessera {
 class Waited {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::seconds kLongestGap{1};
+  static constexpr std::chrono::seconds longest_gap{1};
 
   explicit Waited(Clock::time_point now) : last_look_(now) {}
   void progress(Clock::time_point now) { *this = Waited(now); }
   void look(Clock::time_point now) {
-    total_ += std::min<Clock::duration>(now - last_look_, kLongestGap);
+    total_ += std::min<Clock::duration>(now - last_look_, longest_gap);
     last_look_ = now;
   }
   std::chrono::duration<double> total() const { return total_; }

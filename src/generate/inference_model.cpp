@@ -42,7 +42,8 @@ void InferenceModel::load(const ReadTensor& read) {
         const int64_t n = std::min(piece, tensor.size() - offset);
         read(tensor.name, offset, n, values.data());
         device_.copy(values.data(), staging.data(), n * size_of(DType::f32));
-        kernels_.cast(*stream_, staging.view().cols_from(0, n), units_[u].view().cols_from(tensor.offset + offset, n));
+        kernels_.memory.cast(*stream_, staging.view().cols_from(0, n),
+                             units_[u].view().cols_from(tensor.offset + offset, n));
         stream_->synchronize();
       }
 }
@@ -59,7 +60,7 @@ Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   batch_.fill(*stream_, std::move(batch));
   length_ += T;
   std::vector<RotaryTable> rotary = rotary_.fill(kernels_, *stream_, batch_.positions(), T);
-  kernels_.embedding_forward(*stream_, batch_.tokens(), embedding_table(spec_, specs_.front(), weights(0)),
+  kernels_.embedding.forward(*stream_, batch_.tokens(), embedding_table(spec_, specs_.front(), weights(0)),
                              store_.hidden(0, T));
   return batch_.documents(std::move(rotary));
 }
@@ -73,8 +74,8 @@ const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
     const LayerActivations a = store_.layer(number, T);
     layers_[i].forward({kernels_, *stream_, docs, weights(i + 1)}, a, store_.hidden(number + 1, T));
     const Attention::Heads heads = layers_[i].attention().heads(a);
-    kernels_.cast(*stream_, heads.k, k_cache_[i].view(T));
-    kernels_.cast(*stream_, heads.v, v_cache_[i].view(T));
+    kernels_.memory.cast(*stream_, heads.k, k_cache_[i].view(T));
+    kernels_.memory.cast(*stream_, heads.v, v_cache_[i].view(T));
   }
   return logits_of_row(T - 1);
 }

@@ -47,8 +47,8 @@ LossHead::LossHead(Device& device, Kernels& kernels, const ModelSpec& model, DTy
 View LossHead::logits_of(int64_t rows) const { return logits_.view(rows).cols_from(0, V_); }
 
 void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w) {
-  kernels_.embedding_forward(stream, rows, hidden, gathered_.view(S));
-  kernels_.rmsnorm_forward(stream, gathered_.view(S), w.norm, eps_, normed_.view(S), inv_rms_.as<float>());
+  kernels_.embedding.forward(stream, rows, hidden, gathered_.view(S));
+  kernels_.norm.rmsnorm_forward(stream, gathered_.view(S), w.norm, eps_, normed_.view(S), inv_rms_.as<float>());
 }
 
 int64_t LossHead::rows_a_chunk(int64_t S) const {
@@ -62,8 +62,8 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
   const int64_t rows = rows_a_chunk(supervised.S);
   for (int64_t first = 0; first < supervised.S; first += rows) {
     const int64_t n = std::min(rows, supervised.S - first);
-    kernels_.linear_forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_of(n));
-    kernels_.cross_entropy(stream, logits_of(n), supervised.targets + first, 0, {}, loss_sum);
+    kernels_.linear.forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_of(n));
+    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, 0, {}, loss_sum);
   }
 }
 
@@ -76,20 +76,20 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
     const int64_t n = std::min(rows, S - first);
     const View normed = normed_.view().rows_from(first, n), logits = logits_of(n);
     const View d_logits = over(logits, normed.dtype);
-    kernels_.linear_forward(stream, normed, w.head, {}, {}, logits);
-    kernels_.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
-    kernels_.linear_backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
-    kernels_.linear_backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
+    kernels_.linear.forward(stream, normed, w.head, {}, {}, logits);
+    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
+    kernels_.linear.backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
+    kernels_.linear.backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
     first += rows;
   } while (first < S);
-  kernels_.rmsnorm_backward(stream, gathered_.view(S), w.norm, inv_rms_.as<float>(), d_normed_.view(S),
-                            d_normed_.view(S), Write::overwrite, dw.norm);
-  kernels_.scatter_rows(stream, supervised.rows, d_normed_.view(S), d);
+  kernels_.norm.rmsnorm_backward(stream, gathered_.view(S), w.norm, inv_rms_.as<float>(), d_normed_.view(S),
+                                 d_normed_.view(S), Write::overwrite, dw.norm);
+  kernels_.embedding.scatter_rows(stream, supervised.rows, d_normed_.view(S), d);
 }
 
 void LossHead::logits(Stream& stream, View hidden, const int32_t* rows, int64_t B, const HeadWeights& w, View logits) {
   gather_and_norm(stream, hidden, rows, B, w);
-  kernels_.linear_forward(stream, normed_.view(B), w.head, {}, {}, logits);
+  kernels_.linear.forward(stream, normed_.view(B), w.head, {}, {}, logits);
 }
 
 }  // namespace tessera

@@ -13,8 +13,8 @@ std::vector<RotaryTable> RotaryTables::fill(Kernels& kernels, Stream& stream, co
   std::vector<RotaryTable> filled;
   for (const Table& table : tables_) {
     const std::vector<float>& inv_freq = table.frequencies.inv_freq;
-    kernels.rope_table(stream, positions, T, inv_freq.data(), static_cast<int64_t>(inv_freq.size()),
-                       table.frequencies.scale, table.cos.as<float>(), table.sin.as<float>());
+    kernels.rotary.rope_table(stream, positions, T, inv_freq.data(), static_cast<int64_t>(inv_freq.size()),
+                              table.frequencies.scale, table.cos.as<float>(), table.sin.as<float>());
     filled.push_back({table.cos.as<float>(), table.sin.as<float>()});
   }
   return filled;

@@ -17,8 +17,8 @@ AdamW::AdamW(ShardedModel& model, const TrainSettings& settings)
 void AdamW::measure_gradient() {
   model_.work_on_state([this](Kernels& kernels, Stream& stream) {
     const ShardState& state = model_.state();
-    kernels.fill_zero(stream, squared_norm_.for_kernels(), sizeof(double));
-    kernels.squared_norm(stream, state.gradient.as<float>(), state.size, squared_norm_.for_kernels());
+    kernels.memory.fill_zero(stream, squared_norm_.for_kernels(), sizeof(double));
+    kernels.optimizer.squared_norm(stream, state.gradient.as<float>(), state.size, squared_norm_.for_kernels());
     squared_norm_.fetch(stream);
   });
 }
@@ -51,9 +51,9 @@ void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64
     const int64_t first = std::max(range.begin, begin), n = std::min(range.end, end) - first;
     if (n <= 0) continue;
     step.weight_decay = range.decay ? static_cast<float>(settings_.weight_decay) : 0.0f;
-    kernels.adamw(stream, step, n, state.master.as<float>() + first, state.exp_avg.as<float>() + first,
-                  state.exp_avg_sq.as<float>() + first, state.gradient.as<float>() + first,
-                  weights.cols_from(first - begin, n));
+    kernels.optimizer.adamw(stream, step, n, state.master.as<float>() + first, state.exp_avg.as<float>() + first,
+                            state.exp_avg_sq.as<float>() + first, state.gradient.as<float>() + first,
+                            weights.cols_from(first - begin, n));
   }
 }
 

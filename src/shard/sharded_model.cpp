@@ -80,7 +80,7 @@ ShardedModel::~ShardedModel() {
   }
 }
 
-void ShardedModel::reset_loss() { kernels_.fill_zero(*compute_, loss_sum_.for_kernels(), sizeof(double)); }
+void ShardedModel::reset_loss() { kernels_.memory.fill_zero(*compute_, loss_sum_.for_kernels(), sizeof(double)); }
 
 void ShardedModel::begin_update(int64_t step) {
   reset_loss();
@@ -155,7 +155,7 @@ void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_.siz
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
   std::vector<RotaryTable> rotary = rotary_.fill(kernels_, *compute_, batch.positions(), batch.size());
   const View table = embedding_table(spec_, unit_spec(0), weights(visit(0)));
-  kernels_.embedding_forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
+  kernels_.embedding.forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
   gathered_.release(0);
   return batch.documents(std::move(rotary));
 }
@@ -215,7 +215,7 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
   // A tied table's gradient was begun by the head; otherwise it begins here.
   float* flat = spec_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
-  kernels_.embedding_backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}));
+  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}));
   gradients_.reduce(0, last);
 }
 
@@ -275,7 +275,7 @@ void ShardedModel::make_weights(const MakeWeights& make) {
 void ShardedModel::cast_weights() {
   make_weights([this](Kernels& kernels, Stream& stream, int64_t begin, int64_t end, View weights) {
     const View master = state_.master.view().cols_from(begin, end - begin);
-    if (weights.data != master.data) kernels.cast(stream, master, weights);
+    if (weights.data != master.data) kernels.memory.cast(stream, master, weights);
   });
 }
 

@@ -53,7 +53,7 @@ void UnitGradients::begin_update(int64_t step) {
 }
 
 void UnitGradients::zero(Stream& stream, float* gradient, int64_t begin, int64_t end) {
-  kernels_.fill_zero(stream, gradient + begin, (end - begin) * size_of(DType::f32));
+  kernels_.memory.fill_zero(stream, gradient + begin, (end - begin) * size_of(DType::f32));
 }
 
 void UnitGradients::wait_on_compute(Event& event) {
@@ -93,7 +93,7 @@ void UnitGradients::begin_with_shard(size_t unit) {
   float* gradient = slot.buffer.as<float>();
   const int64_t own = shard.slice * group_.rank();
   zero_others(compute_, shard, gradient);
-  kernels_.copy(compute_, shard_ + shard.begin, gradient + own, shard.slice * size_of(DType::f32));
+  kernels_.memory.copy(compute_, shard_ + shard.begin, gradient + own, shard.slice * size_of(DType::f32));
 }
 
 void UnitGradients::zero_others(Stream& stream, const UnitShard& shard, float* gradient) {

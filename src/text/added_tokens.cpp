@@ -33,10 +33,10 @@ size_t spaces_end(std::string_view text, size_t begin) {
 }
 
 /// Looking for a token at every place of a text takes as long as the token is.
-constexpr size_t kLongestToken = 4096;
+constexpr size_t longest_token = 4096;
 
 /// A token of white space that takes the white space on its right overlaps the next ones, as in the tokenizers library.
-constexpr size_t kMostOverlap = 16;
+constexpr size_t most_overlap = 16;
 
 int32_t read_id(const nlohmann::json& token, const std::string& where) {
   const auto id = whole_number(token.at("id"));
@@ -55,9 +55,9 @@ AddedToken read_token(const nlohmann::json& json, const std::string& where) {
     throw DataError("{}: an entry of added_tokens is incomplete: {} in {}", where, error.what(), shown(json));
   }
   if (token.content.empty()) throw DataError("{}: an entry of added_tokens is empty: {}", where, shown(json));
-  if (token.content.size() > kLongestToken)
+  if (token.content.size() > longest_token)
     throw DataError("{}: the added token {} has {} bytes; the limit is {}", where, excerpt(token.content),
-                    token.content.size(), kLongestToken);
+                    token.content.size(), longest_token);
   return token;
 }
 
@@ -174,7 +174,7 @@ void AddedTokens::cut_out(const TextSet& set, Pieces& pieces, const Piece& piece
     if (token.rstrip && found->end >= spaces_until) spaces_until = spaces_end(text, found->end);
     const size_t end = token.rstrip ? spaces_until : found->end;
     taken += end - std::min(begin, end);
-    if (taken > kMostOverlap * (text.size() + 1024))
+    if (taken > most_overlap * (text.size() + 1024))
       throw DataError(
           "{}: the added token {} is white space with rstrip, which matches without end in a text of {} bytes", where_,
           shown(token.content), text.size());
@@ -193,7 +193,7 @@ void AddedTokens::cut(std::string_view text, const Normalizer* normalizer, Regex
   pieces.clear();
   if (text.empty()) return;
   pieces.list.push_back(
-      {pieces.add_buffer(AlignedText(text, 0)), 0, static_cast<uint32_t>(text.size()), Piece::kNoToken});
+      {pieces.add_buffer(AlignedText(text, 0)), 0, static_cast<uint32_t>(text.size()), Piece::no_token});
   if (!raw_.empty()) pieces.for_each([&](const Piece& piece) { cut_out(raw_, pieces, piece, scratch); });
   if (!normalizer && normalized_.empty()) return;
   pieces.for_each([&](Piece piece) {
@@ -202,7 +202,7 @@ void AddedTokens::cut(std::string_view text, const Normalizer* normalizer, Regex
       normalizer->apply(part, scratch);
       if (part.text().empty()) return;
       const auto size = static_cast<uint32_t>(part.text().size());
-      piece = {pieces.add_buffer(std::move(part)), 0, size, Piece::kNoToken};
+      piece = {pieces.add_buffer(std::move(part)), 0, size, Piece::no_token};
     }
     cut_out(normalized_, pieces, piece, scratch);
   });

@@ -5,10 +5,10 @@
 namespace tessera::byte_alphabet {
 namespace {
 
-constexpr int kNone = -1;
+constexpr int no_byte = -1;
 constexpr std::array<int16_t, 0x144> bytes_of_characters = [] {
   std::array<int16_t, 0x144> table{};
-  for (auto& byte : table) byte = kNone;
+  for (auto& byte : table) byte = no_byte;
   for (int byte = 0; byte < 256; ++byte) table[characters[byte]] = static_cast<int16_t>(byte);
   return table;
 }();
@@ -31,8 +31,8 @@ bool read(std::string_view token, std::string& bytes) {
   const size_t before = bytes.size();
   for (size_t at = 0; at < token.size();) {
     const char32_t character = unicode::next(token, at);
-    const int byte = character < bytes_of_characters.size() ? bytes_of_characters[character] : kNone;
-    if (byte == kNone) {
+    const int byte = character < bytes_of_characters.size() ? bytes_of_characters[character] : no_byte;
+    if (byte == no_byte) {
       bytes.resize(before);
       return false;
     }

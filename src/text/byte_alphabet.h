@@ -18,7 +18,7 @@ constexpr std::array<uint16_t, 256> characters = [] {
   return table;
 }();
 
-constexpr char32_t kSpace = characters[' '];  // Ġ
+constexpr char32_t space = characters[' '];  // Ġ
 
 /// Bytes of that character in UTF-8.
 constexpr int length(unsigned char byte) { return characters[byte] < 0x80 ? 1 : 2; }

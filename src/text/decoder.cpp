@@ -16,7 +16,7 @@ std::string join(const std::vector<std::string>& texts) {
   return all;
 }
 
-class ByteLevel : public Decoder {
+class ByteLevelDecoder : public Decoder {
  public:
   void apply(std::vector<std::string>& texts) const override {
     std::string bytes;
@@ -86,9 +86,9 @@ class Strip : public Decoder {
   int64_t start_, stop_;
 };
 
-class Replace : public Decoder {
+class ReplaceDecoder : public Decoder {
  public:
-  Replace(Regex pattern, std::string to) : pattern_(std::move(pattern)), to_(std::move(to)) {}
+  ReplaceDecoder(Regex pattern, std::string to) : pattern_(std::move(pattern)), to_(std::move(to)) {}
   void apply(std::vector<std::string>& texts) const override {
     RegexScratch scratch;
     std::vector<Match> parts;
@@ -133,9 +133,9 @@ class MetaspaceDecoder : public Decoder {
   Metaspace settings_;
 };
 
-class Sequence : public Decoder {
+class SequenceDecoder : public Decoder {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
+  explicit SequenceDecoder(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
   void apply(std::vector<std::string>& texts) const override {
     for (const auto& step : steps_) step->apply(texts);
   }
@@ -153,15 +153,16 @@ std::unique_ptr<Decoder> Decoder::read(const nlohmann::json& json, const std::st
     description.allow({"decoders"});
     std::vector<std::unique_ptr<Decoder>> steps;
     for (const auto& step : description.steps("decoders")) steps.push_back(read(step, where));
-    return std::make_unique<Sequence>(std::move(steps));
+    return std::make_unique<SequenceDecoder>(std::move(steps));
   }
   if (type == "ByteLevel") {
     description.allow({"add_prefix_space", "trim_offsets", "use_regex"});
-    return std::make_unique<ByteLevel>();
+    return std::make_unique<ByteLevelDecoder>();
   }
   if (type == "Replace") {
     description.allow({"pattern", "content"});
-    return std::make_unique<Replace>(description.compile(description.pattern("pattern")), description.text("content"));
+    return std::make_unique<ReplaceDecoder>(description.compile(description.pattern("pattern")),
+                                            description.text("content"));
   }
   if (type == "Strip") {
     description.allow({"content", "start", "stop"});

@@ -32,9 +32,9 @@ void MergeQueues::Queue::clear() {
 }
 
 MergeQueues::Queue& MergeQueues::queue_of(uint32_t rank) {
-  if (rank >= queue_of_rank_.size()) queue_of_rank_.resize(static_cast<size_t>(rank) + 1, kNone);
+  if (rank >= queue_of_rank_.size()) queue_of_rank_.resize(static_cast<size_t>(rank) + 1, none);
   uint32_t& queue = queue_of_rank_[rank];
-  if (queue != kNone) return queues_[queue];
+  if (queue != none) return queues_[queue];
   if (free_.empty()) {
     free_.push_back(static_cast<uint32_t>(queues_.size()));
     queues_.emplace_back();
@@ -49,7 +49,7 @@ MergeQueues::Queue& MergeQueues::queue_of(uint32_t rank) {
 void MergeQueues::end_turn(uint32_t rank) {
   queues_[queue_of_rank_[rank]].clear();
   free_.push_back(queue_of_rank_[rank]);
-  queue_of_rank_[rank] = kNone;
+  queue_of_rank_[rank] = none;
 }
 
 void MergeQueues::clear() {

@@ -29,7 +29,7 @@ class MergeQueues {
     int32_t take();
     void clear();
   };
-  static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr uint32_t none = UINT32_MAX;
   Queue& queue_of(uint32_t rank);
   void end_turn(uint32_t rank);
 

@@ -38,7 +38,7 @@ class LongMerge {
     links_.resize(symbols_.size());
     queues_.clear();
     for (int32_t i = 0; i < count; ++i) {
-      links_[i] = {i - 1, i + 1 < count ? i + 1 : kNone};
+      links_[i] = {i - 1, i + 1 < count ? i + 1 : none};
       if (i + 1 < count) add(i, i + 1);
     }
     uint32_t rank = 0;
@@ -47,7 +47,7 @@ class LongMerge {
   }
 
  private:
-  static constexpr int32_t kNone = -1;
+  static constexpr int32_t none = -1;
 
   void add(int32_t left, int32_t right) {
     const Merges::Merge found = merges_.find(symbols_[left].id, symbols_[right].id);
@@ -56,7 +56,7 @@ class LongMerge {
 
   void merge(uint32_t rank, int32_t left) {
     const int32_t right = links_[left].next;
-    if (symbols_[left].length == 0 || right == kNone) return;
+    if (symbols_[left].length == 0 || right == none) return;
     // The pair may have changed since it was put into the queue.
     const Merges::Merge found = merges_.find(symbols_[left].id, symbols_[right].id);
     if (found.rank != rank) return;
@@ -64,9 +64,9 @@ class LongMerge {
     symbols_[right].length = 0;
     const int32_t after = links_[right].next, before = links_[left].previous;
     links_[left].next = after;
-    if (after != kNone) links_[after].previous = left;
-    if (before != kNone) add(before, left);
-    if (after != kNone) add(left, after);
+    if (after != none) links_[after].previous = left;
+    if (before != none) add(before, left);
+    if (after != none) add(left, after);
   }
 
   const Merges& merges_;

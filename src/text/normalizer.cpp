@@ -30,9 +30,9 @@ class Prepend : public Normalizer {
   std::string prefix_;
 };
 
-class Replace : public Normalizer {
+class ReplaceNormalizer : public Normalizer {
  public:
-  Replace(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
+  ReplaceNormalizer(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
   void run(AlignedText& text, RegexScratch&) const override { text.replace_all(from_, to_); }
 
  private:
@@ -83,9 +83,9 @@ class Lowercase : public Normalizer {
   }
 };
 
-class Sequence : public Normalizer {
+class SequenceNormalizer : public Normalizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
+  explicit SequenceNormalizer(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
   void run(AlignedText& text, RegexScratch& scratch) const override {
     for (const auto& step : steps_) step->apply(text, scratch);
   }
@@ -97,7 +97,8 @@ class Sequence : public Normalizer {
 std::unique_ptr<Normalizer> read_replace(const Description& description) {
   const Description::Pattern pattern = description.pattern("pattern");
   std::string to = description.text("content");
-  if (!pattern.is_regex && !pattern.text.empty()) return std::make_unique<Replace>(pattern.text, std::move(to));
+  if (!pattern.is_regex && !pattern.text.empty())
+    return std::make_unique<ReplaceNormalizer>(pattern.text, std::move(to));
   return std::make_unique<ReplaceMatches>(description.compile(pattern), std::move(to));
 }
 
@@ -108,7 +109,7 @@ std::unique_ptr<Normalizer> read_rule(const nlohmann::json& json, const std::str
     std::vector<std::unique_ptr<Normalizer>> steps;
     for (const auto& step : description.steps("normalizers")) steps.push_back(Normalizer::read(step, where));
     description.allow({"normalizers"});
-    return std::make_unique<Sequence>(std::move(steps));
+    return std::make_unique<SequenceNormalizer>(std::move(steps));
   }
   if (type == "Prepend") {
     description.allow({"prepend"});

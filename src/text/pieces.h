@@ -9,10 +9,10 @@ namespace tessera {
 
 /// A text on its way to the model: cut into pieces, some of which are added tokens already.
 struct Piece {
-  static constexpr int32_t kNoToken = -1;
+  static constexpr int32_t no_token = -1;
   uint32_t buffer;      ///< which of Pieces::buffers it lies in
   uint32_t begin, end;  ///< bytes of that buffer's text; never empty
-  int32_t token;        ///< the added token that it is, or kNoToken: the model has yet to say
+  int32_t token;        ///< the added token that it is, or no_token: the model has yet to say
 };
 
 struct Pieces {
@@ -34,7 +34,7 @@ struct Pieces {
   void keep(const Piece& piece, size_t begin, size_t end) {
     if (begin == end) return;
     next.push_back({piece.buffer, piece.begin + static_cast<uint32_t>(begin), piece.begin + static_cast<uint32_t>(end),
-                    Piece::kNoToken});
+                    Piece::no_token});
   }
   void clear() {
     buffers.clear();
@@ -47,7 +47,7 @@ struct Pieces {
   void for_each(Step step) {
     next.clear();
     for (const Piece piece : list) {
-      if (piece.token == Piece::kNoToken) {
+      if (piece.token == Piece::no_token) {
         step(piece);
       } else {
         next.push_back(piece);

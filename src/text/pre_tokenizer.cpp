@@ -130,9 +130,10 @@ constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 /// The bytes themselves are written in GPT-2's alphabet by the model, which so keeps the alignment of whole characters.
-class ByteLevel : public PreTokenizer {
+class ByteLevelPreTokenizer : public PreTokenizer {
  public:
-  ByteLevel(bool add_prefix_space, bool use_regex, const std::string& where) : add_prefix_space_(add_prefix_space) {
+  ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex, const std::string& where)
+      : add_prefix_space_(add_prefix_space) {
     if (use_regex) split_ = std::make_unique<Split>(Regex::compile(kGpt2Pattern, where), Behaviour::isolated, false);
   }
   bool writes_bytes() const override { return true; }
@@ -147,7 +148,7 @@ class ByteLevel : public PreTokenizer {
     if (!pieces.text(piece).starts_with(' ')) {
       AlignedText text = pieces.buffers[piece.buffer].slice(piece.begin, piece.end);
       text.prepend(" ");
-      piece = {pieces.add_buffer(std::move(text)), 0, piece.end - piece.begin + 1, Piece::kNoToken};
+      piece = {pieces.add_buffer(std::move(text)), 0, piece.end - piece.begin + 1, Piece::no_token};
     }
     pieces.next.push_back(piece);
   }
@@ -169,7 +170,7 @@ class MetaspaceCutter : public PreTokenizer {
           settings_.prepend == Metaspace::Prepend::always || (settings_.prepend == Metaspace::Prepend::first && first);
       if (wants && !text.text().starts_with(settings_.replacement)) text.prepend(settings_.replacement);
       const auto size = static_cast<uint32_t>(text.text().size());
-      cut(pieces, {pieces.add_buffer(std::move(text)), 0, size, Piece::kNoToken});
+      cut(pieces, {pieces.add_buffer(std::move(text)), 0, size, Piece::no_token});
     });
   }
 
@@ -190,9 +191,9 @@ class MetaspaceCutter : public PreTokenizer {
   Metaspace settings_;
 };
 
-class Sequence : public PreTokenizer {
+class SequencePreTokenizer : public PreTokenizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<PreTokenizer>> steps) : steps_(std::move(steps)) {}
+  explicit SequencePreTokenizer(std::vector<std::unique_ptr<PreTokenizer>> steps) : steps_(std::move(steps)) {}
   bool writes_bytes() const override { return !steps_.empty() && steps_.back()->writes_bytes(); }
   void apply(Pieces& pieces, RegexScratch& scratch) const override {
     for (const auto& step : steps_) step->apply(pieces, scratch);
@@ -211,7 +212,7 @@ std::unique_ptr<PreTokenizer> read_sequence(const Description& description, cons
     }
     steps.push_back(PreTokenizer::read(step, where));
   }
-  return std::make_unique<Sequence>(std::move(steps));
+  return std::make_unique<SequencePreTokenizer>(std::move(steps));
 }
 
 }  // namespace
@@ -222,8 +223,8 @@ std::unique_ptr<PreTokenizer> PreTokenizer::read(const nlohmann::json& json, con
   if (type == "Sequence") return read_sequence(description, where);
   if (type == "ByteLevel") {
     description.allow({"add_prefix_space", "trim_offsets", "use_regex"});
-    return std::make_unique<ByteLevel>(description.flag("add_prefix_space"), description.flag("use_regex", true),
-                                       where);
+    return std::make_unique<ByteLevelPreTokenizer>(description.flag("add_prefix_space"),
+                                                   description.flag("use_regex", true), where);
   }
   if (type == "Split") {
     description.allow({"pattern", "behavior", "invert"});

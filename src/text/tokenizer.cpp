@@ -92,7 +92,7 @@ Spaces count_spaces(std::string_view token) {
   bool only_spaces = true;
   for (size_t at = 0; at < token.size();) {
     const char32_t character = unicode::next(token, at);
-    const bool space = character == byte_alphabet::kSpace || unicode::is_white_space(character);
+    const bool space = character == byte_alphabet::space || unicode::is_white_space(character);
     only_spaces = only_spaces && space;
     if (only_spaces) ++spaces.leading;
     spaces.trailing = space ? spaces.trailing + 1 : 0;
@@ -195,7 +195,7 @@ template <typename Found>
 void Tokenizer::State::each_token(std::string_view text, Scratch& scratch, Found found) const {
   cut(text, scratch);
   for (const Piece& piece : scratch.pieces.list) {
-    if (piece.token != Piece::kNoToken) {
+    if (piece.token != Piece::no_token) {
       found(piece.token, piece, 0, piece.end - piece.begin);
       continue;
     }
@@ -272,7 +272,7 @@ Encoding Tokenizer::encode(std::string_view text, SpecialTokens special) const {
   encoding.offsets.reserve(text.size() / 4 + 1);
   std::vector<std::pair<size_t, Spaces>> added_spaces;
   state_->each_token(text, scratch, [&](int32_t id, const Piece& piece, size_t begin, size_t end) {
-    if (trims && piece.token != Piece::kNoToken) {
+    if (trims && piece.token != Piece::no_token) {
       added_spaces.emplace_back(encoding.ids.size(), count_spaces(scratch.pieces.text(piece)));
     }
     const Span span = scratch.pieces.source(piece, begin, end);

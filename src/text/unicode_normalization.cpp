@@ -82,12 +82,12 @@ char32_t compose(char32_t first, char32_t second) {
 std::vector<Change> compose(const std::vector<Change>& parts) {
   std::vector<Change> result;
   result.reserve(parts.size());
-  constexpr size_t kNone = SIZE_MAX;
-  size_t starter = kNone;  // the last character of class 0 in the result
+  constexpr size_t none = SIZE_MAX;
+  size_t starter = none;  // the last character of class 0 in the result
   for (const Change& next : parts) {
     // Characters between the starter and this one block it, unless all of them are of a lower class than its own.
     const bool adjacent = starter + 1 == result.size();
-    const bool blocked = starter == kNone || (!adjacent && result.back().combining_class >= next.combining_class);
+    const bool blocked = starter == none || (!adjacent && result.back().combining_class >= next.combining_class);
     const char32_t joined = blocked ? 0 : compose(result[starter].character, next.character);
     if (joined) {
       result[starter].character = joined;

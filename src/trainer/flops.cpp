@@ -27,7 +27,7 @@ class SquareProduct {
   int64_t size() const { return size_; }
   double seconds() {
     const auto start = std::chrono::steady_clock::now();
-    kernels_.linear_forward(*stream_, x_.view(), w_.view(), {}, {}, y_.view());
+    kernels_.linear.forward(*stream_, x_.view(), w_.view(), {}, {}, y_.view());
     stream_->synchronize();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }

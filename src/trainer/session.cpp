@@ -9,7 +9,6 @@
 #include "base/number.h"
 #include "base/size_text.h"
 #include "cluster/agree.h"
-#include "kernels/profiled_kernels.h"
 #include "trainer/compute_device.h"
 #include "trainer/flops.h"
 
@@ -69,7 +68,7 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
     if (!job.log.trace.empty()) profiler_->keep_stretches();
     kernels_ = make_kernels(*device_, {job.device.deterministic});
     gemm_peak_ = tessera::gemm_peak(*device_, *kernels_, compute_dtype(job.model));
-    if (job.log.profile || !job.log.trace.empty()) kernels_ = profile_kernels(std::move(kernels_), *profiler_);
+    if (job.log.profile || !job.log.trace.empty()) kernels_->profile(*profiler_);
   });
   agree(world(), "checking the shard groups", [&] { shard_group_size(world(), job.shard, cluster.local_size()); });
   // Splits the communicator: the ranks do it together, outside agree().

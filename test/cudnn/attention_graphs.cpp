@@ -35,8 +35,8 @@ struct Model {
   std::string name;
   int64_t H, G, width, T = 4096, window = 0;
 
-  Kernels::AttentionShape shape() const {
-    Kernels::AttentionShape made{};
+  AttentionShape shape() const {
+    AttentionShape made{};
     made.H = H, made.G = G, made.D = width, made.window = window, made.scale = 0.1f;
     return made;
   }
@@ -88,7 +88,7 @@ TEST_CASE("an H100 computes every attention that a job asks cuDNN for", "[cudnn]
 TEST_CASE("documents whose scores take too much are computed in parts of the heads", "[cudnn]") {
   const Model long_documents{"Llama-3.1-8B", 32, 8, 128, 16384};
   const std::vector<int32_t> one = {0, 16384};
-  Kernels::AttentionShape shape = long_documents.shape();
+  AttentionShape shape = long_documents.shape();
   shape.cu_seqlens = one.data(), shape.N = 1;
   const AttentionGroup group = attention_groups(shape, 16384, long_documents.limits()).front();
   REQUIRE(group.parts == 8);
@@ -140,7 +140,7 @@ TEST_CASE("no batch's documents take more of the workspace than the largest grou
     for (int64_t count = 1; count * length <= llama_1b.T; count *= 4) {
       std::vector<int32_t> cu_seqlens;
       for (int32_t n = 0; n <= count; ++n) cu_seqlens.push_back(n * length);
-      Kernels::AttentionShape shape = llama_1b.shape();
+      AttentionShape shape = llama_1b.shape();
       shape.cu_seqlens = cu_seqlens.data(), shape.N = count;
       for (const AttentionGroup& group : attention_groups(shape, cu_seqlens.back(), llama_1b.limits())) {
         INFO(count << " documents of " << length);

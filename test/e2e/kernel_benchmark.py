@@ -1,4 +1,4 @@
-"""kernel_benchmark.py BENCH_KERNELS: it measures every kernel of kernels/kernels.h, counts the calls of any sizes, and writes
+"""kernel_benchmark.py BENCH_KERNELS: it measures every kernel of kernels/*.h, counts the calls of any sizes, and writes
 both as JSON."""
 import json
 import math
@@ -20,7 +20,8 @@ COUNTED = {"name": str, "call": str, "shape": str, "dtype": str, "bytes": float,
 KEYS = {**COUNTED, "seconds": float, "bound_seconds": float, "fraction_of_bound": float}
 REPORT = ["device", "sizes", "copy_bytes_per_second", "gemm_flops_per_second", "launch_seconds", "kernels"]
 SIZES = {"loss_rows", "shard", "C", "H", "G", "D", "F", "V", "T", "longest"}
-kernels = set(re.findall(r"virtual void (\w+)\(Stream&", (ROOT / "kernels" / "kernels.h").read_text()))
+kernels = {name for header in (ROOT / "kernels").glob("*.h")
+           for name in re.findall(r"virtual void enqueue_(\w+)\(Stream&", header.read_text())}
 
 
 def run(*arguments):

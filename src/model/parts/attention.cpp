@@ -17,7 +17,7 @@ Attention::Attention(const AttentionSpec& spec, const std::string& prefix, const
       d_attended_(slots.add(q_columns(), Keep::gradient, Reader::attention)),
       d_projected_(slots.add(spec.qkv.rows(), Keep::gradient)) {}
 
-Kernels::AttentionShape Attention::shape(const Documents& documents) const {
+AttentionShape Attention::shape(const Documents& documents) const {
   return {spec_.H,     spec_.G,
           spec_.D,     spec_.window,
           spec_.scale, documents.cu_seqlens,
@@ -39,12 +39,12 @@ void Attention::inputs(const Pass& pass, const LayerActivations& a, ConstView x)
   }
   const RotaryTable& table = pass.documents.rotary[static_cast<size_t>(spec_.rotary)];
   const View turned = has_norms() ? a[normed_] : a[projected_];
-  pass.kernels.rope_forward(pass.stream, table.cos, table.sin, spec_.D, turned.cols_from(0, q + k));
+  pass.kernels.rotary.rope_forward(pass.stream, table.cos, table.sin, spec_.D, turned.cols_from(0, q + k));
 }
 
 void Attention::attend(const Pass& pass, const LayerActivations& a) const {
   const Heads h = heads(a);
-  pass.kernels.attention_forward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
+  pass.kernels.attention.forward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
                                  a[log_sum_exp_].as<float>());
 }
 
@@ -53,10 +53,10 @@ void Attention::attend_cached(const Pass& pass, const LayerActivations& a, const
   for (size_t b = 0; b < cache.k.size(); ++b) {
     const auto row = static_cast<int64_t>(b);
     const int64_t at = cache.length[b] - 1, bytes = h.k.cols * size_of(h.k.dtype);
-    pass.kernels.copy(pass.stream, h.k.rows_from(row, 1).data, cache.k[b].rows_from(at, 1).data, bytes);
-    pass.kernels.copy(pass.stream, h.v.rows_from(row, 1).data, cache.v[b].rows_from(at, 1).data, bytes);
+    pass.kernels.memory.copy(pass.stream, h.k.rows_from(row, 1).data, cache.k[b].rows_from(at, 1).data, bytes);
+    pass.kernels.memory.copy(pass.stream, h.v.rows_from(row, 1).data, cache.v[b].rows_from(at, 1).data, bytes);
   }
-  pass.kernels.attention_decode(pass.stream, shape(pass.documents), h.q, cache.k.data(), cache.v.data(),
+  pass.kernels.attention.decode(pass.stream, shape(pass.documents), h.q, cache.k.data(), cache.v.data(),
                                 cache.length.data(), a[attended_]);
 }
 
@@ -71,10 +71,10 @@ void Attention::backward(const BackwardPass& pass, const LayerActivations& a, Co
   o_.backward_weight(pass, dy, a[attended_]);
   o_.backward_input(pass, dy, a[d_attended_], Write::overwrite);
   const Heads h = heads(a);
-  pass.kernels.attention_backward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
+  pass.kernels.attention.backward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
                                   a[log_sum_exp_].as<float>(), a[d_attended_], dq, dk, dv);
   const RotaryTable& table = pass.documents.rotary[static_cast<size_t>(spec_.rotary)];
-  pass.kernels.rope_backward(pass.stream, table.cos, table.sin, spec_.D, d.cols_from(0, q + k));
+  pass.kernels.rotary.rope_backward(pass.stream, table.cos, table.sin, spec_.D, d.cols_from(0, q + k));
   if (has_norms()) {
     q_norm_.backward(pass, a, a[projected_].cols_from(0, q), dq, dq, Write::overwrite);
     k_norm_.backward(pass, a, a[projected_].cols_from(q, k), dk, dk, Write::overwrite);

@@ -39,7 +39,7 @@ class Attention {
   const AttentionSpec& spec() const { return spec_; }
 
  private:
-  Kernels::AttentionShape shape(const Documents& documents) const;
+  AttentionShape shape(const Documents& documents) const;
   bool has_norms() const { return static_cast<bool>(q_norm_); }
   int64_t q_columns() const { return spec_.H * spec_.D; }
   int64_t k_columns() const { return spec_.G * spec_.D; }

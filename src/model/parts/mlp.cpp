@@ -13,7 +13,7 @@ void Mlp::inputs(const Pass& pass, const LayerActivations& a, ConstView x) const
 }
 
 void Mlp::output(const Pass& pass, const LayerActivations& a, ConstView added, View y) const {
-  pass.kernels.swiglu_forward(pass.stream, a[projected_], a[activated_]);
+  pass.kernels.activation.swiglu_forward(pass.stream, a[projected_], a[activated_]);
   down_.forward(pass, a[activated_], added, y);
 }
 
@@ -23,7 +23,7 @@ void Mlp::backward(const BackwardPass& pass, const LayerActivations& a, ConstVie
   // gradients and the product there.
   const View d_activated = a[activated_], d_projected = a[projected_];
   down_.backward_input(pass, dy, d_activated, Write::overwrite);
-  pass.kernels.swiglu_backward(pass.stream, a[projected_], d_activated, d_projected, a[activated_]);
+  pass.kernels.activation.swiglu_backward(pass.stream, a[projected_], d_activated, d_projected, a[activated_]);
   down_.backward_weight(pass, dy, a[activated_]);
   gate_up_.backward_weight(pass, d_projected, x);
   gate_up_.backward_input(pass, d_projected, dx, mode);

@@ -13,14 +13,13 @@ class Norm {
 
   /// y = norm(x); x, y [T, columns].
   void forward(const Pass& pass, const LayerActivations& a, ConstView x, View y) const;
-  /// dx = (or, of whole rows, +=) the gradient of x; dx may be dy.
+  /// dx = (or +=) the gradient of x; dx may be dy.
   void backward(const BackwardPass& pass, const LayerActivations& a, ConstView x, ConstView dy, View dx,
                 Write mode) const;
 
   explicit operator bool() const { return static_cast<bool>(weight_); }
 
  private:
-  bool of_heads_ = false;
   float eps_ = 0;
   MatrixPlace weight_;
   Slot inv_rms_;

@@ -47,7 +47,7 @@ void gather_layer(Communicator& group) {
 class SlowPeer final : public Transport {
  public:
   SlowPeer() : Transport(0, {{0, "node0"}, {1, "node1"}}) {}
-  static constexpr auto kPause = std::chrono::milliseconds(100);
+  static constexpr auto pause = std::chrono::milliseconds(100);
 
   std::unique_ptr<Messages> open(Lane) override { return std::make_unique<SlowMessages>(); }
   std::unique_ptr<Transport> subgroup(const std::vector<int>&) override { return nullptr; }
@@ -61,12 +61,12 @@ class SlowPeer final : public Transport {
       if (tickets_.empty() || std::chrono::steady_clock::now() < next_) return;
       finished.push_back(tickets_.front());
       tickets_.pop_front();
-      next_ = std::chrono::steady_clock::now() + kPause;
+      next_ = std::chrono::steady_clock::now() + pause;
     }
 
    private:
     std::deque<int64_t> tickets_;
-    std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + kPause;
+    std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + pause;
   };
 };
 
@@ -138,7 +138,7 @@ TEST_CASE("a timeout set for a group holds for the groups split from it", "[clus
 TEST_CASE("a slow rank is not late as long as pieces of its data arrive", "[cluster]") {
   SlowPeer transport;
   Exchange exchange(transport, Lane::stream, "a slow all_gather", 0.3);
-  std::vector<char> data(5 * static_cast<size_t>(Exchange::kPieceBytes));
+  std::vector<char> data(5 * static_cast<size_t>(Exchange::default_piece_bytes));
   exchange.receive(1, data.data(), static_cast<int64_t>(data.size()));
   REQUIRE_NOTHROW(exchange.finish());
 }
@@ -148,8 +148,9 @@ TEST_CASE("a rank that began and stopped is told from one that never came", "[cl
   for (const auto& error : try_on_ranks(2, [](Communicator& group) {
          group.set_timeout(0.2);
          // Rank 1 says that it will send less: to rank 0 it looks as if the rest never came.
-         std::vector<char> all(static_cast<size_t>(2 * 8 * Exchange::kPieceBytes));
-         group.all_gather_host(all.data(), all.data(), (group.rank() == 0 ? 2 : 1) * Exchange::kPieceBytes, "gather");
+         std::vector<char> all(static_cast<size_t>(2 * 8 * Exchange::default_piece_bytes));
+         group.all_gather_host(all.data(), all.data(), (group.rank() == 0 ? 2 : 1) * Exchange::default_piece_bytes,
+                               "gather");
        })) {
     texts.push_back(text_of(error));
   }

@@ -49,7 +49,7 @@ TEST_CASE("a library without a backward pass of packed documents gets copies of 
   }
 }
 
-TEST_CASE("a document whose scores take too much gets its heads in parts", "[kernels][attention]") {
+TEST_CASE("a document whose scores take too much gets its heads in parts", "[kernels][attention][long]") {
   const Case c{8, 4, 64, 0, {250, 100, 40}};
   for (const PlainGraphs::Refusal& refuses : {PlainGraphs::Refusal(), PlainGraphs::Refusal(without_packed_backward)}) {
     Kitchen at(refuses, {.most_score_bytes = attention_score_bytes({1, 256, 256}, 4), .trusts_library = true});

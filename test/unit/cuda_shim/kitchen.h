@@ -74,8 +74,8 @@ struct Batch {
   View v(const Matrix& m) const { return m.view().cols_from((shape.H + shape.G) * shape.D, shape.G * shape.D); }
 
   void run(Kernels& by, Stream& stream) {
-    by.attention_forward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data());
-    by.attention_backward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data(), dout, q(dqkv), k(dqkv),
+    by.attention.forward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data());
+    by.attention.backward(stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data(), dout, q(dqkv), k(dqkv),
                           v(dqkv));
   }
   /// Whether it did both.
@@ -89,7 +89,7 @@ struct Batch {
   Array<float> log_sum_exp;
   std::vector<int32_t> cu_seqlens;
   std::unique_ptr<Array<int32_t>> on_device;
-  Kernels::AttentionShape shape{};
+  AttentionShape shape{};
 };
 
 /// As cuDNN on a GPU before Hopper.

@@ -17,7 +17,7 @@ TEST_CASE("a steady update of a GPU allocates nothing and waits for the streams 
   }
 }
 
-TEST_CASE("packed documents of ever new lengths allocate nothing, from the first update on", "[cuda_shim]") {
+TEST_CASE("packed documents of ever new lengths allocate nothing, from the first update on", "[cuda_shim][long]") {
   CudaDevice device(0);
   const auto workspace = std::make_shared<Workspace>(device);
   CudaKernels kernels(workspace, std::make_unique<CublasLtGemm>(device, workspace));

@@ -74,63 +74,66 @@ constexpr int32_t V = 7;  // rows of the tables
 
 void rmsnorm_backward(Call& c, Write mode) {
   const View x = c.input(c.T, c.C), w = c.input(1, c.C), dy = c.input(c.T, c.C), dx = c.output(c.T, c.C);
-  c.kernels().rmsnorm_backward(c.stream(), x, w, c.statistics(c.T), dy, dx, mode, c.output(DType::f32, 1, c.C));
+  c.kernels().norm.rmsnorm_backward(c.stream(), x, w, c.statistics(c.T), dy, dx, mode, c.output(DType::f32, 1, c.C));
 }
 
-void rotate(Call& c, void (Kernels::*rope)(Stream&, const float*, const float*, int64_t, View)) {
+void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const float*, int64_t, View)) {
   const float *cos = c.statistics(c.T * c.C / 2), *sin = c.statistics(c.T * c.C / 2);
-  (c.kernels().*rope)(c.stream(), cos, sin, c.C, c.output(c.T, 3 * c.C));
+  (c.kernels().rotary.*rope)(c.stream(), cos, sin, c.C, c.output(c.T, 3 * c.C));
 }
 
 /// Every kernel that goes through rows; those of heads take C as the width of each of three.
 const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernels = {
     {"bias_backward",
-     [](Call& c) { c.kernels().bias_backward(c.stream(), c.input(c.T, c.C), c.output(DType::f32, 1, c.C)); }},
+     [](Call& c) { c.kernels().linear.bias_backward(c.stream(), c.input(c.T, c.C), c.output(DType::f32, 1, c.C)); }},
     {"embedding_forward",
-     [](Call& c) { c.kernels().embedding_forward(c.stream(), c.ids(c.T, 3, V), c.input(V, c.C), c.output(c.T, c.C)); }},
+     [](Call& c) { c.kernels().embedding.forward(c.stream(), c.ids(c.T, 3, V), c.input(V, c.C), c.output(c.T, c.C)); }},
     {"embedding_backward",
      [](Call& c) {
-       c.kernels().embedding_backward(c.stream(), c.ids(c.T, 3, V), c.input(c.T, c.C), c.output(DType::f32, V, c.C));
+       c.kernels().embedding.backward(c.stream(), c.ids(c.T, 3, V), c.input(c.T, c.C), c.output(DType::f32, V, c.C));
      }},
     {"scatter_rows",
-     [](Call& c) { c.kernels().scatter_rows(c.stream(), c.ids(V, 4, 1000), c.input(V, c.C), c.output(c.T, c.C)); }},
+     [](Call& c) {
+       c.kernels().embedding.scatter_rows(c.stream(), c.ids(V, 4, 1000), c.input(V, c.C), c.output(c.T, c.C));
+     }},
     {"rmsnorm_forward",
      [](Call& c) {
        const View x = c.input(c.T, c.C), w = c.input(1, c.C);
-       c.kernels().rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, c.C), c.statistics(c.T));
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, c.C), c.statistics(c.T));
      }},
     {"rmsnorm_backward", [](Call& c) { rmsnorm_backward(c, Write::overwrite); }},
     {"rmsnorm_backward that adds", [](Call& c) { rmsnorm_backward(c, Write::accumulate); }},
-    {"head_rmsnorm_forward",
+    {"rmsnorm of each head: forward",
      [](Call& c) {
        const View x = c.input(c.T, 3 * c.C), w = c.input(1, c.C);
-       c.kernels().head_rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, 3 * c.C), c.statistics(3 * c.T));
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, 3 * c.C), c.statistics(3 * c.T));
      }},
-    {"head_rmsnorm_backward",
+    {"rmsnorm of each head: backward",
      [](Call& c) {
        const View x = c.input(c.T, 3 * c.C), w = c.input(1, c.C), dy = c.input(c.T, 3 * c.C);
-       c.kernels().head_rmsnorm_backward(c.stream(), x, w, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
-                                         c.output(DType::f32, 1, c.C));
+       c.kernels().norm.rmsnorm_backward(c.stream(), x, w, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
+                                         Write::overwrite, c.output(DType::f32, 1, c.C));
      }},
-    {"rope_forward", [](Call& c) { rotate(c, &Kernels::rope_forward); }},
-    {"rope_backward", [](Call& c) { rotate(c, &Kernels::rope_backward); }},
+    {"rope_forward", [](Call& c) { rotate(c, &RotaryKernels::rope_forward); }},
+    {"rope_backward", [](Call& c) { rotate(c, &RotaryKernels::rope_backward); }},
     {"swiglu_forward",
-     [](Call& c) { c.kernels().swiglu_forward(c.stream(), c.input(c.T, 2 * c.C), c.output(c.T, c.C)); }},
+     [](Call& c) { c.kernels().activation.swiglu_forward(c.stream(), c.input(c.T, 2 * c.C), c.output(c.T, c.C)); }},
     {"swiglu_backward",
      [](Call& c) {
-       c.kernels().swiglu_backward(c.stream(), c.input(c.T, 2 * c.C), c.input(c.T, c.C), c.output(c.T, 2 * c.C),
-                                   c.output(c.T, c.C));
+       c.kernels().activation.swiglu_backward(c.stream(), c.input(c.T, 2 * c.C), c.input(c.T, c.C),
+                                              c.output(c.T, 2 * c.C), c.output(c.T, c.C));
      }},
     {"cross_entropy",
      [](Call& c) {
        const View logits = c.input(DType::f32, c.T, c.C), dlogits = c.output(c.T, c.C);
        const Array<double> loss(c.rig, 1);
-       c.kernels().cross_entropy(c.stream(), logits, c.ids(c.T, 5, 16), 0.5f, dlogits, loss.data());
+       c.kernels().loss.cross_entropy(c.stream(), logits, c.ids(c.T, 5, 16), 0.5f, dlogits, loss.data());
        c.stream().synchronize();
      }},
-    {"cast to fp32", [](Call& c) { c.kernels().cast(c.stream(), c.input(c.T, c.C), c.output(DType::f32, c.T, c.C)); }},
+    {"cast to fp32",
+     [](Call& c) { c.kernels().memory.cast(c.stream(), c.input(c.T, c.C), c.output(DType::f32, c.T, c.C)); }},
     {"cast from fp32",
-     [](Call& c) { c.kernels().cast(c.stream(), c.input(DType::f32, c.T, c.C), c.output(c.T, c.C)); }},
+     [](Call& c) { c.kernels().memory.cast(c.stream(), c.input(DType::f32, c.T, c.C), c.output(c.T, c.C)); }},
 };
 
 Values results_of(Rig& rig, const std::function<void(Call&)>& kernel, DType dtype, int64_t T, int64_t C,

@@ -75,10 +75,10 @@ struct Batch {
   View v(const Matrix& m) const { return m.view().cols_from((shape.H + shape.G) * shape.D, shape.G * shape.D); }
 
   void forward(Rig& rig) {
-    rig.kernels->attention_forward(*rig.stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data());
+    rig.kernels->attention.forward(*rig.stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data());
   }
   void backward(Rig& rig) {
-    rig.kernels->attention_backward(*rig.stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data(), dout, q(dqkv),
+    rig.kernels->attention.backward(*rig.stream, shape, q(qkv), k(qkv), v(qkv), out, log_sum_exp.data(), dout, q(dqkv),
                                     k(dqkv), v(dqkv));
   }
 
@@ -87,7 +87,7 @@ struct Batch {
   Array<float> log_sum_exp;
   std::vector<int32_t> cu_seqlens;
   Array<int32_t> cu_seqlens_on_device;
-  Kernels::AttentionShape shape{};
+  AttentionShape shape{};
 };
 
 /// Attention as it is written down, in double, with whole rows of scores.
@@ -314,7 +314,7 @@ TEMPLATE_TEST_CASE("attention_decode is the last row of attention_forward", "[ke
       }
       const Matrix q(rig, dtype, B, c.H * c.D, queries, 2);
       Matrix out(rig, dtype, B, c.H * c.D, 1);
-      rig.kernels->attention_decode(*rig.stream, batch.shape, q, k_cache.data(), v_cache.data(), c.documents.data(),
+      rig.kernels->attention.decode(*rig.stream, batch.shape, q, k_cache.data(), v_cache.data(), c.documents.data(),
                                     out);
       REQUIRE_THAT(out.values(), near(expected, tolerance(dtype)));
       REQUIRE(out.intact());

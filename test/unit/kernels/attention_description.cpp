@@ -20,8 +20,8 @@ ConstView slice(int64_t T, int64_t pitch, int64_t first, int64_t width) {
 constexpr int64_t T = 13, H = 4, G = 2, width = 64;
 const std::vector<int32_t> cu_seqlens = {0, 7, 7, 13};
 
-Kernels::AttentionShape shape_of_batch() {
-  Kernels::AttentionShape shape{};
+AttentionShape shape_of_batch() {
+  AttentionShape shape{};
   shape.H = H, shape.G = G, shape.D = width, shape.scale = 0.11f;
   shape.cu_seqlens = cu_seqlens.data();
   shape.N = static_cast<int64_t>(cu_seqlens.size()) - 1;
@@ -41,7 +41,7 @@ constexpr AttentionBucket bucket = {4, 128, 1024};
 TEST_CASE("heads are shared out with their key heads, and so that statistics stay aligned",
           "[kernels][attention][description]") {
   const auto parts = [](int64_t H, int64_t G, int64_t wanted) {
-    Kernels::AttentionShape shape{};
+    AttentionShape shape{};
     shape.H = H;
     shape.G = G;
     return attention_parts(shape, wanted);
@@ -121,7 +121,7 @@ TEST_CASE("what a call takes of the workspace does not overlap", "[kernels][atte
 }
 
 TEST_CASE("a gradient that lies as its tensor does is described alike", "[kernels][attention][description]") {
-  Kernels::AttentionShape shape = shape_of_batch();
+  AttentionShape shape = shape_of_batch();
   shape.H = 2;
   const ConstView all = slice(5, 384, 0, 128);
   for (const int64_t parts : {1, 2}) {
@@ -137,7 +137,7 @@ TEST_CASE("a gradient that lies as its tensor does is described alike", "[kernel
 TEST_CASE("cuDNN is asked for bf16, heads of 64 to 256 in eights, and aligned rows",
           "[kernels][attention][description]") {
   const auto obstacle = [](int64_t width, DType dtype, uintptr_t address, int64_t stride) {
-    Kernels::AttentionShape shape{};
+    AttentionShape shape{};
     shape.D = width;
     return attention_obstacle(shape, {ConstView(reinterpret_cast<const void*>(address), dtype, 9, width, stride)});
   };
@@ -154,7 +154,7 @@ TEST_CASE("cuDNN is asked for bf16, heads of 64 to 256 in eights, and aligned ro
 TEST_CASE("a description of attention says in words what it asks for", "[kernels][attention][description]") {
   CHECK(in_words(describe_backward(bucket)) ==
         "deterministic attention_backward of at most 4 documents of at most 128 tokens, 4 query and 2 key heads of 64");
-  Kernels::AttentionShape shape = shape_of_batch();
+  AttentionShape shape = shape_of_batch();
   shape.window = 3;
   CHECK(in_words(describe_attention_backward_padded(shape, bucket, false, 1)) ==
         "attention_backward of at most 4 padded documents of at most 128 tokens, 4 query and 2 key heads of 64, "

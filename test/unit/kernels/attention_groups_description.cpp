@@ -24,7 +24,7 @@ struct Documents {
     return attention_groups(shape, cu_seqlens.back(), {tokens, score_bytes});
   }
   std::vector<int32_t> cu_seqlens = {0};
-  Kernels::AttentionShape shape{};
+  AttentionShape shape{};
 };
 
 TEST_CASE("long and short documents of a packed row are apart", "[kernels][attention][description]") {

@@ -10,8 +10,7 @@ std::vector<Rig> every_rig() {
   if (CpuGemm::has_tiles()) {  // otherwise the products of those above are oneDNN's already
     Rig rig = cpu_rig(2);
     rig.name += ", products by oneDNN";
-    rig.kernels =
-        std::make_shared<CpuKernels>(*rig.device, std::make_unique<CpuGemm>(*rig.device, /*with_tiles=*/false));
+    rig.kernels = make_cpu_kernels(*rig.device, std::make_shared<CpuGemm>(*rig.device, /*with_tiles=*/false));
     rigs.push_back(rig);
   }
   return rigs;

@@ -19,7 +19,7 @@ TEMPLATE_TEST_CASE("embedding_forward copies the row of each token", "[kernels]"
       const Matrix table = Matrix::random(rig, dtype_of<TestType>(), V, C, 1, 3);
       const Matrix y = Matrix::zeros(rig, dtype_of<TestType>(), T, C, 2);
       const Array<int32_t> tokens(rig, some_tokens());
-      rig.kernels->embedding_forward(*rig.stream, tokens.data(), table, y);
+      rig.kernels->embedding.forward(*rig.stream, tokens.data(), table, y);
       const auto rows = table.bits(), actual = y.bits();
       for (size_t i = 0; i < actual.size(); ++i) {
         const auto width = static_cast<size_t>(C), token = static_cast<size_t>(some_tokens()[i / width]);
@@ -43,7 +43,7 @@ TEMPLATE_TEST_CASE("embedding_backward adds each token's gradient to its row in 
       for (size_t i = 0; i < dy_values.size(); ++i)
         expected[static_cast<size_t>(some_tokens()[i / width]) * width + i % width] += static_cast<float>(dy_values[i]);
       const Array<int32_t> tokens(rig, some_tokens());
-      rig.kernels->embedding_backward(*rig.stream, tokens.data(), dy, dtable);
+      rig.kernels->embedding.backward(*rig.stream, tokens.data(), dy, dtable);
       REQUIRE(dtable.values() == Values(expected.begin(), expected.end()));
       REQUIRE(dtable.intact());
     }
@@ -63,8 +63,31 @@ TEST_CASE("embedding_backward keeps the order of the tokens in batches of any le
       for (size_t i = 0; i < dy_values.size(); ++i)
         expected[2 * static_cast<size_t>(ids[i / 2]) + i % 2] += static_cast<float>(dy_values[i]);
       const Array<int32_t> on_device(rig, ids);
-      rig.kernels->embedding_backward(*rig.stream, on_device.data(), dy, dtable);
+      rig.kernels->embedding.backward(*rig.stream, on_device.data(), dy, dtable);
       REQUIRE(dtable.values() == Values(expected.begin(), expected.end()));
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("scatter_rows puts each row in its place and zeros everywhere else", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    constexpr int64_t rows_of_y = 700;  // several pieces for three threads
+    for (const auto& chosen : {std::vector<int32_t>{}, {0}, {699}, {1, 2, 350, 466, 467, 699}}) {
+      for (const int64_t C : {1, 67}) {
+        const auto S = static_cast<int64_t>(chosen.size());
+        const Matrix x = Matrix::random(rig, dtype_of<TestType>(), S, C, 1, 3);
+        const Matrix y = Matrix::random(rig, dtype_of<TestType>(), rows_of_y, C, 2, 2);
+        const Array<int32_t> rows(rig, chosen);
+        rig.kernels->embedding.scatter_rows(*rig.stream, rows.data(), x, y);
+        const auto from = x.bits(), to = y.bits();
+        const auto width = static_cast<size_t>(C);
+        for (size_t i = 0; i < to.size(); ++i) {
+          const auto found = std::find(chosen.begin(), chosen.end(), static_cast<int32_t>(i / width));
+          const auto row = static_cast<size_t>(found - chosen.begin());
+          REQUIRE(to[i] == (found == chosen.end() ? 0 : from[row * width + i % width]));
+        }
+        REQUIRE(y.intact());
+      }
     }
   });
 }

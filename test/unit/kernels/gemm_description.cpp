@@ -4,7 +4,7 @@
 
 #include "support/kernel_test.h"
 
-// What cuBLASLt is asked for, executed as its documentation defines it, against what kernels.h says.
+// What cuBLASLt is asked for, executed as its documentation defines it, against what linear.h says.
 namespace tessera::test {
 namespace {
 

@@ -14,11 +14,11 @@ int run_as(const std::string& instructions) {
   return std::system(command.c_str());
 }
 
-TEST_CASE("products and attention are right on a processor with AVX2 only", "[kernels]") {
+TEST_CASE("products and attention are right on a processor with AVX2 only", "[kernels][long]") {
   REQUIRE(run_as("AVX2") == 0);
 }
 
-TEST_CASE("products and attention are right on a processor with AVX-512 but no bf16", "[kernels]") {
+TEST_CASE("products and attention are right on a processor with AVX-512 but no bf16", "[kernels][long]") {
   REQUIRE(run_as("AVX512_CORE") == 0);
 }
 
