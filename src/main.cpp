@@ -30,8 +30,8 @@
 #include "trainer/trainer.h"
 #include "trainer/weights.h"
 
-/// The command: verbs, and the place that turns an error into an exit code or MPI_Abort; the only one but for
-/// cluster/last_words.h.
+/// The command: verbs, and the only place besides cluster/last_words.h that turns an error into an exit code or
+/// MPI_Abort.
 namespace tessera {
 namespace {
 
@@ -46,17 +46,15 @@ constexpr std::array<const char*, 9> verbs = {"run",  "preprocess", "export",   
 
 const char* const usage = R"(train [verb] job.ini [section.key=value ...]
 
-  run         preprocess if needed, train, save, export (the verb when none is given)
-  preprocess  tokenise, mask, count; write the prepared file; print what it made
-  evaluate    the loss on the evaluation sets, without training
-  generate    answer generate.prompt with the newest checkpoint, or the base model
-  export      a checkpoint (checkpoint.resume, or the newest) as a Hugging Face directory
-  inspect     show the first samples with their mask, and describe the newest checkpoint
-  tokenize    train tokenize DIR: JSON strings on standard input, ids and offsets out
-  check       not in this build
-  plan        not in this build
+  run         prepare the data if needed, train, save and export (the default)
+  preprocess  tokenise and mask the data, write the prepared file, print statistics
+  evaluate    print the loss on the evaluation sets, without training
+  generate    answer generate.prompt with the latest checkpoint, or with the base model
+  export      write the latest checkpoint, or checkpoint.resume, as a Hugging Face directory
+  inspect     show the first samples with their loss mask, and describe the latest checkpoint
+  tokenize    train tokenize DIR: read JSON strings from standard input, write ids and offsets
 
-  With several hosts: mpirun -hostfile hosts ./train job.ini)";
+  On several hosts: mpirun -hostfile hosts ./train job.ini)";
 
 std::string version() {
   return fmt::format("tessera {}\nparts: CPU ranks (oneDNN, Highway), MPI; GPUs (CUDA, cuBLASLt, cuDNN, NCCL): {}",
@@ -66,8 +64,8 @@ std::string version() {
 bool runs_alone(const Command& command) { return command.verb == "export" || command.verb == "inspect"; }
 bool prepares_data(const Command& command) { return command.verb != "export" && command.verb != "generate"; }
 
-/// The job, read before MPI starts, since that has to know the network interface; an error waits until every rank is
-/// there to hear of it.
+/// The job, read before MPI starts, which needs the network interface. An error is kept until every rank can agree on
+/// it.
 struct ReadJob {
   Job job;
   ClusterSettings cluster;
@@ -138,7 +136,7 @@ void inspect(const Job& job, Cluster& cluster) {
   if (const auto checkpoint = chosen_checkpoint(job)) log::info("{}", describe_checkpoint(*checkpoint));
 }
 
-/// `trainer`: where one is needed, made and left there.
+/// `trainer`: receives the trainer, if the verb needs one.
 ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster, std::unique_ptr<Trainer>& trainer) {
   if (command.verb == "tokenize") {
     if (command.arguments.size() != 1)
@@ -169,7 +167,8 @@ ExitCode run_verb(const Command& command, const ReadJob& read, Cluster& cluster,
   return trainer->run();
 }
 
-/// Prints the error, then leaves: with several ranks at once for all, since only this one may know of it.
+/// Prints the error and returns the exit code; with several ranks ends all of them at once, since only this one may
+/// know of it.
 int fail(Cluster& cluster, int code, const std::string& message) {
   log::error("{}", message);
   if (cluster.size() > 1) cluster.abort(code);
@@ -178,7 +177,7 @@ int fail(Cluster& cluster, int code, const std::string& message) {
 
 int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster) {
   log::set_up(cluster.prefix(), cluster.rank() == 0);
-  // Outlives the handlers: an error is told before its streams are waited for, which may take long or fail as well.
+  // Outlives the handlers: an error is printed before its streams are waited for, which may take long or fail too.
   std::unique_ptr<Trainer> trainer;
   try {
     return static_cast<int>(run_verb(command, read, cluster, trainer));
@@ -189,7 +188,7 @@ int run_on_cluster(const Command& command, const ReadJob& read, Cluster& cluster
   } catch (const std::bad_alloc&) {
     return fail(cluster, static_cast<int>(ExitCode::cluster_failed),
                 "out of host memory; try gradient_checkpointing = full, micro_batch_size = 1, or more ranks");
-  } catch (const std::filesystem::filesystem_error& e) {  // of a folder that cannot be looked through, say
+  } catch (const std::filesystem::filesystem_error& e) {  // such as a folder without permission
     return fail(cluster, static_cast<int>(ExitCode::bad_data), e.what());
   } catch (const std::exception& e) {
     return fail(cluster, 1, std::string("internal error: ") + e.what());
@@ -217,11 +216,11 @@ int start(const Command& command, int argc, char** argv) {
 Command parse_command(int argc, char** argv, CLI::App& app) {
   Command command;
   app.add_option("arguments", command.arguments);
-  app.add_flag("--special", command.special, "tokenize: with the tokens that the post-processor adds");
+  app.add_flag("--special", command.special, "tokenize: add special tokens as the post-processor does");
   app.set_version_flag("--version", version());
   app.set_help_flag();
   bool help = false;
-  app.add_flag("-h,--help", help, "this text, and every key of the job file");
+  app.add_flag("-h,--help", help, "print this text and every key of the job file");
   app.parse(argc, argv);
   if (help) {
     std::cout << usage << "\n\n" << describe_keys();

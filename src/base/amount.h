@@ -4,8 +4,8 @@
 
 namespace tessera {
 
-/// A size made of numbers that a user or a file gives, none below zero.  A sum or a product that int64 cannot hold is
-/// the largest int64: it is still more than there is, where int64 itself would wrap round and may come out as nothing.
+/// A size computed from numbers of a user or a file, none below zero. A sum or product saturates at the largest int64,
+/// where int64 itself would wrap around and might yield a small number.
 class Amount {
  public:
   constexpr Amount(int64_t value = 0) : value_(value) {}

@@ -9,17 +9,17 @@
 
 namespace tessera {
 
-/// What the process tells the shell (docs/architecture.md#exit-codes).
+/// The exit status (docs/architecture.md#exit-codes).
 enum class ExitCode : int {
   done = 0,
   wrong_job = 2,       ///< the job file or the command is wrong
   cluster_failed = 3,  ///< a rank, a host, a device or the network failed
   bad_data = 4,        ///< a data set, a model directory or a checkpoint cannot be used
-  asked_to_stop = 75,  ///< a signal asked to stop; the state is saved, running again goes on
+  asked_to_stop = 75,  ///< stopped by a signal; the state is saved, the same command resumes
 };
 
-/// Every error of the program: its text says what happened, where, and what to do next.  Only main turns one into an
-/// exit code.  A message that would fill screens, since a file holds what nobody expects there, is cut off.
+/// Every error of the program: its text says what happened, where, and what to do next. Only main turns one into an
+/// exit code. A very long message is truncated.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(excerpt(message, 16'000)), code_(code) {}

@@ -77,7 +77,7 @@ bool is_folder(const std::filesystem::path& path) { return type_at(path) == std:
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   if (path.native().find('\0') != std::string::npos)
     throw DataError("{}: cannot be opened: the name contains a zero byte", path.c_str());
-  // O_NONBLOCK: opening a pipe that nobody writes to would wait.
+  // O_NONBLOCK: opening a pipe without a writer would block.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (descriptor_ < 0) fail("cannot be opened for reading");
   try {

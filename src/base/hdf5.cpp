@@ -112,7 +112,7 @@ File File::open_read(const std::filesystem::path& path, Layout layout) {
   const Handle access = access_properties(where);
   return File(path, layout,
               where.handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose,
-                           "cannot be opened as HDF5; is it whole?"));
+                           "cannot be opened as HDF5; is it complete?"));
 }
 
 File::~File() = default;

@@ -59,21 +59,20 @@ constexpr Type type_of<double>() {
   return Type::float64;
 }
 
-/// How a file lays out what describes its data.
+/// How a file lays out its metadata.
 enum class Layout {
-  v18,          ///< as HDF5 1.8 does and any later one reads: strings have variable length, which h5py reads into str
-  checksummed,  ///< as HDF5 1.10 does, with a checksum of the library's over every byte of it.  Strings have fixed
+  v18,          ///< as HDF5 1.8, readable by any later version: strings have variable length, which h5py reads into str
+  checksummed,  ///< as HDF5 1.10, with a checksum by the library over every byte of metadata.  Strings have fixed
                 ///< length: others lie in a heap that has no checksum, as has the chunk index of HDF5 1.8
 };
 
 /// One HDF5 file, open for reading or for writing.  Object names are paths inside the file:
-/// "/tensors/model.norm.weight".  Files that are read may come from a stranger: links other than hard ones, data sets
-/// whose bytes lie in other files or under a filter, and sizes that the file does not have the bytes for are
-/// DataErrors.
+/// "/tensors/model.norm.weight".  Files that are read may be untrusted: links other than hard ones, data sets whose
+/// bytes lie in other files or behind a filter, and sizes beyond the file's are DataErrors.
 class File {
  public:
-  /// A new file in place of what stands there, which is removed and, where it is a link, not followed.  The metadata
-  /// cache is flushed at close().
+  /// A new file in place of an existing one, which is removed; a link is not followed.  The metadata cache is flushed
+  /// at close().
   static File create(const std::filesystem::path& path, Layout layout = Layout::v18);
   static File open_read(const std::filesystem::path& path, Layout layout = Layout::v18);
   ~File();
@@ -85,7 +84,7 @@ class File {
   /// Flushes and closes; throws where the disk is full.  The destructor closes without reporting.
   void close();
 
-  /// Writes all metadata that there are, those that the library otherwise leaves to close() included.
+  /// Writes all metadata, including what the library would otherwise write at close().
   void flush();
 
   bool exists(const std::string& object) const;
@@ -117,10 +116,9 @@ class File {
 
   /// A contiguous 1-D data set (count > 0) that has no room for its bytes until allocate() is called.
   void create_contiguous(const std::string& dataset, Type type, int64_t count);
-  /// Gives it room at the end of the file and returns where that begins.  Somebody else writes the bytes there once the
-  /// file is closed: large data then never hold the lock, and a full disk is an ordinary error of pwrite.  Rooms that
-  /// are allocated after all else was created and flush() called fill the file from there to its end, one behind the
-  /// other.
+  /// Reserves space for it at the end of the file and returns the offset. The caller writes the bytes there after the
+  /// file is closed: large data then never hold the lock, and a full disk is an ordinary error of pwrite. Spaces
+  /// reserved after everything else was created and flush() called fill the file contiguously to its end.
   int64_t allocate(const std::string& dataset);
   /// Where a contiguous data set's first byte lies in the file; throws where it is of another type or layout.
   int64_t byte_offset(const std::string& dataset, Type type) const;

@@ -5,10 +5,10 @@
 
 #include "base/hdf5.h"
 
-/// What the parts of hdf5::File share; for hdf5*.cpp alone.
+/// Shared by the parts of hdf5::File; for hdf5*.cpp only.
 namespace tessera::hdf5 {
 
-/// Held by whoever calls the library.  Recursive: closing a Handle takes it again inside a call that has it.
+/// Held during each call of the library.  Recursive: closing a Handle takes it again inside a call that has it.
 class Lock {
  public:
   Lock();
@@ -42,11 +42,11 @@ Handle simple_space(const Where& where, int64_t count);  ///< one-dimensional
 
 uint64_t bytes_of_file(const Where& where, hid_t file);
 
-/// Throws DataError where the link is no plain one: it could lead into another file.
+/// Throws DataError unless the link is a hard link: another one could lead into another file.
 void require_hard(const Where& where, const H5L_info_t& link);
 
-/// Throws DataError where the bytes of an open data set are not just those that lie in this file as they are: in other
-/// files, under a filter, or fewer than its extent claims.  Call it before memory for them is asked for.
+/// Throws DataError if the bytes of an open data set lie in other files or behind a filter, or are fewer than its
+/// extent claims. Call it before allocating memory for them.
 void require_stored_plainly(const Where& where, hid_t file, hid_t dataset);
 
 }  // namespace tessera::hdf5

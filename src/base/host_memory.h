@@ -4,8 +4,8 @@
 
 namespace tessera {
 
-/// The bytes that the processes of this host may fill: memory and swap space; less memory where a control group (a
-/// container, a batch system) holds this process to less.
+/// The bytes available to the processes of this host: memory and swap space; less if a control group (a container, a
+/// batch system) limits this process.
 int64_t host_memory_bytes();
 
 /// The least limit of the groups that the file `membership` names (/proc/self/cgroup) and of those above them, below

@@ -26,8 +26,8 @@ std::string reason(const json::exception& error) {
   return excerpt(text, 2 * longest_shown);
 }
 
-/// Stands between the parser and whoever takes the events, and holds the document to its bounds.  The parser itself
-/// keeps its place in a vector, so that no document makes it recurse.
+/// Sits between the parser and the consumer of events, and enforces the document's bounds.  The parser itself keeps its
+/// place in a vector, so that no document makes it recurse.
 class Bounded : public nlohmann::json_sax<json> {
  public:
   Bounded(nlohmann::json_sax<json>& inner, const std::string& where) : inner_(inner), where_(where) {}

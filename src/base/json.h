@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-/// The one way JSON is read and shown, but for the lines of data files (simdjson).  Files come from strangers: reading
-/// one never recurses, its nesting and its number of values are bounded, and a number that no double holds (1e999) is
-/// an error.  Every failure is a DataError that begins with `where`, the file's name.
+/// Reads and shows all JSON except the records of data files (simdjson). Files may be untrusted: reading never
+/// recurses, nesting and number of values are bounded, and a number that no double holds (1e999) is an error.  Every
+/// failure is a DataError that begins with `where`, the file's name.
 namespace tessera {
 
 constexpr int max_json_depth = 64;               ///< levels of [ and {; the files of models and checkpoints have ten
@@ -21,13 +21,13 @@ nlohmann::json read_json(const std::filesystem::path& path);
 /// As parse_json(), with the members of objects in the order of the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& where);
 
-/// Hands the document over piece by piece.  What `events` throws goes through; its parse_error() is never called.
+/// Passes the document to `events` piece by piece. Exceptions of `events` propagate; its parse_error() is never called.
 void parse_json(std::string_view text, const std::string& where, nlohmann::json_sax<nlohmann::json>& events);
 
-/// A value as a message shows it: on one line, cut off after some 80 characters.
+/// A value for a message: on one line, truncated after about 80 characters.
 std::string shown(const nlohmann::json& value);
 
-/// The number, where the value is a whole one that 64 bits hold: neither 1.5 nor 2^63.
+/// The value if it is an integer that fits 64 bits; nothing for 1.5 or 2^63.
 std::optional<int64_t> whole_number(const nlohmann::json& value);
 
 }  // namespace tessera

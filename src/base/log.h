@@ -10,7 +10,7 @@
 namespace tessera::log {
 
 /// `prefix` ("rank 3 (node4): ", empty for a single rank) stands before warnings and errors; `print_information` is
-/// true on the rank that talks to the user.
+/// true on the rank that prints to the user.
 void set_up(std::string prefix, bool print_information);
 
 void write_information(std::string_view line);

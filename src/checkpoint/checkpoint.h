@@ -10,7 +10,7 @@
 #include "device/device.h"
 
 /// The checkpoint room: HDF5 shards, their manifest, reading them on any number of ranks, and Hugging Face directories
-/// in and out.  Nothing here talks to other ranks.  The format is docs/checkpoints.md.
+/// in and out.  No communication between ranks. docs/checkpoints.md has the format.
 namespace tessera {
 
 struct CheckpointInfo {
@@ -29,8 +29,8 @@ struct ShardFile {
   std::string name;  ///< shard-00000-of-00004.h5
   int64_t bytes = 0;
   uint64_t xxh3 = 0;  ///< of the whole file
-  /// The file begins with this many bytes of metadata, and nothing but the data sets' bytes follows; 0 where that is
-  /// not known, as in the manifests of earlier builds.
+  /// The file begins with this many bytes of metadata, and nothing but the data sets' bytes follows; 0 if unknown, as
+  /// in the manifests of earlier builds.
   int64_t metadata_bytes = 0;
   uint64_t metadata_xxh3 = 0;
 };
@@ -39,28 +39,28 @@ std::filesystem::path step_directory(const std::filesystem::path& output_dir,
                                      int64_t step);  ///< checkpoints/step-000100
 std::string shard_name(int rank, int world_size);
 
-/// Writes one rank's shard file and syncs it; every slice has all three pointers.  Should the directory be a checkpoint
-/// already, it is none from here on; a link at its name or the shard's is replaced, not followed.  Throws DataError
-/// (disk full: names path and bytes) and leaves no half file.
+/// Writes one rank's shard file and syncs it; every slice has all three pointers.  If the directory is already a
+/// checkpoint, it stops being one; a link at its name or the shard's is replaced, not followed. Throws DataError (disk
+/// full: names path and bytes) and leaves no partial file.
 ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
                       const std::vector<TensorSlice>& slices);
 
 /// Rank 0, after every shard is there: manifest.json durably, then `latest`, then removes complete checkpoints beyond
-/// save_total_limit (0: none), oldest first; never a link, what is no checkpoint of the step in its name, files that a
-/// save does not write, or `step`'s own.  What cannot be removed is a warning.
+/// save_total_limit (0: none), oldest first; never a link, a directory that is not the checkpoint of the step in its
+/// name, files that a save does not write, or `step`'s own. Failure to remove one is a warning.
 void commit_checkpoint(const std::filesystem::path& output_dir, const CheckpointInfo& info,
                        const std::vector<ShardFile>& shards, int64_t save_total_limit);
 
-/// The newest complete checkpoint of output_dir (by `latest`; when that points nowhere, by step); nothing if there is
-/// none.  A directory that is only linked there is none of output_dir's.
+/// The newest complete checkpoint of output_dir (by `latest`; if that names none, by step); nothing if there is none. A
+/// linked directory does not count.
 std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& output_dir);
 
 /// A complete checkpoint, open for reading on any rank.
 class CheckpointReader {
  public:
-  /// Reads manifest.json, checks that every shard is there with its size, that all of it but the data sets' bytes,
-  /// which read() checks, matches its checksum (in checkpoints of earlier builds: the whole file), and that the shards
-  /// cover every tensor whole.  Throws DataError.
+  /// Reads manifest.json, checks that every shard exists with its size, that all of it but the data sets' bytes, which
+  /// read() checks, matches its checksum (in checkpoints of earlier builds: the whole file), and that the shards cover
+  /// every tensor whole.  Throws DataError.
   explicit CheckpointReader(const std::filesystem::path& step_directory);
   ~CheckpointReader();
 
@@ -81,9 +81,9 @@ class CheckpointReader {
   std::unique_ptr<State> state_;
 };
 
-/// Saves without stopping the step for longer than a copy: begin() copies the slices, which lie in memory of `device`
-/// or in host memory, into a host snapshot and returns, a thread writes the shard.  At most one save runs; begin()
-/// waits for the one before.
+/// Saves while training continues; the step pauses only for a copy: begin() copies the slices, which lie in memory of
+/// `device` or in host memory, into a host snapshot and returns, a thread writes the shard.  At most one save runs;
+/// begin() waits for the one before.
 class CheckpointWriter {
  public:
   /// `place`: where the slices lie.
@@ -91,15 +91,15 @@ class CheckpointWriter {
   ~CheckpointWriter();  ///< waits for the writer thread
 
   /// Copies, then writes on the thread; without `async` it returns when that is done, and slices in host memory are
-  /// written without a copy.  No stream may be using them.  Waits for the save before; throws DataError when that one
-  /// failed and nobody has acknowledged it.
+  /// written without a copy.  No stream may be using them.  Waits for the previous save; throws DataError if it failed
+  /// and was not acknowledged.
   void begin(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
              const std::vector<TensorSlice>& slices, bool async);
   enum class Status { idle, writing, written, failed };
   Status status() const;            ///< never blocks
   void wait();                      ///< until it is written or failed
   const ShardFile& result() const;  ///< when written
-  std::string error() const;        ///< when failed: what to tell the user
+  std::string error() const;        ///< when failed: the message for the user
   void acknowledge();               ///< written or failed → idle
   int64_t step() const;             ///< of the save that runs or has just ended
   double pause_seconds() const;     ///< what the last begin() cost the step
@@ -110,7 +110,7 @@ class CheckpointWriter {
   std::unique_ptr<State> state_;
 };
 
-/// What a complete checkpoint holds, for people; reads every byte to compare it with its checksum.  Throws DataError.
+/// Describes a complete checkpoint; reads every byte and verifies its checksum. Throws DataError.
 std::string describe_checkpoint(const std::filesystem::path& step_directory);
 
 }  // namespace tessera

@@ -120,7 +120,7 @@ struct CheckpointReader::State {
   std::map<std::string, StoredTensor> stored;
   std::vector<Tensor> tensors;
   std::mutex mutex;
-  std::set<std::pair<size_t, std::string>> verified;  // shard and data set whose checksum has been seen to be right
+  std::set<std::pair<size_t, std::string>> verified;  // shard and data set whose checksum was verified
 
   void open(const Manifest& manifest);
   void add_tensor(size_t shard, const std::string& name);

@@ -15,12 +15,12 @@ struct ExportSettings {
   int64_t max_shard_bytes = 5'000'000'000;
 };
 
-/// Throws JobError where the export could not be written, or would replace what the model is read from.
+/// Throws JobError if the export cannot be written, or would overwrite the base model.
 void require_export_directory(const ExportSettings& settings);
 
 /// A checkpoint as a Hugging Face directory: config.json (with the export's dtype), model.safetensors or
 /// model-0000k-of-0000n.safetensors with its index, tokenizer and generation files.  Streams a few MiB at a time.
-/// Weights are written under temporary names, then renamed; config.json comes last, and while old and new files mix
+/// Weights are written under temporary names, then renamed; config.json is written last; while old and new files mix
 /// there is none.
 void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings& settings);
 

@@ -7,8 +7,8 @@
 
 namespace tessera {
 
-/// Throws DataError naming file and tensor where one of the values is infinite or no number: nothing can be computed
-/// with such a weight, and the loss would not say where it came from.
+/// Throws DataError naming file and tensor if a value is not finite: such a weight makes every result NaN without
+/// naming its source.
 inline void require_finite(const float* values, int64_t count, const std::string& path, const std::string& tensor) {
   constexpr uint32_t exponent = 0x7f800000;  // all of its bits are set in these two
   constexpr int64_t at_once = 4096;

@@ -108,8 +108,8 @@ Manifest manifest_from(const json& text) {
   return manifest;
 }
 
-/// Whatever stands at the manifest's name makes it one, so that damage is told, not passed over.  A directory that
-/// somebody has linked there is not output_dir's own.
+/// Anything at the manifest's name makes it one, so that damage is reported, not ignored. A linked directory is not
+/// output_dir's own.
 bool is_checkpoint(const fs::path& directory) {
   return step_of(directory) && type_of(directory) == fs::file_type::directory &&
          type_of(manifest_path(directory)) != fs::file_type::not_found;

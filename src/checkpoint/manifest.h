@@ -7,7 +7,7 @@
 
 #include "checkpoint/checkpoint.h"
 
-/// What makes a directory a checkpoint: manifest.json, written last and removed first.
+/// manifest.json makes a directory a checkpoint: it is written last and removed first.
 namespace tessera {
 
 struct Manifest {
@@ -18,8 +18,8 @@ struct Manifest {
 
 std::filesystem::path manifest_path(const std::filesystem::path& step_directory);
 
-/// Throws DataError where the manifest is missing, is not JSON, is of another format or version, or says what no save
-/// writes: counters that are negative or no whole numbers, other files than the shards of its world size.
+/// Throws DataError where the manifest is missing, is not JSON, is of another format or version, or is implausible:
+/// counters that are negative or not integers, files other than the shards of its world size.
 Manifest read_manifest(const std::filesystem::path& step_directory);
 
 /// Throws DataError where a file of the manifest is missing or of another size.
@@ -31,7 +31,7 @@ std::optional<int64_t> step_of(const std::filesystem::path& directory);
 /// Directories with a manifest in the folder `checkpoints`, by ascending step; links are left out.
 std::vector<std::filesystem::path> checkpoints_in(const std::filesystem::path& checkpoints);
 
-/// What to do about a checkpoint that cannot be used: names the newest other one that is whole.
+/// The remedy for an unusable checkpoint: names the newest other complete one.
 std::string advice_instead_of(const std::filesystem::path& step_directory);
 
 }  // namespace tessera

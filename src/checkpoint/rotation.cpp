@@ -51,7 +51,7 @@ bool is_leftover(const fs::path& path) {
 void remove_files(const fs::path& directory) {
   for (const fs::path& path : entries(directory))
     if (is_leftover(path)) make_way(path);
-  std::error_code holds_other_files;  // they are somebody else's and keep it
+  std::error_code holds_other_files;  // other files keep the directory
   fs::remove(directory, holds_other_files);
 }
 
@@ -71,7 +71,7 @@ bool is_of_its_name(const fs::path& directory) {
   }
 }
 
-/// The new checkpoint is whole, whatever becomes of old ones: that one stays is worth a warning, not the run.
+/// The new checkpoint is complete whether or not old ones can be removed: failure is a warning, not an error.
 template <typename Remove>
 void or_warn(const fs::path& directory, Remove remove) {
   try {
@@ -87,7 +87,7 @@ void prepare_step_directory(const fs::path& directory, int world_size) {
   std::error_code error;
   fs::create_directories(directory.parent_path(), error);
   if (error) throw DataError("{}: cannot be created: {}", directory.parent_path().string(), error.message());
-  // Ranks come here at the same time: whoever is late finds the directory that another has made.
+  // Several ranks run this at the same time: a later one finds the directory of an earlier one.
   if (type_of(directory) == fs::file_type::symlink) ::unlink(directory.c_str());
   if (::mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST)
     throw DataError("{}: cannot be created: {}", directory.string(), std::strerror(errno));

@@ -18,7 +18,7 @@ class SafetensorsReader {
   bool contains(const std::string& name) const;
   std::vector<std::string> names() const;
   const std::vector<int64_t>& shape(const std::string& name) const;  ///< throws DataError where it is missing
-  /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError where one is not finite.
+  /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError if one is not finite.
   void read(const std::string& name, int64_t offset, int64_t count, float* out) const;
 
  private:

@@ -22,7 +22,7 @@ template <typename... Args>
                   fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Bytes of an element; 0 for a dtype that this program does not know, and whose length it cannot check.
+/// Bytes of an element; 0 for an unknown dtype, whose length cannot be checked.
 int64_t element_bytes(const std::string& dtype) {
   static const std::map<std::string, int64_t> bytes = {
       {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},

@@ -5,7 +5,7 @@
 
 #include "checkpoint/slice.h"
 
-/// Where things lie inside a shard file (docs/checkpoints.md).
+/// Names and offsets inside a shard file (docs/checkpoints.md).
 namespace tessera {
 
 struct Moment {

@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-/// What the ranks tell each other.
+/// What the ranks exchange.
 struct Status {
   int32_t code = 0;       // an ExitCode
   int32_t elsewhere = 0;  // 1: an agreement inside the work failed, for another rank's error
@@ -49,8 +49,8 @@ std::vector<Status> gather(Communicator& group, const std::string& name, const S
   return all;
 }
 
-/// Beside the work of this rank: rounds of messages in which every rank says whether it works still, until none does.
-/// A rank comes to a round when its work is done, or when it has worked for a while since the last one.
+/// Runs beside the work of this rank: rounds of messages in which every rank says whether it still works, until none
+/// does. A rank joins a round when its work is done, or after some time since the last round.
 class Rounds {
  public:
   Rounds(Communicator& group, const std::string& name)
@@ -58,7 +58,7 @@ class Rounds {
   Rounds(const Rounds&) = delete;
   Rounds& operator=(const Rounds&) = delete;
 
-  /// The work is done.  Every rank's outcome; throws where a rank did not come to a round.
+  /// Call it when the work is done. Returns every rank's outcome; throws if a rank did not join a round.
   std::vector<Status> finish(const Status& outcome) {
     {
       const std::lock_guard lock(mutex_);
@@ -78,12 +78,12 @@ class Rounds {
       } while (std::any_of(all_.begin(), all_.end(), [](const Status& s) { return s.working != 0; }));
     } catch (const std::exception& error) {
       const std::lock_guard lock(mutex_);
-      if (own_.working != 0) end_at_once(error.what());  // the work may take hours, and then be in vain
+      if (own_.working != 0) end_at_once(error.what());  // the work may take hours, for nothing
       error_ = std::current_exception();
     }
   }
 
-  /// This rank's word for the next round, when it is time for it.
+  /// This rank's status for the next round, when it is due.
   Status next() {
     const std::chrono::duration<double> pause(std::min(10.0, group_.timeout() / 4));
     std::unique_lock lock(mutex_);

@@ -8,7 +8,7 @@ namespace tessera {
 /// Numbers of CPUs, as the kernel counts them.
 using CpuSet = std::set<int>;
 
-/// "0-3,8" as /sys and taskset write it.  What is no such list is the empty set.
+/// "0-3,8" as /sys and taskset write it.  Anything else is the empty set.
 CpuSet parse_cpu_list(const std::string& text);
 std::string cpu_list_text(const CpuSet& cpus);
 
@@ -25,20 +25,21 @@ bool is_one_core(const CpuSet& cpus, const Siblings& siblings) {
   return true;
 }
 
-/// Unless it is told otherwise mpirun binds each of one or two ranks to a single core, which leaves a rank's threads
-/// one core of the host, and each of more ranks to a socket.  A socket is a fair share and stays; for a single core the
-/// process gets back the CPUs of mpirun itself.  Before MPI starts threads, which keep the CPUs of their parent.
+/// By default mpirun binds each of one or two ranks to a single core, which leaves a rank's threads one core of the
+/// host, and each of more ranks to a socket. A binding to a socket is a fair share and stays; a binding to a single
+/// core is replaced by the CPUs of mpirun itself. Call it before MPI starts threads, which inherit the CPUs of their
+/// parent.
 void undo_binding_to_one_core();
 
 /// What the job may use of this host: the CPUs of mpirun, or all.
 CpuSet host_cpus();
 
-/// Threads for a rank that is bound to `bound` of the host's `all` CPUs, beside the other ranks of the host: where its
-/// CPUs are not its own alone, its share of them.
+/// Threads for a rank that is bound to `bound` of the host's `all` CPUs, beside the other ranks of the host: if it
+/// shares its CPUs with other ranks, its part of them.
 int threads_of_share(int bound, int all, int ranks_of_host);
 
 /// Binds the calling thread, and with it those that it starts later, to the CPUs of `near` that the job may use, unless
-/// a binding was asked for.  Where none of them may be used it stays as it is.
+/// the user asked for a binding. If none of them may be used, nothing changes.
 void bind_near(const CpuSet& near);
 
 }  // namespace tessera

@@ -46,8 +46,8 @@ std::vector<Peer> peers_of(const std::vector<std::string>& hosts) {
   return peers;
 }
 
-/// A host without the interface cannot reach the others, so its ranks end before MPI starts.  In turn: mpirun ends the
-/// other ranks at the first that exits with a code, and there is one message.
+/// A host without the interface cannot reach the others, so its ranks exit before MPI starts. They do so in turn:
+/// mpirun ends the other ranks when the first one exits with a nonzero code, so there is one message.
 void check_interface(const std::string& interface) {
   constexpr std::chrono::seconds turn(4);  // mpirun takes three until SIGTERM
   try {
@@ -55,7 +55,8 @@ void check_interface(const std::string& interface) {
     check_interface_in_environment(interface);
   } catch (const JobError&) {
     std::this_thread::sleep_for(turn * std::min(launched_rank(), 8));
-    if (signals::stop_requested()) throw FailedElsewhere(ExitCode::wrong_job);  // mpirun ends what another rank told of
+    if (signals::stop_requested())
+      throw FailedElsewhere(ExitCode::wrong_job);  // mpirun ends this rank after another rank has printed the error
     throw;
   }
 }

@@ -5,10 +5,10 @@
 
 #include "cluster/communicator.h"
 
-/// The cluster room: who we are, whom we talk to, and what happens when somebody does not answer.  The only room that
-/// includes mpi.h (and, with GPUs, nccl.h).
+/// The cluster room: ranks and hosts, communication between them, and stalled ranks. The only room that includes mpi.h
+/// (and, with GPUs, nccl.h).
 ///
-///   cluster.h                who and where; signals           agree.h        one error, one message, every rank stops
+///   cluster.h                ranks and hosts; signals         agree.h        one error, one message, every rank stops
 ///   start_up.h               how long the start may take
 ///   communicator.h           the collectives' interface       launch.h       around MPI_Init: the environment
 ///   binding.h                the CPUs that a rank runs on
@@ -18,12 +18,12 @@
 ///   nccl/                    by NCCL; only in the GPU library   collective_watch.h   how long a GPU has been in one
 ///   transport.h              messages, of whatever kind       mpi_transport.h   messages by MPI
 ///
-/// What a collective does is written once, over Transport; MPI only carries bytes.  A test puts threads in its place.
+/// Collectives are implemented once, over Transport; MPI only carries bytes. Tests replace it with threads.
 namespace tessera {
 
 struct ClusterSettings {
   double timeout_seconds = 300;  ///< how long a rank may be late before the job names it and stops
-  std::string interface;         ///< for MPI's TCP messages; empty: Open MPI takes what reaches the other hosts
+  std::string interface;         ///< for MPI's TCP messages; empty: any interface that reaches the other hosts
 };
 
 class StartUpWatch;
@@ -31,9 +31,9 @@ class StartUpWatch;
 /// MPI from init to finalise.  One object a process, made by main before anything else.
 class Cluster {
  public:
-  /// MPI_Init_thread, unless the process was not started by mpirun or srun: then there is one rank and no MPI.  Throws
-  /// JobError, before any rank can reach another, where this host has no such interface or Open MPI was told another.
-  /// `start`, where there is one, is told what is waited for; all ranks have come when the constructor returns.
+  /// Calls MPI_Init_thread if mpirun or srun started the process; otherwise there is one rank and no MPI. Throws
+  /// JobError, before any rank can reach another, if this host has no such interface or Open MPI is set to another one.
+  /// Reports to `start`, if given, what it waits for; all ranks are connected when the constructor returns.
   Cluster(int* argc, char*** argv, const ClusterSettings& settings = {}, StartUpWatch* start = nullptr);
   ~Cluster();  ///< MPI_Finalize
   Cluster(const Cluster&) = delete;
@@ -48,13 +48,13 @@ class Cluster {
   /// "rank 3 (node4): ", empty where there is one rank.
   std::string prefix() const;
 
-  /// "node1 eth1 10.0.0.1, node2 eth1 10.0.0.2": what the ranks' TCP connections to other hosts go over, which NCCL is
-  /// to use as well.  Empty on one host, and where messages go another way (InfiniBand).  Every rank calls it.
+  /// "node1 eth1 10.0.0.1, node2 eth1 10.0.0.2": the interfaces of the ranks' TCP connections to other hosts, which
+  /// NCCL should use too. Empty on one host, and if messages do not use TCP (InfiniBand). Collective.
   std::string describe_network();
   Communicator& world();
 
-  /// Ends every rank at once with this exit code, which mpirun passes on; for errors that only this rank knows.  The
-  /// message is printed before: mpirun adds some lines of its own (`mpirun -q` does not).
+  /// Ends every rank at once with this exit code, which mpirun passes on; for errors that only this rank knows. Print
+  /// the message before; mpirun adds lines of its own (`mpirun -q` does not).
   [[noreturn]] void abort(int exit_code);
 
  private:
@@ -66,7 +66,7 @@ class Cluster {
 std::string prefix_before_mpi();
 
 /// SIGINT, SIGTERM and SIGUSR1 ask for a stop at the next step; a second SIGINT ends the process at once.  They are
-/// held back from the first moment of a process until it is known whether it has a state to save:
+/// blocked from the start of the process until it is known whether it has state to save:
 ///   hold() → install(), where a stop is to be answered → release(), before there is another thread
 namespace signals {
 void hold();

@@ -12,8 +12,8 @@ namespace tessera {
 class RunningCollective {
  public:
   enum class Place {
-    ahead,   ///< the stream has not come to it: it still computes, or waits for another stream
-    inside,  ///< it runs, which it does until every rank has come
+    ahead,   ///< the stream has not reached it: it still computes, or waits for another stream
+    inside,  ///< it runs until every rank has reached it
     passed
   };
 
@@ -26,8 +26,9 @@ class RunningCollective {
   std::string name_;
 };
 
-/// The collectives of one stream, oldest first, and for how long the oldest has been running.  A host enqueues a whole
-/// step ahead, so the time since then would tell nothing of who is late; only time inside a collective counts.
+/// The collectives of one stream, oldest first, and for how long the oldest has been running.  The host enqueues a
+/// whole step ahead, so the time since enqueueing does not show which rank is late; only time inside a collective
+/// counts.
 class CollectiveWatch {
  public:
   using Clock = Waited::Clock;
@@ -36,7 +37,7 @@ class CollectiveWatch {
 
   void add(std::unique_ptr<RunningCollective> collective) { collectives_.push_back(std::move(collective)); }
 
-  /// Forgets what the stream has passed.  To be called every few milliseconds (waited.h).
+  /// Removes the collectives that the stream has passed. Call it every few milliseconds (waited.h).
   void look(Clock::time_point now) {
     inside_.look(now);
     while (!collectives_.empty() && collectives_.front()->place() == RunningCollective::Place::passed) {
@@ -46,11 +47,11 @@ class CollectiveWatch {
     if (collectives_.empty() || collectives_.front()->place() == RunningCollective::Place::ahead) inside_.progress(now);
   }
 
-  /// The one that the stream is in or comes to next; null where there is none.
+  /// The collective that the stream is in or reaches next; null if there is none.
   const RunningCollective* oldest() const { return collectives_.empty() ? nullptr : collectives_.front().get(); }
   const std::deque<std::unique_ptr<RunningCollective>>& all() const { return collectives_; }
 
-  /// Whether the oldest has been running for `timeout` seconds and this rank's turn; 0: it may take for ever.
+  /// Whether the oldest has been running for `timeout` seconds and this rank's turn; 0: no limit.
   bool is_late(double timeout, int rank) const {
     return timeout > 0 && oldest() != nullptr && inside_.total().count() >= timeout + turn_to_speak(timeout, rank);
   }

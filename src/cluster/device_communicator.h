@@ -13,18 +13,18 @@ struct CommunicatorSettings {
   int nccl_max_ctas = 0;
 };
 
-/// The collectives of a group for streams of `device`: on a CPU the group's own; on GPUs NCCL's, or where ranks share a
-/// GPU and NCCL may not, the group's own through page-locked memory.  The group's own serve the host-side ones in any
-/// case.  All ranks of the group call it together.
+/// The collectives of a group for streams of `device`: on a CPU the group's own; on GPUs NCCL's, or, if ranks share a
+/// GPU that NCCL may not share, the group's own through page-locked memory. Host-side collectives always use the
+/// group's own. Collective.
 std::unique_ptr<Communicator> communicator_for(Device& device, std::unique_ptr<Communicator> group,
                                                const CommunicatorSettings& settings);
 
-/// Throws ClusterError where the NCCL library here is too old for several ranks; beforehand, so that every rank's word
-/// is heard before they try to connect.
+/// Throws ClusterError if this host's NCCL is too old for several ranks. Called before the ranks connect, so that each
+/// can report.
 void check_gpu_communicator();
 
-/// How the collectives of GPUs on several hosts travel, as far as can be said before: the sockets' interfaces and the
-/// fabric that this host has.  For the log of every such run.
+/// The network of NCCL's collectives between hosts, as far as known beforehand: the sockets' interfaces and this host's
+/// fabric. For the log.
 std::string describe_nccl_network();
 
 /// NCCL_MULTI_RANK_GPU_ENABLE = 1 in the environment: NCCL, from 2.30.3 on, connects several ranks of one GPU.

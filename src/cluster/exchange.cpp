@@ -22,8 +22,8 @@ constexpr int64_t pieces_in_flight = 16;
 constexpr int64_t tickets_a_flow = 64;
 
 /// Looks again a few times, then sleeps a sixteenth of the time it has slept so far, which costs a long wait little
-/// time and little processor.  It does not yield: who yields a core to a computing thread gets it back a scheduler's
-/// slice of milliseconds later, who wakes up gets it at once.
+/// time and little processor.  It does not yield: a thread that yields its core to a computing thread gets it back a
+/// scheduler's slice of milliseconds later; one that wakes up gets it at once.
 class Backoff {
  public:
   void reset() { *this = {}; }
@@ -160,12 +160,12 @@ void Exchange::throw_late() const {
     unfinished.insert(flow.peer);
     if (flow.direction == Direction::in) expected.insert(flow.peer);
   }
-  std::set<int> late, silent, full;  // never came; came and send no more; came and take no more
+  std::set<int> late, silent, full;  // never reached it; stopped sending; stopped receiving
   for (const int peer : unfinished) {
     const bool waits = expected.contains(peer), is_there = came.contains(peer) || (!waits && taking.contains(peer));
     (!is_there ? late : waits ? silent : full).insert(peer);
   }
-  // Who takes no more may himself be waiting for who sends no more, and both for who never came.
+  // A rank that receives no more may itself wait for one that sends no more, and both for one that never came.
   const std::set<int>& missing = !late.empty() ? late : !silent.empty() ? silent : full;
   std::set<int> waiting = came;
   waiting.insert(transport_.rank());

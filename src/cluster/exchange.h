@@ -13,12 +13,12 @@ namespace tessera {
 /// One collective while it runs: flows of bytes from and to the other ranks of a group, each cut into pieces of which a
 /// few are in flight at a time.  That bounds the memory, lets counts fit MPI's ints, and shows a slow peer's progress.
 ///
-/// It waits by polling with growing sleeps.  A blocking MPI call would poll without pause and take the core from the
-/// threads that compute, which on a CPU are what the collective is waiting beside.
+/// It waits by polling with growing sleeps. A blocking MPI call would poll without pause and take the core from the
+/// compute threads.
 class Exchange {
  public:
-  /// `name` for error messages; `timeout_seconds` of its own running time without any progress are a
-  /// ClusterError, 0: waits for ever.
+  /// `name` for error messages; `timeout_seconds` of its own running time without any progress are a ClusterError, 0:
+  /// no limit.
   Exchange(Transport& transport, Lane lane, std::string name, double timeout_seconds);
 
   static constexpr int64_t default_piece_bytes = 1 << 20;

@@ -12,14 +12,14 @@
 
 namespace tessera {
 
-/// Tells the error and ends the process at once, without any destructor: for a thread that has nobody to throw to.
-/// mpirun ends the other ranks then.
+/// Prints the error and ends the process at once, without destructors: for a thread without a caller to throw to.
+/// mpirun then ends the other ranks.
 [[noreturn]] inline void end_at_once(const std::string& error) {
   log::error("{}", error);
   std::_Exit(static_cast<int>(ExitCode::cluster_failed));
 }
 
-/// Around a call that may never come back once a job has failed: if it is not destroyed in time, the error is told and
+/// Guards a call that may never return once a job has failed: if it is not destroyed in time, the error is printed and
 /// the process ends at once with ExitCode::cluster_failed.
 class LastWords {
  public:

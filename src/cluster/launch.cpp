@@ -26,7 +26,7 @@ bool has_fabric() {
   return std::any_of(classes.begin(), classes.end(), [](const char* path) { return std::filesystem::exists(path); });
 }
 
-/// Open MPI takes UCX where there is a fabric, unless it is told not to.
+/// Open MPI uses UCX if there is a fabric, unless set otherwise.
 bool uses_ucx() {
   const char* pml = std::getenv("OMPI_MCA_pml");
   return pml == nullptr || std::string_view(pml).find("ob1") == std::string_view::npos;

@@ -167,7 +167,7 @@ void MessageCommunicator::all_reduce(Stream& stream, float* data, int64_t count,
   });
 }
 
-/// The data leaves the root once: it deals slices out to the others, who pass them on to each other.
+/// The data leaves the root once: it distributes slices to the others, which forward them to each other.
 void MessageCommunicator::broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) {
   check(bytes >= 0 && root >= 0 && root < size(), name);
   enqueue(stream, [=, this, name = std::move(name)] {

@@ -13,9 +13,9 @@ namespace tessera {
 
 class Exchange;
 
-/// The collectives of CPU ranks, made of point-to-point messages between host memories.  Every rank sends straight to
-/// every other one: a few hosts have no use for trees, and whoever is late is known by name.  MPI's own reductions are
-/// not used because they promise no order of the summands.
+/// The collectives of CPU ranks, made of point-to-point messages between host memories.  Every rank sends directly to
+/// every other one: a few hosts need no trees, and a late rank is known by name. MPI's own reductions are not used,
+/// since they guarantee no order of the summands.
 class MessageCommunicator final : public Communicator {
  public:
   explicit MessageCommunicator(std::unique_ptr<Transport> transport);
@@ -46,7 +46,7 @@ class MessageCommunicator final : public Communicator {
   void gather(Lane lane, const void* send, void* recv, int64_t bytes, const CollectiveName& name) const;
   void reduce_small(float* data, int64_t count, const CollectiveName& name);
   void reduce_large(float* data, int64_t count, const CollectiveName& name);
-  /// The other ranks, from the next one on, so that not all talk to the same one first.
+  /// The other ranks, starting with the next one, so that not all send to the same rank first.
   std::vector<int> others() const;
   char* scratch(int64_t bytes);
 

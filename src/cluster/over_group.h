@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// Collectives on a stream by other means, for a group whose own messages serve the host-side ones.
+/// Base of collectives on a stream that leave host-side collectives to the group's own messages.
 class OverGroup : public Communicator {
  public:
   int rank() const override { return group_->rank(); }

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// Who a rank of a group is to the reader of an error message.
+/// A rank as error messages name it.
 struct Peer {
   int world_rank = 0;
   std::string host;

@@ -8,7 +8,7 @@
 namespace tessera {
 
 /// The collectives of a group for streams of a GPU, over one that moves host memory: what is sent is copied to the host
-/// and what arrives is copied back, in the order of the stream.  For ranks that share a GPU, and where NCCL cannot go.
+/// and what arrives is copied back, in the order of the stream.  For ranks that share a GPU.
 class StagedCommunicator final : public OverGroup {
  public:
   StagedCommunicator(Device& device, std::unique_ptr<Communicator> group)

@@ -9,22 +9,22 @@
 
 namespace tessera {
 
-/// How long the start of a job may take: from main to where every rank has come through MPI_Init.  The collectives have
-/// a watch of their own (exchange.h); this is the one before there are any.
+/// Limits the start-up of a job: from main until every rank has returned from MPI_Init. Collectives have their own
+/// timeout (exchange.h).
 class StartUpDeadline {
  public:
   using Clock = Waited::Clock;
-  static constexpr double least_seconds = 60;  ///< network.timeout_seconds may be less: MPI takes time to connect hosts
-  static constexpr double seconds_while_unknown = 300;  ///< while the job is not read yet: what the key is by default
+  static constexpr double least_seconds = 60;           ///< the minimum, since MPI takes time to connect hosts
+  static constexpr double seconds_while_unknown = 300;  ///< before the job is read: the key's default
 
-  /// `rank`: ranks whose time runs out together speak one after the other (waited.h).
+  /// `rank`: ranks whose time runs out together report one after the other (waited.h).
   StartUpDeadline(Clock::time_point now, int rank) : waited_(now), rank_(rank) {}
 
   /// network.timeout_seconds, as soon as it is known.
   void allow(double timeout_seconds) { seconds_ = std::max(least_seconds, timeout_seconds); }
   void waits_for(std::string what) { what_ = std::move(what); }
 
-  /// To be called every few milliseconds: time in which this process stood still does not count.
+  /// Call it every few milliseconds: time in which this process was suspended does not count.
   void look(Clock::time_point now) { waited_.look(now); }
   bool is_over() const { return waited_.total().count() >= seconds_ + turn_to_speak(seconds_, rank_); }
   /// "the start of the job has taken 60 s, …".
@@ -37,9 +37,9 @@ class StartUpDeadline {
   std::string what_ = "the job file";
 };
 
-/// Keeps the deadline on a thread of its own while it lives: when it is over, the error is told and the process ends
-/// with ExitCode::cluster_failed, since whatever it waits for cannot be interrupted.  Does nothing where no launcher
-/// started the process: then there is nobody to wait for.
+/// Keeps the deadline on a thread of its own while it lives: when it expires, the error is printed and the process ends
+/// with ExitCode::cluster_failed, since what it waits for cannot be interrupted. Does nothing without a launcher, since
+/// then there are no other ranks.
 class StartUpWatch {
  public:
   StartUpWatch();

@@ -12,7 +12,7 @@ class NoMessages final : public Messages {
   void poll(std::vector<int64_t>&) override {}
 
  private:
-  [[noreturn]] static void refuse() { throw std::logic_error("a group of one rank has nobody to talk to"); }
+  [[noreturn]] static void refuse() { throw std::logic_error("a group of one rank has no peers"); }
 };
 
 }  // namespace

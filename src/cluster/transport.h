@@ -9,19 +9,19 @@
 
 namespace tessera {
 
-/// Messages of the streams' collectives and of the host-side ones never meet.
+/// Separates messages of stream collectives from those of host-side collectives.
 enum class Lane { stream, control };
 
 /// The messages of one collective while they are in flight.  Between two ranks of one lane they arrive in the order in
 /// which they were sent, which is how a receive finds its message; sender and receiver agree on each one's size.
 class Messages {
  public:
-  /// Gives up what is still in flight, which happens only where the collective has failed.
+  /// Cancels what is still in flight, which happens only if the collective has failed.
   virtual ~Messages() = default;
   /// Starts a message and returns; the memory is in use until poll() has reported the ticket.
   virtual void send(int peer, const void* data, int64_t bytes, int64_t ticket) = 0;
   virtual void receive(int peer, void* data, int64_t bytes, int64_t ticket) = 0;
-  /// Appends the tickets of the messages that are through.  Never waits.
+  /// Appends the tickets of completed messages. Never waits.
   virtual void poll(std::vector<int64_t>& finished) = 0;
 };
 

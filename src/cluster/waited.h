@@ -4,9 +4,9 @@
 
 namespace tessera {
 
-/// How long a rank has waited in vain, counting only the time in which it was running itself: it looks every few
-/// milliseconds, so a long gap between two looks means that it stood still, and then so may have those whom it waits
-/// for: a suspended machine, one out of memory.  Such a gap counts as a second.
+/// How long a rank has waited without progress, counting only time in which it was running itself. It looks every few
+/// milliseconds, so a long gap between two looks means that it was suspended, and the ranks that it waits for may have
+/// been too: a suspended machine, or one that swaps. Such a gap counts as one second.
 class Waited {
  public:
   using Clock = std::chrono::steady_clock;
@@ -25,8 +25,8 @@ class Waited {
   Clock::duration total_{0};
 };
 
-/// The waiting ranks' clocks run out together.  A rank lets those before it speak first, for the seconds that it takes
-/// them to end the job, so that there is one message: mpirun takes four until SIGKILL.
+/// The timeouts of waiting ranks expire together. A rank lets lower ranks report first and waits for as long as they
+/// need to end the job, so that there is one message: mpirun takes four seconds until SIGKILL.
 inline double turn_to_speak(double timeout_seconds, int rank) {
   return std::min(5.0, timeout_seconds) * std::min(rank, 10);
 }

@@ -10,7 +10,7 @@ namespace tessera {
 class ByteReader {
  public:
   virtual ~ByteReader() = default;
-  /// Up to `bytes` bytes; 0 only at the end.  Throws DataError where the file is damaged or cut short.
+  /// Up to `bytes` bytes; 0 only at the end.  Throws DataError if the file is damaged or truncated.
   virtual size_t read(char* out, size_t bytes) = 0;
   /// Bytes of the file, packed as it lies there, that went into what was read so far.
   virtual int64_t packed() const = 0;

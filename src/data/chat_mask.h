@@ -20,7 +20,7 @@ std::vector<ByteRange> trained_ranges(const std::vector<ChatPiece>& pieces, cons
 /// A label for each token of the rendered conversation, which was tokenised as a whole: the id where the token covers
 /// any byte of a range, otherwise ignored_label.  So a token that straddles a boundary carries loss: for Llama 2, whose
 /// template has a space before the answer that becomes part of its first token, the answer's first word would otherwise
-/// never be learnt.  axolotl decides in the same way.
+/// never be learnt. axolotl decides the same way.
 std::vector<int32_t> labels_of(const Encoding& encoding, const std::vector<ByteRange>& ranges);
 
 }  // namespace tessera

@@ -13,8 +13,8 @@ namespace tessera {
 /// Where a sample comes from, for messages: "FILE:LINE".
 using Place = std::string;
 
-/// The keys of one JSON object of a data file.  What is missing or of another type is a DataError with file, line, key,
-/// and what is there instead.
+/// The keys of one JSON object of a data file. A missing key or another type is a DataError with file, line, key, and
+/// the value found.
 class Fields {
  public:
   /// `what`: the object's name inside the sample ("messages[2]"); empty for the sample itself.
@@ -38,7 +38,7 @@ class Fields {
   std::string what_;
 };
 
-/// A value as a message shows it: cut off where it is long.
+/// A value for a message, truncated.
 std::string shown(simdjson::dom::element element);
 
 /// "an array", "a number", … for messages.

@@ -28,16 +28,15 @@ class SampleFormat {
  public:
   virtual ~SampleFormat() = default;
   virtual Sample from_json(simdjson::dom::element record, const Place& place) const = 0;
-  /// A plain text file, or a part of it.  Only completion has a meaning for it; find_data_files keeps .txt from the
-  /// others.
+  /// A plain text file, or a part of it.  Only completion supports it; find_data_files keeps .txt from the others.
   virtual Sample from_document(std::string_view text, DocumentPart part, const Place& place) const;
 };
 
-/// `tokenizer` may be null for type = tokenized.  Throws JobError where the settings name what does not exist.
+/// `tokenizer` may be null for type = tokenized.  Throws JobError if the settings name something that does not exist.
 std::unique_ptr<const SampleFormat> make_format(const DatasetSettings& dataset, const DataSettings& data,
                                                 const Tokenizer* tokenizer);
 
-/// Throws DataError where a token or label lies outside the model's vocabulary, or there is not one label a token.
+/// Throws DataError if a token or label lies outside the model's vocabulary, or if there is not one label per token.
 void check_sample(const Sample& sample, int64_t vocab_size, const Place& place);
 
 /// The template that a data set names, or the tokenizer's own where it names none.  Throws JobError.

@@ -41,7 +41,7 @@ std::vector<MadeSample> make_samples(const std::vector<Record>& records, const s
       try {
         made[i].sample = make_sample(record, place, format, parser);
         check_sample(made[i].sample, vocab_size, place);
-      } catch (...) {  // decided in order by whoever takes the samples
+      } catch (...) {  // decided in order by the consumer of the samples
         made[i].error = std::current_exception();
       }
     }

@@ -14,7 +14,7 @@ struct MadeSample {
   int64_t line = 0;
   DocumentPart part;
   Sample sample;
-  std::exception_ptr error;  ///< set where it did not become one
+  std::exception_ptr error;  ///< set if it could not become a sample
 };
 
 /// The samples of some records, in their order, made by `threads` threads.

@@ -6,7 +6,7 @@
 namespace tessera {
 namespace {
 
-constexpr int64_t remarkable_bytes = 64 << 20;  // unpacked, from which on a file is worth a word
+constexpr int64_t remarkable_bytes = 64 << 20;  // decompressed, from which on a file is worth a warning
 constexpr int64_t remarkable_ratio = 100;       // text packs to a third or a tenth
 constexpr std::chrono::seconds pause(10);
 

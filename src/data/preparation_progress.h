@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-/// Says every ten seconds how far the preparation of a data set has come, also while nothing but blank lines is read,
-/// and warns once of a file that unpacks to out of all proportion.  Any thread may call.
+/// Logs the progress of preparing a data set every ten seconds, also while only blank lines are read, and warns once
+/// about a file that decompresses to a disproportionate size. Thread-safe.
 class PreparationProgress {
  public:
   void begin(std::string section);

@@ -21,9 +21,9 @@ std::vector<FoundDataset> find_datasets(const Job& job);
 bool needs_tokenizer(const Job& job);
 
 /// A hash of everything that shapes the prepared file: the files' names and contents, the tokenizer and the chat
-/// template it brings, the vocabulary's size, the settings of [data] and of each data set that count, the seed where it
-/// decides the split.  `tokenizer` counts only where it is needed.  Checkpoints carry it, to know samples again, so the
-/// version of the file's layout is no part of it.
+/// template it brings, the vocabulary's size, the settings of [data] and of each data set that shape samples, the seed
+/// if it decides the split. `tokenizer` counts only if it is needed.  Checkpoints carry it to identify the samples, so
+/// the version of the file's layout is not part of it.
 std::string prepare_key(const Job& job, const std::vector<FoundDataset>& datasets, const Tokenizer* tokenizer,
                         int64_t vocab_size);
 

@@ -13,13 +13,13 @@
 namespace tessera {
 
 /// Tokenised, masked samples on disk (prepared.h5): read-only, any number of processes.  All metadata is in memory (a
-/// few bytes a sample), tokens are read when a batch wants them.
+/// few bytes a sample), tokens are read when a batch needs them.
 class PreparedSet {
  public:
-  /// Throws DataError where the file is missing, damaged, or of another version.  `split`: "train" or "eval".  What is
-  /// read of the file, here and later, is held to its checksums and to what can be; the error says to delete the file.
-  /// The tokens of a file that has at most `kept_tokens` are kept in memory (8 bytes each): reading a sample then never
-  /// waits for a checkpoint that is being written, which holds the lock of the HDF5 library.
+  /// Throws DataError if the file is missing, damaged, or of another version. `split`: "train" or "eval". All reads,
+  /// here and later, are verified against checksums and for plausibility; the error says to delete the file. The tokens
+  /// of a file that has at most `kept_tokens` are kept in memory (8 bytes each): reading a sample then never waits for
+  /// a checkpoint that is being written, which holds the lock of the HDF5 library.
   PreparedSet(const std::filesystem::path& file, const std::string& split, int64_t kept_tokens = 8 << 20);
   ~PreparedSet();
   PreparedSet(PreparedSet&&) noexcept;
@@ -31,8 +31,8 @@ class PreparedSet {
   int64_t total_tokens() const;
   /// The hash of everything that shaped the file (prepare_key).
   const std::string& key() const;
-  const std::string& summary() const;  ///< what the file holds, for people
-  int64_t vocab_size() const;          ///< of the model that it was made for: all tokens are below
+  const std::string& summary() const;  ///< what the file holds, as text
+  int64_t vocab_size() const;          ///< of the model; all tokens are below it
 
   /// Appends sample i to the batch as one document.
   void append(int64_t i, Batch& batch) const;
@@ -51,14 +51,14 @@ Batch make_batch(const PreparedSet& set, std::span<const std::vector<int32_t>> s
 
 struct PreparedFile {
   std::filesystem::path path;
-  bool reused = false;  ///< it was there already, made from exactly the same things
-  std::string summary;  ///< what it holds, a few lines for people
+  bool reused = false;  ///< it existed already, with the same key
+  std::string summary;  ///< what it holds, a few lines of text
 };
 
-/// Makes the prepared file for a job, or finds the one that an earlier run made from the same things: its name carries
-/// a hash of everything that shapes it.  One process makes it, others that ask meanwhile wait for the lock, saying so.
-/// `tokenizer` may be null when every data set is of type tokenized.  vocab_size: of the model; a token id beyond it is
-/// a DataError (file:line).  Warns about samples without a supervised token, and about what was dropped or cut.
+/// Makes the prepared file of a job, or finds that of an earlier run: its name contains a hash of everything that
+/// shapes it. One process makes it; others log that they wait, and wait for the lock. `tokenizer` may be null when
+/// every data set is of type tokenized.  vocab_size: of the model; a token id beyond it is a DataError (file:line).
+/// Warns about samples without a supervised token, and about dropped or truncated samples.
 PreparedFile prepare(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size);
 
 }  // namespace tessera

@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 
-/// What a prepared file looks like, for those who write and read it.
+/// The layout of a prepared file.
 ///
 ///   /                attributes: format "tessera-prepared", version, key, summary, vocab_size, sources (their number),
 ///   and
@@ -33,7 +33,7 @@ constexpr std::array<std::string_view, 6> split_columns = {"start", "length", "s
 std::string split_column(std::string_view split, std::string_view column);  ///< "/splits/train/start"
 std::string hashes_of(std::string_view column);                             ///< the data set with its blocks' hashes
 
-/// What a prepared file says of itself.
+/// The header of a prepared file.
 struct PreparedHeader {
   std::string key, summary;
   int64_t vocab_size = 0;
@@ -46,7 +46,7 @@ struct HashedColumn {
   std::vector<uint64_t> hashes;
 };
 
-/// Of everything but the columns' own bytes, which their hashes stand for.
+/// Of everything except the columns' bytes, which their hashes cover.
 uint64_t prepared_checksum(const PreparedHeader& header, const std::vector<HashedColumn>& columns);
 
 /// The hashes of a column's blocks, made as its elements come in pieces of any size.

@@ -10,8 +10,8 @@
 
 namespace tessera {
 
-/// A prepared file, of which nothing is handed out that was not held to its checksum first.  Every error is a DataError
-/// that names the file and what in it is wrong.
+/// A prepared file, verified against its checksums before any data is returned. Every error is a DataError that names
+/// the file and the damage.
 class PreparedReader {
  public:
   /// Reads the header and the columns' hashes.
@@ -20,8 +20,8 @@ class PreparedReader {
   const std::filesystem::path& path() const { return file_.path(); }
   const PreparedHeader& header() const { return header_; }
 
-  int64_t size(const std::string& column) const { return columns_.at(column).size; }  ///< elements, which are there
-  /// Elements [offset, offset + count) of a column.  Reads the blocks they lie in, whole.
+  int64_t size(const std::string& column) const { return columns_.at(column).size; }  ///< elements, all present
+  /// Elements [offset, offset + count) of a column.  Reads whole blocks.
   template <typename T>
   void read(const std::string& column, int64_t offset, int64_t count, T* out) const;
 

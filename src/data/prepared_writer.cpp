@@ -35,7 +35,7 @@ PreparedWriter::PreparedWriter(const std::filesystem::path& path)
 
 PreparedWriter::~PreparedWriter() {
   std::error_code
-      gone_or_left;  // there is nobody to tell: an error is on its way already, and the next run overwrites it
+      gone_or_left;  // nothing to report: an error is being thrown already, and the next run overwrites the file
   std::filesystem::remove(temporary_, gone_or_left);
 }
 

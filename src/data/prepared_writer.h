@@ -20,9 +20,9 @@ struct SampleRow {
   int64_t line = 0;
 };
 
-/// Writes a prepared file as its samples come, so that memory holds only a row for each.  It gets its name when it is
-/// whole and on the disk; until then it has a temporary one, which goes when the writer goes.  prepared_layout.h says
-/// what it looks like.
+/// Writes a prepared file sample by sample; memory holds only a row for each. The file gets its name when it is
+/// complete and on the disk; until then it has a temporary one, which the destructor removes. prepared_layout.h has the
+/// layout.
 class PreparedWriter {
  public:
   explicit PreparedWriter(const std::filesystem::path& path);

@@ -29,7 +29,7 @@ class Random {
     return result;
   }
 
-  /// Uniform over [0, bound): numbers that would favour small results are drawn again.
+  /// Uniform over [0, bound): biased numbers are rejected and drawn again.
   uint64_t below(uint64_t bound) {
     const uint64_t unfair = (0 - bound) % bound;  // 2^64 mod bound
     uint64_t drawn = next();

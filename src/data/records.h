@@ -12,12 +12,12 @@
 
 namespace tessera {
 
-/// A document that is long comes in parts, one after the other.
+/// A long document is read in parts, one after another.
 struct DocumentPart {
   bool begins = true, ends = true;
 };
 
-/// One entry of a data file as it stands there.
+/// One raw entry of a data file.
 struct Record {
   enum class Kind { json, document };
   Kind kind = Kind::json;
@@ -27,13 +27,13 @@ struct Record {
   DocumentPart part;  ///< of the document
 };
 
-/// What reading may take: a file that is packed can hold a thousand times what it seems to.
+/// Limits of reading: a compressed file can hold a thousand times its size.
 struct RecordLimits {
   int64_t record_bytes = 64 << 20;         ///< of a JSON value; a longer one is a DataError
   int64_t document_part_bytes = 16 << 20;  ///< a longer document comes in parts
 };
 
-/// How far the reading of a file has come.
+/// Progress of reading a file.
 struct ReadingState {
   const Path& file;
   int64_t line;    ///< that is being read
@@ -46,8 +46,8 @@ using ReadingObserver = std::function<void(const ReadingState&)>;
 using SectionName = std::string;
 
 /// The files that `path` of a data set names, sorted: the file itself, all data files below a directory (hidden ones
-/// and unknown endings left out; .txt only for type = completion), or the matches of a glob.  Throws JobError where
-/// there is none, or where one is named that cannot be read: another ending, a .txt file for another type.
+/// and unknown endings left out; .txt only for type = completion), or the matches of a glob.  Throws JobError if there
+/// is none, or if one cannot be read: another ending, or a .txt file for another type.
 std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionName& section);
 
 /// The records of several files, one after the other.
@@ -56,8 +56,8 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
 ///   .txt     the whole file is one document, to be used with overlong = split; a long one is cut into parts where a
 ///   line
 ///            ends, else before a space, else between characters
-/// Reads as it goes: a record is in memory, a file is not.  Whether a record is sound JSON is for whoever parses it to
-/// find.  `observer` hears of every block that was read, on the thread that reads.
+/// Streams: memory holds a record, never a file. Records are not validated; the parser does that. `observer` is called
+/// for every block read, on the reading thread.
 class RecordStream {
  public:
   explicit RecordStream(std::vector<Path> files, RecordLimits limits = {}, ReadingObserver observer = {});

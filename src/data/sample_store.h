@@ -8,24 +8,24 @@
 
 namespace tessera {
 
-/// What happened to the samples on their way.
+/// Counts of what happened to the samples.
 struct SampleCounts {
   int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
 };
 
-/// Puts samples into a prepared file, those above sequence_len as [data] overlong says, and counts what became of them.
-/// The parts of a long document come one after the other, and are stored as if it had come whole.
+/// Stores samples in a prepared file, those above sequence_len as [data] overlong says, and counts the outcomes. The
+/// parts of a long document arrive one after another and are stored as if it were whole.
 class SampleStore {
  public:
   SampleStore(PreparedWriter& writer, const DataSettings& settings, SampleCounts& counts);
 
   /// Appends the sample's rows.  `first_source`: of its data set among the sources of the prepared file.
   void add(const MadeSample& made, int32_t first_source, std::vector<SampleRow>& rows);
-  /// One that could not be made; of a document, what follows is left out as well.
+  /// A sample that could not be made; of a document, the rest is left out too.
   void leave_out(const MadeSample& made);
 
  private:
-  /// Where a document has come to whose parts are being stored.
+  /// State of a document whose parts are being stored.
   struct Document {
     Sample rest;  ///< not stored yet
     int32_t pieces = 0;

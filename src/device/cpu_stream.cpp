@@ -95,7 +95,7 @@ void CpuStream::run_queue(int threads) {
     lock.lock();
     ++finished_;
     if (finished_ < awaited_) continue;
-    awaited_ = nobody_waits;  // whoever still waits says so again
+    awaited_ = nobody_waits;  // threads that still wait set it again
     work_finished_.notify_all();
   }
 }

@@ -15,8 +15,8 @@
 
 namespace tessera {
 
-/// A stream of the CPU: a worker thread with a queue.  It sleeps where there is nothing to do, because a rank's compute
-/// and communication threads may share one core.
+/// A stream of the CPU: a worker thread with a queue.  It sleeps when idle, because a rank's compute and communication
+/// threads may share one core.
 class CpuStream final : public Stream {
  public:
   CpuStream(Device& device, std::string name, int threads);
@@ -29,8 +29,8 @@ class CpuStream final : public Stream {
   void transfer(const void* from, void* to, int64_t bytes) override;
   void synchronize() override;
 
-  /// Work that runs even where earlier work failed, and does not throw: events pass in any case, or another stream that
-  /// waits for one would wait for ever.
+  /// Work that runs even if earlier work failed, and does not throw: events always pass, since another stream may wait
+  /// for them.
   void enqueue_always(std::function<void()> work) { push({std::move(work), OnFailure::run}); }
 
  private:
@@ -74,8 +74,8 @@ class CpuTimestamp final : public Timestamp {
   std::shared_ptr<Time> time_ = std::make_shared<Time>();
 };
 
-/// An event of the CPU.  Each record() makes a point of its own, so that a wait keeps to the record it was issued after
-/// even if the event is recorded again, on whichever stream.
+/// An event of the CPU.  Each record() makes a new point, so that a wait refers to the record before it even if the
+/// event is recorded again, on any stream.
 class CpuEvent final : public Event {
  public:
   void record(Stream& stream) override;

@@ -40,7 +40,7 @@ class Event {
  public:
   virtual ~Event() = default;
   virtual void record(Stream& stream) = 0;  ///< passes when `stream` gets here
-  virtual void wait(Stream& stream) = 0;    ///< `stream` goes on from here only after the recorded point has passed
+  virtual void wait(Stream& stream) = 0;    ///< `stream` continues only after the recorded point has passed
   virtual void synchronize() = 0;           ///< the calling thread waits; at once where nothing was recorded
 };
 
@@ -63,24 +63,23 @@ class Device {
   virtual ~Device() = default;
   virtual DeviceKind kind() const = 0;
   virtual std::string description() const = 0;
-  /// FLOP/s of dense products in the data sheet; 0 where that is not known, or has to be measured as on a CPU
-  /// (trainer/flops.h, gemm_peak).
+  /// FLOP/s of dense products in the data sheet; 0 if unknown, or if it must be measured, as on a CPU (trainer/flops.h,
+  /// gemm_peak).
   virtual double peak_flops(DType dtype) const = 0;
-  /// The host's CPUs nearest to it, as "0-15,64-79"; empty where all are alike or nobody knows.
+  /// The host's CPUs nearest to it, as "0-15,64-79"; empty if all are equally near or this is unknown.
   virtual std::string near_cpus() const { return {}; }
 
   virtual std::unique_ptr<Stream> make_stream(std::string name) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
   virtual std::unique_ptr<Timestamp> make_timestamp() = 0;
 
-  /// Aligned to 64 bytes, not initialised.  Throws ClusterError naming `what` where there is no memory.
+  /// Aligned to 64 bytes, not initialised.  Throws ClusterError naming `what` if out of memory.
   virtual void* allocate(int64_t bytes, const std::string& what, Memory place) = 0;
   virtual void release(void* memory, int64_t bytes, Memory place) noexcept = 0;
 
-  /// Takes `bytes` of Memory::device in one piece, for allocate() to cut from while there is room.  `plan`: what they
-  /// are for, in words for the ClusterError that is thrown where there is not so much.  A CPU's memory is not taken
-  /// before it is written to: there it does nothing.  peak_bytes() counts from here on: what setting up a job took for
-  /// a while and gave back is not the job's.
+  /// Takes `bytes` of Memory::device in one piece, for allocate() to cut from while there is room.  `plan`: their
+  /// purpose, for the ClusterError if the device has less. Does nothing on a CPU, whose memory is committed only when
+  /// written. peak_bytes() counts from here on, without what setting up the job has freed.
   virtual void reserve(int64_t /*bytes*/, const std::string& /*plan*/) { peak_ = in_use_.load(); }
 
   /// At once, between any memories of the host and this device, for setting up, loading and saving: no stream may be
@@ -109,7 +108,7 @@ class Device {
 std::unique_ptr<Device> make_cpu_device(int threads);
 
 /// The UUIDs, 16 bytes each, of the GPUs that CUDA_VISIBLE_DEVICES leaves to the process, by their index; and the GPU
-/// of an index.  Throw ClusterError where this build has no GPU part, or a library or the driver is missing or too old.
+/// of an index.  Throw ClusterError if this build has no GPU backend, or a library or the driver is missing or too old.
 std::vector<std::string> find_gpus();
 std::unique_ptr<Device> make_cuda_device(int index);
 

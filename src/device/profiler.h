@@ -11,10 +11,10 @@
 
 namespace tessera {
 
-/// What the time of a step goes to.  forward, backward and optimizer lie one after the other on the compute stream,
-/// wait is the part of them in which it stood still for communication; gather, reduce and copy (between host and
-/// device, with shard.offload, where the optimizer has a stream of its own too) run beside them; the last four split
-/// the compute stream's kernels another way.
+/// Phases of a step. forward, backward and optimizer follow one another on the compute stream; wait is the part of them
+/// in which the stream waited for communication; gather, reduce and copy (between host and device, with shard.offload,
+/// where the optimizer has its own stream too) overlap with them; the last four divide the compute stream's kernels in
+/// another way.
 enum class Phase {
   gather,
   reduce,
@@ -43,7 +43,7 @@ class Profiler {
  public:
   explicit Profiler(Device& device);
 
-  /// `name`: of this stretch, for the trace; the phase's where empty.
+  /// `name`: of this stretch, for the trace; empty: the phase's name.
   void begin(Stream& stream, Phase phase, std::string_view name = {});
   void end(Stream& stream, Phase phase);
 
@@ -70,8 +70,8 @@ class Profiler {
   };
   std::unique_ptr<Timestamp> take_timestamp();
   void set_origin(Stream& stream);
-  /// Close to what is recorded next, as the clocks of GPUs tell long times less finely. By the device's own clock: a
-  /// second look at the host's would shift what comes later by as long as this thread happens to stand still.
+  /// Close to what is recorded next, as the clocks of GPUs tell long times less finely. By the device's own clock:
+  /// reading the host's clock again would shift later times by any delay of this thread.
   void move_origin(std::unique_ptr<Timestamp> to);
 
   Device& device_;
@@ -79,7 +79,7 @@ class Profiler {
   std::array<size_t, static_cast<size_t>(Phase::count)> last_{};  // where in open_ a phase began last
   std::vector<Open> open_;
   std::vector<std::unique_ptr<Timestamp>> spare_;
-  std::unique_ptr<Timestamp> origin_;  // what stretches are told from; null until the first collect
+  std::unique_ptr<Timestamp> origin_;  // origin of the spans' times; null until the first collect
   double origin_seconds_ = 0;          // by the host's clock
   bool kept_wanted_ = false;
   std::vector<Stretch> kept_;

@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-/// A matrix in device memory that somebody else owns: [rows, cols] elements of `dtype`, row r begins at element
-/// r * row_stride.  A vector of n is [1, n].  A slice of columns keeps the row_stride of the whole.
+/// A non-owning view of a matrix in device memory: [rows, cols] elements of `dtype`, row r begins at element r *
+/// row_stride.  A vector of n is [1, n].  A slice of columns keeps the row_stride of the whole.
 template <typename Pointer>
 struct BasicView {
   Pointer data = nullptr;

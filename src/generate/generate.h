@@ -4,8 +4,8 @@
 
 namespace tessera {
 
-/// The verb generate: the prompts of [generate] go on, by the newest checkpoint of output_dir (or checkpoint.resume),
-/// or by model.base where there is none.  With several ranks each takes some of the prompts; rank 0 prints.
+/// The verb generate: continues the prompts of [generate] with the latest checkpoint of output_dir (or
+/// checkpoint.resume), or with model.base if there is none. Several ranks share the prompts; rank 0 prints.
 void generate(const Job& job, Cluster& cluster);
 
 }  // namespace tessera

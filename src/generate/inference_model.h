@@ -26,8 +26,8 @@ class InferenceModel {
   /// Fills the weights, in pieces of some MiB.
   void load(const ReadTensor& read);
 
-  /// Forgets what was said; then takes the prompt.  Returns the logits [V] that follow its last token; valid until the
-  /// next call.
+  /// Clears the cache, then processes the prompt. Returns the logits [V] after its last token; valid until the next
+  /// call.
   const float* start(const std::vector<int32_t>& prompt);
   /// One more token.
   const float* next(int32_t token);
@@ -37,7 +37,7 @@ class InferenceModel {
 
  private:
   FlatUnit weights(size_t unit) const { return {units_[unit].data(), dtype_}; }
-  /// Takes the tokens that follow, embedded and with their rotary tables.
+  /// Processes further tokens, embedded and with their rotary tables.
   Documents embed(const std::vector<int32_t>& tokens);
   const float* logits_of_row(int64_t row);
 

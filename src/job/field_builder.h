@@ -8,10 +8,10 @@
 
 #include "job/fields.h"
 
-/// How fields.cpp and its neighbours write down a key: one expression, what is special about it after it.
+/// How fields.cpp and its neighbours describe a key: one expression, with modifiers appended.
 namespace tessera {
 
-/// A Field under construction: what is special about a key is said after it.
+/// A Field under construction, with modifiers for special properties of a key.
 struct Described : Field {
   Described&& must_be_given() && {
     required = true;
@@ -89,8 +89,8 @@ Described dataset_key(std::string name, T DatasetSettings::*member, Value<T> val
   return describe(std::move(name), access, std::move(value), std::move(help));
 }
 
-/// Bounds that several keys share.  Each is far beyond what anybody wants and small enough to be counted with: the
-/// product of a few of them fits an int64.
+/// Bounds that several keys share. Each is far beyond any use and small enough for arithmetic: the product of a few
+/// fits an int64.
 namespace most {
 constexpr int64_t steps = 1'000'000'000'000;
 constexpr int64_t samples = 1'000'000'000;    // of a data set

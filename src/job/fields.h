@@ -6,8 +6,8 @@
 
 #include "job/value.h"
 
-/// The one description of job.ini: every section, every key, what may stand there, its default and its meaning.
-/// parse.cpp, describe.cpp and resolve.cpp only walk over it.
+/// The one description of job.ini: every section and key with its values, default and meaning. parse.cpp, describe.cpp
+/// and resolve.cpp only iterate over it.
 namespace tessera {
 
 /// The settings that a field reads and writes: the job, and for keys of [dataset.NAME] the one data set.
@@ -16,7 +16,7 @@ struct Target {
   DatasetSettings* dataset = nullptr;
 };
 
-/// A key counts only while another key of its section has one of these values; elsewhere it is refused, not ignored.
+/// A key applies only if another key of its section has one of these values; otherwise it is refused, not ignored.
 struct Condition {
   std::string key;
   std::vector<std::string> values;
@@ -28,17 +28,17 @@ struct Field {
   std::string expected;
   std::vector<std::string> choices;
   std::optional<Range> range;  // of a number
-  std::string default_words;   // for people: the struct's own default, or what fill() does
+  std::string default_words;   // for the reference: the struct's default, or a description of fill()
   bool required = false;
-  bool zero_is_off = false;  // 0 says the same as leaving the key out
+  bool zero_is_off = false;  // 0 means the same as leaving the key out
   std::string instead_of;    // the key of the section that this one replaces; both at once are refused
   std::vector<Condition> only_with;
   std::optional<Condition> needed_by;  // required while the condition holds
 
   std::function<void(const Target&, const std::string& text, const Path& folder)> read;  // throws WrongValue
   std::function<std::string(const Target&)> write;
-  std::function<bool(const Target&)> is_path;      // is what stands there a path?
-  std::function<std::string(const Target&)> fill;  // the default where other settings decide it, as read() takes it
+  std::function<bool(const Target&)> is_path;      // is the value a path?
+  std::function<std::string(const Target&)> fill;  // the default if it depends on other settings, as text for read()
 };
 
 struct Section {

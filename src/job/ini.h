@@ -4,12 +4,12 @@
 #include <string_view>
 #include <vector>
 
-/// The text of a job file as sections and entries, before any of it means something.  A reader of our own: inih cuts
-/// section names after 49 characters without a word, does not report empty sections, and knows no quoted values.
+/// The text of a job file as sections and entries, without interpretation. An own reader, because inih silently
+/// truncates section names after 49 characters, does not report empty sections, and does not support quoted values.
 ///
 /// A line is `[section]`, `key = value`, a comment after ; or #, or empty.  A comment may follow a value after a blank.
-/// A value in double quotes keeps its blanks, ; and #, and knows \n \t \" and \\.  Blanks around names and values do
-/// not count.  `${NAME}` stands for the environment variable, quoted or not; `$${` is a plain `${`.
+/// A value in double quotes keeps its blanks, ; and #, and supports \n \t \" and \\. Blanks around names and values are
+/// removed. `${NAME}` stands for the environment variable, quoted or not; `$${` is a literal `${`.
 namespace tessera::ini {
 
 struct Entry {
@@ -24,8 +24,7 @@ struct Section {
   std::vector<Entry> entries;
 };
 
-/// Throws JobError "FILE:LINE: …" for a line that is none of the above, and for a section or a key of one section that
-/// comes twice.
+/// Throws JobError "FILE:LINE: …" for any other line, and for a section, or a key of a section, that appears twice.
 std::vector<Section> parse(const std::string& text, const std::string& file);
 
 /// `text` with every ${NAME} replaced; `where` ("jobs/mine.ini:14") begins the JobError for a variable that is not set.
@@ -34,7 +33,7 @@ std::string expand_environment(std::string_view text, const std::string& where);
 /// Does `text` name a variable that expand_environment() would replace?
 bool names_variable(std::string_view text);
 
-/// `value` as it stands in a file, to be read and expanded to the same: quoted only where it must be.
+/// `value` as written to a file, so that reading and expanding give it back; quoted only if necessary.
 std::string quoted(const std::string& value);
 /// The same for a text as Entry has it, whose ${NAME} are variables.
 std::string quoted_text(const std::string& text);

@@ -13,7 +13,7 @@ namespace tessera {
 using Path = std::filesystem::path;
 
 struct JobSettings {
-  Path output_dir;    // where everything of the job goes (required)
+  Path output_dir;    // directory for all output of the job (required)
   int64_t seed = 42;  // of the sample order, the split, and random weights
 };
 
@@ -38,7 +38,7 @@ struct DataSettings {
   double val_set_size = 0;             // a fraction below 1, else a number of samples
   Path prepared_path;                  // default: output_dir/prepared
   Overlong overlong = Overlong::drop;  // samples above sequence_len
-  OnError on_error = OnError::stop;    // a broken line
+  OnError on_error = OnError::stop;    // a record that cannot be read
   int64_t workers = 0;                 // tokenising threads; 0: the cores of the host
   int64_t max_record_bytes = 1 << 26;  // of one JSON record, unpacked: a longer one is an error
 };
@@ -174,8 +174,8 @@ struct Job {
   GenerateSettings generate;
   DeviceSettings device;
   NetworkSettings network;
-  /// "[section] key" of each value, paths apart, that names an environment variable → the value as it was written, so
-  /// that a secret is nowhere but in the environment.
+  /// "[section] key" of each value, paths apart, that names an environment variable → the value as written, so that a
+  /// secret stays in the environment.
   std::map<std::string, std::string> from_environment;
 };
 
@@ -188,17 +188,17 @@ Job parse_job(const Path& file, const std::vector<std::string>& overrides);
 Job parse_job_text(const std::string& text, const Path& file);
 
 /// The job with every default filled in, as text that parse_job reads to the same Job.  A value that names environment
-/// variables stands there as it was written (`${NAME}`), a path as it is.
+/// variables appears as written (`${NAME}`), a path expanded.
 std::string resolved_text(const Job& job);
 
-/// Throws JobError, naming section and key, where the resolved text cannot say the job: a path with bytes that are no
-/// UTF-8, a data set whose name holds a ].
+/// Throws JobError, naming section and key, if the resolved text cannot express the job: a path that is not UTF-8, a
+/// data set whose name contains a ].
 void require_resolvable(const Job& job);
 
-/// What a resumed job trains with otherwise than the one whose resolved text this is: "[train] learning_rate: 2e-05,
-/// now 1e-05".  Only settings that the curve depends on: where it is written and how it is computed does not count.
-/// Values that name environment variables are compared as they are written.  Of a text that is no job, one line says
-/// so: a checkpoint's copy of a job is there for this comparison alone.
+/// The settings in which a resumed job differs from the job with this resolved text: "[train] learning_rate: 2e-05, now
+/// 1e-05". Only settings that affect the curve: output and computation settings do not count. Values that name
+/// environment variables are compared as written. A text that does not parse yields one line that says so, since a
+/// checkpoint's copy of a job serves only this comparison.
 std::vector<std::string> changed_settings(const std::string& resolved_before, const Job& now);
 
 /// All sections and keys with default, range and meaning: for --help and docs/job.md.

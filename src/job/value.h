@@ -10,11 +10,11 @@
 
 #include "job/job.h"
 
-/// What the values of a key may look like: how text becomes a T, how a T becomes text that reads back to the same, and
-/// the words that say so to people.
+/// The values of a key: how text becomes a T, how a T becomes text that reads back to the same, and a description for
+/// the reference.
 namespace tessera {
 
-/// "jobs/mine.ini:14: [train] learning_rate: " is put before it by whoever knows the key.
+/// "jobs/mine.ini:14: [train] learning_rate: " is prepended by the caller, which knows the key.
 struct WrongValue {
   std::string message;
 };
@@ -37,7 +37,7 @@ Range above(double low);
 template <typename T>
 struct Value {
   std::string expected;              // "a whole number from 1 to 100"
-  std::vector<std::string> choices;  // all the words that can stand here; empty where it is not a matter of choice
+  std::vector<std::string> choices;  // the possible words; empty if the value is not a choice
   std::function<T(const std::string& text, const Path& folder)> read;  // relative paths start at folder; WrongValue
   std::function<std::string(const T&)> write;                          // "": leave the key out
   Range range = {};                                                    // of a number; both its ends are finite

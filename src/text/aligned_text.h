@@ -15,8 +15,8 @@ struct Span {
   bool operator==(const Span&) const = default;
 };
 
-/// A tokenizer makes more of a text than any sound one does: rules that feed each other, as "a" to "aa" many times
-/// over.
+/// A tokenizer's rules make the text grow beyond any plausible size: rules that feed each other, such as "a" to "aa"
+/// many times over.
 struct TextGrew : DataError {
   explicit TextGrew(size_t most) : DataError("a part of the text grows beyond {} bytes", most) {}
 };

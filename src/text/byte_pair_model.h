@@ -39,8 +39,8 @@ struct BytePairScratch {
 /// lowest rank is merged, the leftmost first, until no pair can be.  Sennrich et al. 2016.
 class BytePairModel {
  public:
-  /// Takes the vocabulary and the merges from the file.  Throws DataError for what the file asks of a model that is not
-  /// known here, and for a merge of tokens that are missing.
+  /// Takes the vocabulary and the merges from the file. Throws DataError for unsupported settings of the model, and for
+  /// a merge of missing tokens.
   BytePairModel(TokenizerFile& file, bool writes_bytes);
 
   /// Appends the tokens of one piece.

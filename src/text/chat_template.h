@@ -25,12 +25,12 @@ class ChatTemplate {
   /// Throws JobError for an unknown name (naming the nearest).
   static ChatTemplate by_name(std::string_view name);
   /// The built-in template that renders as this Jinja text does, recognised by its marks (with its default system
-  /// prompt taken from it, as SmolLM2's and Qwen2's have one).  Throws JobError where none is: name one with
-  /// chat_template.
+  /// prompt taken from it, as SmolLM2's and Qwen2's have one).  Throws JobError if none does; then chat_template must
+  /// name one.
   static ChatTemplate recognise(std::string_view jinja);
 
   const std::string& name() const { return name_; }
-  /// Throws DataError where the roles do not fit the template (llama2: user and assistant in turn).
+  /// Throws DataError if the roles do not fit the template (llama2: user and assistant alternate).
   std::vector<ChatPiece> render(const std::vector<Message>& messages, bool add_generation_prompt) const;
   /// The token text that ends an assistant's turn: "<|im_end|>".
   const std::string& end_of_turn() const { return end_of_turn_; }
@@ -47,7 +47,7 @@ class ChatTemplate {
   std::string end_of_turn_;
   std::string default_system_;     ///< chatml: written where the conversation has no system message of its own
   std::string generation_prompt_;  ///< what add_generation_prompt adds
-  bool always_prompts_ = false;    ///< Llama 3's first template adds it whether asked to or not
+  bool always_prompts_ = false;    ///< Llama 3's first template always adds it
   bool thinks_ = false;            ///< Qwen3: <think> before the answers to the last question, and nowhere else
   bool plain_roles_ = false;       ///< other roles than system, user and assistant render in another way
   std::string before_answer_, after_turn_;  ///< llama2, mistral: spaces around the assistant's text

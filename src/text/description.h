@@ -28,8 +28,7 @@ class Description {
   bool flag(std::string_view key, bool otherwise) const;
   int64_t number(std::string_view key) const;
   const nlohmann::json& list(std::string_view key) const;
-  /// The steps that a Sequence lists under `key`.  Throws for more of them than any tokenizer has: each goes through
-  /// every text.
+  /// The steps that a Sequence lists under `key`.  Throws for implausibly many steps, since each processes every text.
   const nlohmann::json& steps(std::string_view key) const;
   const nlohmann::json& object(std::string_view key) const;
   Pattern pattern(std::string_view key) const;  ///< {"String": …} or {"Regex": …}

@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// Which pairs of tokens become one, and in what order of preference.
+/// The pairs of tokens that merge, and their priority.
 class Merges {
  public:
   static constexpr uint32_t kNoRank = UINT32_MAX;
@@ -15,7 +15,7 @@ class Merges {
   };
 
   void reserve(size_t merges);
-  /// A pair that is there already gets the new rank.
+  /// An existing pair gets the new rank.
   void add(int32_t left, int32_t right, Merge merge);
   /// The merge of a pair; rank kNoRank where there is none.
   Merge find(int32_t left, int32_t right) const {

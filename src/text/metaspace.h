@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// SentencePiece's way with spaces: each becomes ▁, and one is put before the text.
+/// SentencePiece's treatment of spaces: each becomes ▁, and one is prepended to the text.
 struct Metaspace {
   enum class Prepend { always, first, never };
   std::string replacement;

@@ -8,14 +8,14 @@
 
 namespace tessera {
 
-/// What a tokenizer.json does to the text before anything else: composed characters, ▁ for spaces, and the like.
+/// A tokenizer.json's first step on the text: composed characters, ▁ for spaces, and the like.
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  /// Throws DataError that names the rule, where it makes more of the text than a sound one does.
+  /// Throws DataError that names the rule, if it makes the text grow beyond any plausible size.
   void apply(AlignedText& text, RegexScratch& scratch) const;
 
-  /// The "normalizer" of the file named by `where`.  Throws DataError for one that is not known here.
+  /// The "normalizer" of the file named by `where`.  Throws DataError if it is not supported.
   static std::unique_ptr<Normalizer> read(const nlohmann::json& description, const std::string& where);
 
  private:

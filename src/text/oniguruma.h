@@ -4,8 +4,8 @@
 
 namespace tessera {
 
-/// An Oniguruma pattern (Ruby syntax) as PCRE2 must be given it, to match the same.  Throws DataError, naming `where`,
-/// for what has no counterpart.
+/// Translates an Oniguruma pattern (Ruby syntax) to PCRE2, so that it matches the same. Throws DataError, naming
+/// `where`, for constructs without a counterpart.
 std::string oniguruma_to_pcre2(std::string_view pattern, const std::string& where);
 
 }  // namespace tessera

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// A text on its way to the model: cut into pieces, some of which are added tokens already.
+/// A text before the model: cut into pieces, some of which are already added tokens.
 struct Piece {
   static constexpr int32_t no_token = -1;
   uint32_t buffer;      ///< which of Pieces::buffers it lies in

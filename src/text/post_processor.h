@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// What a tokenizer.json does to an encoding at the end: special tokens around it, spaces out of its offsets.
+/// A tokenizer.json's last step on an encoding: special tokens around it, spaces removed from its offsets.
 struct PostProcessor {
   enum class Step { trim_offsets, trim_offsets_keeping_prefix, special_tokens };
   struct Template {

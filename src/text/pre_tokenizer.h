@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// What cuts the normalized text into the pieces that the model encodes one by one.
+/// Cuts the normalized text into the pieces that the model encodes one by one.
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
@@ -16,7 +16,7 @@ class PreTokenizer {
   /// Does the model see the bytes of each piece, written in GPT-2's alphabet?
   virtual bool writes_bytes() const { return false; }
 
-  /// The "pre_tokenizer" of the file named by `where`.  Throws DataError for one that is not known here.
+  /// The "pre_tokenizer" of the file named by `where`.  Throws DataError if it is not supported.
   static std::unique_ptr<PreTokenizer> read(const nlohmann::json& description, const std::string& where);
 };
 

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// What one thread needs to run regular expressions: where matches are written, and the stack of PCRE2's compiled code.
+/// Per-thread state of regular expressions: the matches, and the stack of PCRE2's compiled code.
 class RegexScratch {
  public:
   RegexScratch();
@@ -28,7 +28,7 @@ struct Match {
 };
 
 /// A pattern written for Oniguruma, as tokenizer.json files have them, run by PCRE2.  Where the two differ (\s, \d, \w,
-/// \h, scripts, case folding) the pattern is translated; where that cannot be done it is a DataError.
+/// \h, scripts, case folding) the pattern is translated; if that is impossible it is a DataError.
 class Regex {
  public:
   /// `where` names the file, for errors.

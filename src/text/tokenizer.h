@@ -10,8 +10,8 @@
 
 namespace tessera {
 
-/// What a text became: ids, and for each the bytes [begin, end) of the text that it covers (Hugging Face's habits:
-/// tokens that share a character share its whole range).
+/// What a text became: ids, and for each the bytes [begin, end) of the text that it covers (as in Hugging Face: tokens
+/// that share a character share its whole range).
 struct Encoding {
   std::vector<int32_t> ids;
   std::vector<std::pair<int64_t, int64_t>> offsets;
@@ -22,11 +22,11 @@ enum class SpecialTokens { leave_out, add, add_before, add_after };
 enum class SpecialDecode { keep, skip };  ///< do special tokens appear in decoded text?
 
 /// A tokenizer.json, exactly as the Hugging Face tokenizers library reads it.  Immutable after loading: any number of
-/// threads may encode at once.  What the file asks for and this class does not know is a DataError that names it.
+/// threads may encode at once.  Anything unsupported in the file is a DataError that names it.
 class Tokenizer {
  public:
-  /// `directory` holds tokenizer.json, and tokenizer_config.json where there is one.  Throws DataError; JobError
-  /// where there is no such directory.
+  /// `directory` holds tokenizer.json, and tokenizer_config.json where there is one.  Throws DataError; JobError if the
+  /// directory does not exist.
   static Tokenizer load(const std::filesystem::path& directory);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;

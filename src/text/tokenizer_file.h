@@ -34,7 +34,7 @@ struct TokenizerFile {
     return std::string_view(merge_texts).substr(merge.begin, merge.end - merge.begin);
   }
 
-  /// Throws DataError where the file is missing, is not JSON, or has a vocabulary or merges that make no sense.
+  /// Throws DataError if the file is missing, is not JSON, or has an invalid vocabulary or invalid merges.
   static TokenizerFile read(const std::filesystem::path& path);
 };
 

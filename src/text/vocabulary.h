@@ -11,7 +11,7 @@ namespace tessera {
 class Vocabulary {
  public:
   void reserve(size_t tokens, size_t bytes);
-  /// A token that is there already gets the new id.
+  /// An existing token gets the new id.
   void add(std::string_view token, int32_t id);
   std::optional<int32_t> find(std::string_view token) const;
   bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < texts_.size() && texts_[id].here; }

@@ -13,7 +13,7 @@ struct WordToken {
   uint32_t begin, end;
 };
 
-/// The tokens of words seen before.  It forgets everything when it is full, so its memory is bounded.
+/// The tokens of words seen before. It is cleared when full, so its memory is bounded.
 class WordCache {
  public:
   static constexpr size_t kLongestWord = 128;  // longer pieces are rarely seen again

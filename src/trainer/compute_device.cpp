@@ -16,8 +16,8 @@
 namespace tessera {
 namespace {
 
-/// None where the question has no answer: an error where GPUs are asked for by name; with auto a warning where a driver
-/// tells that somebody expects one.
+/// Empty if GPUs cannot be listed: an error with device.type = cuda; with auto a warning if a driver is installed,
+/// which suggests that a GPU is expected.
 std::vector<std::string> look_for_gpus(Cluster& cluster, DeviceType wanted) {
   std::vector<std::string> uuids;
   agree(cluster.world(), "looking for GPUs", [&] {
@@ -52,7 +52,7 @@ std::vector<GpusFound> gather_gpus(Cluster& cluster, const std::vector<std::stri
   return ranks;
 }
 
-/// Every rank comes to the same error, so one of them tells it.
+/// Every rank reaches the same error, so one of them prints it.
 DeviceKind choose_together(const Job& job, Cluster& cluster, const std::vector<GpusFound>& ranks,
                            const std::vector<int>& assigned) {
   DeviceKind kind = DeviceKind::cpu;
@@ -74,13 +74,13 @@ void describe_gpu(const Job& job, const Cluster& cluster, const Device& device) 
   if (hosts.size() > 1 && by_nccl) log::info("{}", describe_nccl_network());
 }
 
-/// Where a rank runs on less than its host.
+/// Logs the CPUs of a rank that may not use all of its host.
 void describe_binding() {
   const CpuSet bound = allowed_cpus();
   if (bound.size() < host_cpus().size()) log::info("host threads run on CPUs {}", cpu_list_text(bound));
 }
 
-/// The environment says it, and mpirun passes a variable on to other hosts only where it is told to.
+/// The variable comes from the environment, which mpirun passes to other hosts only on request.
 void require_one_way_to_share(const std::vector<GpusFound>& ranks) {
   const auto differs = [&](const GpusFound& rank) { return rank.shares_by_nccl != ranks.front().shares_by_nccl; };
   if (std::any_of(ranks.begin(), ranks.end(), differs))

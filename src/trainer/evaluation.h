@@ -13,14 +13,14 @@ struct EvaluationResult {
   int64_t tokens = 0;  ///< that carry loss
 };
 
-/// The evaluation set, dealt out over the ranks in file order.
+/// The evaluation set, distributed over the ranks in file order.
 class Evaluation {
  public:
-  /// On all ranks together.  Throws DataError where there are samples, and no token of theirs carries loss.
+  /// Collective. Throws DataError if there are samples but none has a supervised token.
   explicit Evaluation(Session& session);
 
   bool empty() const { return sequences_.empty(); }
-  /// On all ranks together; the weights stay as they are.
+  /// Collective; does not change the weights.
   EvaluationResult run();
 
  private:

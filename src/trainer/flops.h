@@ -25,8 +25,8 @@ class FlopCounter {
 };
 
 /// FLOP/s that this rank's matrix products can reach: the data sheet's of a GPU; else measured, as the best of several
-/// products of a size at which starting one no longer counts.  Takes some 20 ms, and memory for a while, so a job
-/// measures before it reserves its own.
+/// products that are large enough to hide launch overhead. Takes about 20 ms, and memory temporarily, so a job measures
+/// before it reserves its own.
 double gemm_peak(Device& device, Kernels& kernels, DType dtype);
 
 /// How it measures: FLOP/s, where seconds(size) multiplies square matrices of that size once and says how long it took.

@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-/// One update, as metrics.jsonl tells it.
+/// One update, as in metrics.jsonl.
 struct StepMetrics {
   int64_t step = 0;
   double epoch = 0;
@@ -27,7 +27,7 @@ struct StepMetrics {
 /// output_dir/metrics.jsonl: one object a line, flushed each time.
 class MetricsFile {
  public:
-  /// Keeps the lines up to `resumed_step` (0: begins anew), so that a resumed run goes on where it stopped.
+  /// Keeps the lines up to `resumed_step` (0: begins anew), so that a resumed run continues the file.
   MetricsFile(const std::filesystem::path& path, int64_t resumed_step);
 
   void step(const StepMetrics& metrics);

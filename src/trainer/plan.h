@@ -5,7 +5,7 @@
 
 #include "job/job.h"
 
-/// The trainer room: what happens in which step, the step itself, evaluation, and what is told about it.
+/// The trainer room: the plan of steps, the step itself, evaluation, and reporting.
 namespace tessera {
 
 using Sequence = std::vector<int32_t>;  ///< the samples of one row of a batch
@@ -15,8 +15,8 @@ using Sequence = std::vector<int32_t>;  ///< the samples of one row of a batch
 class TrainingPlan {
  public:
   /// lengths: tokens of each training sample.  world: ranks.  Takes as long as one epoch's packing, whatever the number
-  /// of epochs: all have the same number of sequences (data/order.h).  Throws JobError where an update would have more
-  /// sequences than can be counted with.
+  /// of epochs: all have the same number of sequences (data/order.h).  Throws JobError if an update would have too many
+  /// sequences.
   TrainingPlan(const std::vector<int32_t>& lengths, const Job& job, int world);
 
   int64_t total_steps() const { return total_steps_; }
@@ -28,7 +28,7 @@ class TrainingPlan {
     double epochs_done = 0;               ///< after this update, with the part of the current one
     std::span<const Sequence> sequences;  ///< of all ranks; valid until the next call
   };
-  /// Update k, from 1.  Cheap inside one epoch; a new epoch is shuffled and packed anew.
+  /// Update k, from 1.  Cheap inside one epoch; a new epoch is shuffled and packed again.
   Update update(int64_t k);
 
  private:
@@ -47,7 +47,7 @@ class TrainingPlan {
 /// Does any update of the plan take a sample with a token that carries loss?  supervised: such tokens of each sample.
 bool has_supervision(TrainingPlan& plan, const std::vector<int32_t>& supervised);
 
-/// How `count` sequences are dealt out: micro-batch m of rank r gets [begin, end).  In the last micro-batch ranks may
+/// How `count` sequences are distributed: micro-batch m of rank r gets [begin, end).  In the last micro-batch ranks may
 /// get fewer than micro_batch_size, or none.
 struct MicroBatches {
   int64_t count;  ///< sequences

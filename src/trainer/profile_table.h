@@ -8,7 +8,7 @@ namespace tessera {
 
 using PhaseSeconds = std::array<double, static_cast<size_t>(Phase::count)>;
 
-/// Where the time of `steps` updates went, which took `seconds` altogether on this rank: a line a phase.
+/// Seconds per phase of `steps` updates, which took `seconds` in total on this rank: one line per phase.
 std::string profile_table(const PhaseSeconds& phases, int64_t steps, double seconds);
 
 }  // namespace tessera

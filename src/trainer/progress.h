@@ -7,11 +7,10 @@
 
 namespace tessera {
 
-/// Tells the user how the run goes: a bar that is drawn over itself on a terminal, a line every logging_steps
-/// otherwise.
+/// Shows the progress of a run: a bar on a terminal, otherwise a line every logging_steps.
 class Progress {
  public:
-  /// first_step: of this run, after what was resumed.
+  /// first_step: the first step of this run; after a resume not 1.
   Progress(int64_t first_step, int64_t total_steps, int64_t logging_steps);
 
   void step(const StepMetrics& metrics);

@@ -10,7 +10,7 @@
 
 namespace tessera {
 
-/// What a rank's writer thread has come to, as it travels in the step's report.
+/// The state of a rank's writer thread, as sent in the step's report.
 struct SaveReport {
   int64_t status = 0;  ///< a CheckpointWriter::Status
   int64_t bytes = 0;
@@ -37,8 +37,8 @@ class Saving {
     int64_t step;
     double save_seconds, pause_seconds;  ///< the slowest rank's
   };
-  /// With every rank's report: commits once all have written, and tells of it.  Throws DataError where a rank could
-  /// not.
+  /// Takes every rank's report: commits once all have written, and returns the outcome. Throws DataError if a rank
+  /// failed.
   std::optional<Outcome> collect(const std::vector<SaveReport>& reports);
 
  private:

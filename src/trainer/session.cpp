@@ -93,8 +93,8 @@ void Session::plan_memory_and_reserve() {
   device_->reserve((Amount(memory_plan_.total()) + most_gap * (64 + 16 * spec_.L())).value(), memory_plan_.describe());
 }
 
-/// What a host cannot hold is the job's mistake, to be told in its terms: memory that is asked for in vain may be given
-/// by the system all the same, until the process is killed for filling it.
+/// A job that exceeds the host's memory is refused here in its own terms: the system may grant the allocation and kill
+/// the process later.
 void Session::require_host_memory() const {
   const Amount of_a_rank =
       Amount(memory_plan_.host) + (device_->kind() == DeviceKind::cpu ? memory_plan_.total() : int64_t{0});

@@ -13,8 +13,8 @@
 
 namespace tessera {
 
-/// What a rank needs for a job, made in this order: the verbs run and evaluate start with it.  The constructors work on
-/// all ranks together and fail on all together (agree()).
+/// Everything that a rank needs for a job, created in this order: the verbs run and evaluate start with it.
+/// Constructors are collective and fail on all ranks together (agree()).
 class Session {
  public:
   Session(const Job& job, Cluster& cluster);
@@ -51,13 +51,13 @@ class Session {
   std::unique_ptr<ShardedModel> model_;
 };
 
-/// model.tokenizer.  Throws DataError where it has ids that the model has not.
+/// model.tokenizer.  Throws DataError if it has ids beyond the model's vocabulary.
 Tokenizer tokenizer_for_model(const Job& job, int64_t vocab_size);
 
-/// The tokenizer that a job's data sets need; nothing where all are tokenised already.
+/// The tokenizer of a job's data sets; nothing if all of them are already tokenised.
 std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size);
 
-/// Makes or finds the prepared file: one rank a host works, the others wait.
+/// Makes or finds the prepared file: one rank per host works, the others wait.
 PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_size);
 
 }  // namespace tessera

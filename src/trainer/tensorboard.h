@@ -12,8 +12,8 @@ namespace tessera {
 /// scalar summaries.  Formats: tensorflow/core/util/event.proto, framework/summary.proto, lib/io/record_writer.
 class TensorBoardFile {
  public:
-  /// Begins a new file in `directory`; TensorBoard reads all of them, and forgets what earlier files say of
-  /// `first_step` and later ones.
+  /// Begins a new file in `directory`; TensorBoard reads all of them, and discards values of earlier files for
+  /// `first_step` and later steps.
   TensorBoardFile(const std::filesystem::path& directory, int64_t first_step);
 
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);

@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-/// log.trace: what every rank's streams did when, as one file that chrome://tracing and Perfetto open: a process a
-/// rank, a line a stream.  Ranks of different hosts are as far apart as their clocks. Format: "Trace Event Format",
+/// log.trace: a timeline of every rank's streams, as one file for chrome://tracing and Perfetto: a process per rank, a
+/// line per stream. Ranks of different hosts are offset by their clocks' difference. Format: "Trace Event Format",
 /// complete events ("ph": "X"), microseconds.
 class Trace {
  public:
@@ -22,7 +22,7 @@ class Trace {
  private:
   std::string events(const Cluster& cluster) const;
 
-  /// Some hundred steps of a small model; what comes later is left out, and said.
+  /// Some hundred steps of a small model; later spans are left out, with a note.
   static constexpr size_t most_stretches = 200'000;
 
   std::filesystem::path file_;

@@ -37,7 +37,7 @@ std::optional<FileLock> claim_output_dir(const Job& job, Cluster& cluster) {
   return lock;
 }
 
-/// Which samples every step takes.  Steps that see no token that carries loss would train nothing, at a loss of 0.
+/// The samples of every step. Steps without a supervised token would train nothing, at a loss of 0.
 TrainingPlan plan_together(const PreparedSet& set, const Job& job, Cluster& cluster) {
   std::optional<TrainingPlan> plan;
   agree(cluster.world(), "planning the steps", [&] {
@@ -138,7 +138,7 @@ void Trainer::load_weights() {
   if (directory && session_.is_first()) log::info("resuming from {}", directory->string());
 }
 
-/// A run may go on with other settings; that its curve then has two parts is worth a word.
+/// A run may continue with other settings; the user should know that its curve then has two parts.
 void Trainer::warn_of_changes(const CheckpointInfo& before) const {
   if (!session_.is_first()) return;
   std::vector<std::string> changes = changed_settings(before.job, job_);
@@ -235,7 +235,7 @@ StepMetrics Trainer::summarise(int64_t k, const TrainingPlan::Update& update, co
   m.seconds = end - step_started_;
   step_started_ = end;
   training_seconds_ += m.seconds;
-  // No step beats the peak: one that seems to shows that the peak was measured while something else ran.
+  // No step exceeds the peak; if one seems to, the peak was measured while something else ran.
   gemm_peak_ = std::max(gemm_peak_, flops / m.seconds);
   m.mfu = flops / (m.seconds * gemm_peak_);
   return m;

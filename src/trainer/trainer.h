@@ -19,18 +19,18 @@
 
 namespace tessera {
 
-/// The verb run: fills the weights, goes through the plan's updates, evaluates, saves, exports.  One object a rank; all
-/// ranks make the same decisions from the report that they exchange in every step.
+/// The verb run: fills the weights, goes through the plan's updates, evaluates, saves, exports.  One object per rank;
+/// all ranks make the same decisions from the report that they exchange in every step.
 class Trainer {
  public:
   Trainer(const Job& job, Cluster& cluster);
   ~Trainer();
 
-  /// asked_to_stop where a signal ended it early; its state is saved then.
+  /// asked_to_stop if a signal ended it early, after saving the state.
   ExitCode run();
 
  private:
-  /// What each rank tells the others at the end of every step; the only control message there is.
+  /// What each rank sends to the others at the end of every step; the only control message.
   struct Report {
     double loss_sum = 0;
     double squared_norm = 0;

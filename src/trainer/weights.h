@@ -10,14 +10,14 @@
 
 namespace tessera {
 
-/// The weights of a Hugging Face directory, held to what its config.json says.
+/// The weights of a Hugging Face directory, checked against its config.json.
 class PretrainedWeights {
  public:
-  /// Throws DataError with the name of a tensor that is missing, of another shape, or that the model has no place for.
+  /// Throws DataError with the name of a tensor that is missing, has another shape, or is not part of the model.
   PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec);
 
-  /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError where a tied model's embedding and
-  /// head are stored both and differ there.
+  /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError if a tied model's embedding and head
+  /// are both stored and differ there.
   void read(const std::string& name, int64_t offset, int64_t count, float* out) const;
 
  private:
@@ -36,7 +36,7 @@ void load_pretrained(ShardedModel& model, const std::filesystem::path& directory
 /// Normal with the config's initializer_range; norms 1, biases 0.  The same on any number of ranks and threads.
 void initialise_random(ShardedModel& model, int64_t seed, int threads);
 
-/// The weights that training starts with: from base or random (model.init).
+/// The initial weights: from base or random (model.init).
 void load_initial_weights(ShardedModel& model, const Job& job, int threads);
 
 /// Master weights and moments from a checkpoint of any number of ranks.

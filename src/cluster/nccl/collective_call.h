@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-/// A collective in NCCL's terms, made without NCCL, so that what may be wrong in one is tested where there is none.
+/// A collective in NCCL's terms, computed without NCCL, so that it can be tested without NCCL.
 namespace tessera {
 
 struct CollectiveCall {
@@ -19,7 +19,7 @@ struct CollectiveCall {
   Element element;
   int root = 0;
 
-  /// Nothing to send, on every rank of the group alike: NCCL is not asked.
+  /// Nothing to send on any rank of the group: NCCL is not called.
   bool empty() const { return count == 0; }
 };
 

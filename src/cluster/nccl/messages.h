@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "cluster/peer.h"
 
-/// What is said where NCCL is too old or a collective of its makes no end.
+/// Messages about an NCCL that is too old or a collective that does not finish.
 namespace tessera {
 
 /// "2.28.7" of 22807; up to 2.8 NCCL wrote 2807 for 2.8.7.
@@ -17,7 +17,7 @@ inline std::string nccl_version_text(int code) {
   return fmt::format("{}.{}.{}", major, code / 100 % (code < 10000 ? 10 : 100), code % 100);
 }
 
-/// Both in NCCL's code of a version.  `for_what`: what the oldest one is needed for.
+/// Both in NCCL's code of a version.  `for_what`: what needs the oldest one.
 inline void check_nccl_version(int found, int oldest, std::string_view for_what) {
   const auto comparable = [](int code) { return code < 10000 ? code / 1000 * 10000 + code % 1000 : code; };
   if (comparable(found) < comparable(oldest))
@@ -25,7 +25,7 @@ inline void check_nccl_version(int found, int oldest, std::string_view for_what)
                        nccl_version_text(found), for_what, nccl_version_text(oldest));
 }
 
-/// NCCL tells a rank neither who is late nor who waits: the message names the group and says where to look.
+/// NCCL does not report which rank is late: the message names the group and how to find out.
 inline std::string late_collective_message(const std::string& name, double seconds, int rank,
                                            const std::vector<Peer>& group) {
   const Peer& own = group[static_cast<size_t>(rank)];

@@ -177,9 +177,10 @@ NcclCommunicator::~NcclCommunicator() {
   stopped_.notify_all();
   watchdog_.join();
   try {
-    if (comm_ != nullptr && failure_.empty() && std::uncaught_exceptions() == 0) leave();  // else nobody may come
+    if (comm_ != nullptr && failure_.empty() && std::uncaught_exceptions() == 0)
+      leave();  // else the other ranks may be gone
   } catch (const std::exception&) {
-    // The work is done: who cannot take leave goes without.
+    // The work is done: if the ranks cannot leave in order, this one leaves alone.
   }
   abort();
 }
@@ -271,12 +272,12 @@ void NcclCommunicator::look() {
     give_up(late_collective_message(watch_.oldest()->name(), timeout(), rank(), peers()));
 }
 
-/// With the mutex held.  What is on the GPU ends then, and the streams tell why.
+/// With the mutex held.  Work on the GPU then ends, and the streams report why.
 void NcclCommunicator::give_up(const std::string& why) {
   failure_ = why;
   for (const auto& collective : watch_.all())
     static_cast<const OnStream&>(*collective).stream().fail(std::make_exception_ptr(ClusterError("{}", why)));
-  const LastWords unless_it_returns(why, abort_takes);  // mutex in hand: who hangs in it would hang without a word
+  const LastWords unless_it_returns(why, abort_takes);  // the mutex is held: a hang in the call would be silent
   abort();
 }
 

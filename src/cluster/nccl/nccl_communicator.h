@@ -32,18 +32,18 @@ class EventPool {
 };
 
 /// The collectives of GPUs, by NCCL, on one stream.  The ranks meet over the group's own messages, which also serve the
-/// host-side collectives.  A thread watches: where NCCL reports an error, or a stream stays in a collective for longer
-/// than the timeout, the stream's synchronize() throws, and NCCL is aborted so that nobody hangs.
-/// NCCL adds in an order of its own, the same in every run of the same ranks on the same machines (launch.cpp keeps it
-/// from the one way of adding for which that does not hold).
+/// host-side collectives.  A watchdog thread: if NCCL reports an error, or a stream stays in a collective for longer
+/// than the timeout, the stream's synchronize() throws, and NCCL is aborted so that no rank hangs. NCCL adds in an
+/// order of its own, the same in every run of the same ranks on the same machines (launch.cpp keeps it from the one way
+/// of adding for which that does not hold).
 ///
 /// In a group of several hosts, from NCCL 2.32 on, the memory of a collective is registered when it is first used, so
 /// that the network reads and writes it directly; it has to live as long as this object then.  NCCL_LOCAL_REGISTER = 0
-/// does without.
+/// disables that.
 class NcclCommunicator final : public OverGroup {
  public:
   /// On all ranks of the group together.  `max_ctas`: CommunicatorSettings::nccl_max_ctas.  Throws ClusterError on all
-  /// of them where one has no NCCL that will do, or they do not reach each other.
+  /// of them if one has no suitable NCCL, or if they cannot connect.
   NcclCommunicator(CudaDevice& device, std::unique_ptr<Communicator> group, int max_ctas = 0);
   ~NcclCommunicator() override;
 

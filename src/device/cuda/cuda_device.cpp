@@ -112,7 +112,7 @@ void* CudaDevice::allocate(int64_t bytes, const std::string& what, Memory place)
   void* memory = nullptr;
   const cudaError_t error = cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocPortable);
   if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // the error is told here; later calls are not to meet it again
+    cudaGetLastError();  // the error is reported here; clear it for later calls
     throw ClusterError("out of page-locked host memory: {} requested {}; close other programs or use more hosts",
                        size_text(bytes), what);
   }
@@ -133,7 +133,7 @@ void CudaDevice::release(void* memory, int64_t bytes, Memory place) noexcept {
 }
 
 void CudaDevice::throw_out_of_memory(const std::string& wanted) {
-  cudaGetLastError();  // the error is told here; later calls are not to meet it again
+  cudaGetLastError();  // the error is reported here; clear it for later calls
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   const int64_t held = std::max(bytes_in_use(), reserved_bytes_);

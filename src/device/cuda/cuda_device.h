@@ -9,7 +9,7 @@
 
 #include "device/device.h"
 
-/// The device room's CUDA back end.  Calls of the runtime that fail are ClusterErrors with CUDA's own words.
+/// The device room on CUDA. Failing calls of the runtime are ClusterErrors with CUDA's message.
 namespace tessera {
 
 /// The GPU that a process computes with, by its index among those that CUDA_VISIBLE_DEVICES leaves.  Memory is
@@ -39,7 +39,7 @@ class CudaDevice final : public Device {
 
  private:
   void* allocate_on_device(int64_t bytes, const std::string& what);
-  /// From the reserved memory; null where too little of it is left.
+  /// From the reserved memory; null if too little is left.
   void* cut(int64_t bytes);
   bool is_reserved(const void* memory) const;
   [[noreturn]] void throw_out_of_memory(const std::string& wanted);
@@ -52,7 +52,7 @@ class CudaDevice final : public Device {
     std::string what;
     int64_t bytes;
   };
-  std::map<void*, Part> parts_;  // what is allocated of the device's memory, for what an error says
+  std::map<void*, Part> parts_;  // allocations of device memory, for error messages
   char* reserved_ = nullptr;
   int64_t reserved_bytes_ = 0, cut_bytes_ = 0;
 };
@@ -70,7 +70,7 @@ class CudaStream final : public Stream {
   void transfer(const void* from, void* to, int64_t bytes) override;
   void synchronize() override;
 
-  /// What synchronize() is to throw: for work whose failure CUDA does not see.  The first one counts.
+  /// Makes synchronize() throw, for work whose failure CUDA does not see. The first one counts.
   void fail(std::exception_ptr failure);
   cudaStream_t handle() const { return handle_; }
 
