@@ -30,7 +30,7 @@ def main():
     print(f"\n{len(steps)} steps, {sum(row['tokens'] for row in steps)} tokens, {rate:.0f} tokens/s"
           f"\nloss on unseen words: {evaluations[0]:.3f} before, {evaluations[-1]:.3f} after"
           f"\n{folder}/final          the model, for transformers, vLLM, llama.cpp"
-          f"\n{folder}/checkpoints    what an interrupted run goes on from"
+          f"\n{folder}/checkpoints    from which an interrupted run resumes"
           f"\n{folder}/metrics.jsonl  every step; event files for TensorBoard are beside it"
           f"\n{folder}/job.resolved.ini  the job with all defaults filled in")
 

@@ -1,4 +1,4 @@
-"""gpu_network.py TRAIN_ON_SHIM: what NCCL will use between hosts is in the log of a run with GPUs; a host without one is named.
+"""gpu_network.py TRAIN_ON_SHIM: the log names the network that NCCL uses between hosts; a host without a GPU is named.
 
 The shim has GPUs and no NCCL: the run ends where it would connect.
 """
@@ -18,7 +18,7 @@ def main():
         for name, job, expected in (("chosen", {"network.interface": "eth1"}, "NCCL's sockets: =eth1;"),
                                     ("found", {}, "NCCL's sockets: =eth")):
             output = there.finish(there.start(2, [there.job(place / name, {**settings, **job})]), CLUSTER_FAILED, name)
-            require(expected in output, f"the interface that was {name} is told", output)
+            require(expected in output, f"the log names the interface that was {name}", output)
             require("tessera_gpu_make_communicator" in output, "it went as far as NCCL", output)
         without = there.job(place / "without", settings)
         script = place / "without.sh"

@@ -1,4 +1,4 @@
-"""lost_host.py TRAIN: a host that dies, falls silent or stands still ends the job, which names it and then goes on."""
+"""lost_host.py TRAIN: a host that dies, disconnects or stalls ends the job, which names it and can be resumed."""
 import os
 import signal
 
@@ -26,7 +26,7 @@ def killed(there, place, settings, hosts):
     latest = (place / "killed/checkpoints/latest").read_text().strip()
     two = {**settings, "train.max_steps": int(latest[5:]) + 3}
     there.finish(there.start(2, [there.job(place / "killed", two)]), 0, "the other two hosts")
-    print("ok: the job goes on from its last checkpoint on the other two hosts")
+    print("ok: the job resumes from its last checkpoint on the other two hosts")
 
 
 def stopped(there, place, settings, hosts):
@@ -34,7 +34,7 @@ def stopped(there, place, settings, hosts):
     stands = [pid for pid in hosts.processes("gamma") if pid in rank_processes(job)]
     os.kill(stands[0], signal.SIGSTOP)
     output, _ = process.communicate(PATIENCE)
-    require(process.returncode == CLUSTER_FAILED, "a rank that stands still: exit status 3", output)
+    require(process.returncode == CLUSTER_FAILED, "a stalled rank: exit status 3", output)
     require(output.count("error:") == 1 and "rank 2 (gamma) has" in output, "one message, which names rank and host", output)
     require(not rank_processes(job), "no rank is left behind")
 

@@ -1,4 +1,4 @@
-"""network_interface.py TRAIN: [network] interface chooses what messages go over, and has to be there on every host."""
+"""network_interface.py TRAIN: [network] interface selects the interface for messages, and must exist on every host."""
 from harness import OWN_CASES, Case, program, require, require_reference, workspace
 from hosts import Hosts, ProgramOnHosts, ip, own_namespaces
 

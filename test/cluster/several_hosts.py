@@ -33,7 +33,7 @@ def stopped_and_resumed(train, place, case, hosts):
     done = len(curve(place / "parts"))
     require(7 <= done < 100, f"it stopped all hosts, after {done} steps")
     there.run(place / "parts", settings, 3)
-    require(curve(place / "parts") == curve(place / "whole"), "the run that goes on is the uninterrupted one")
+    require(curve(place / "parts") == curve(place / "whole"), "the resumed run equals the uninterrupted one")
 
 
 def groups_of_hosts(train, place, case, hosts):

@@ -1,4 +1,4 @@
-"""checkpoint_read.py TRAIN: anybody can read a checkpoint with h5py; its shards tile the weights that are exported.
+"""checkpoint_read.py TRAIN: h5py reads a checkpoint; its shards cover the exported weights.
 
 Runs in build/venv, where scripts/setup.sh --venv puts h5py, numpy and safetensors.
 """
@@ -21,7 +21,7 @@ with workspace() as place:
     require(latest == f"step-{case.job['max_steps']:06d}", f"latest names {latest}")
     folder = run / "checkpoints" / latest
     manifest = json.loads((folder / "manifest.json").read_text())
-    require(manifest["world_size"] == 3 and manifest["step"] == case.job["max_steps"], "the manifest tells ranks and step",
+    require(manifest["world_size"] == 3 and manifest["step"] == case.job["max_steps"], "the manifest has ranks and step",
             manifest)
     whole, seen, overlaps = {}, {}, 0
     for rank in range(3):

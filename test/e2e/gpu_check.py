@@ -154,7 +154,7 @@ def a_failure_stops_no_other_stage(check):
 def a_stage_that_hangs_is_ended(check):
     status, stages, page, printed = check.run("hanging", "--stages", "kernels,sanitizer", "--limit", "kernels=2",
                                               "--bench-kernels", check.place / "hangs_later")
-    require(status == 1 and stages["kernels"]["status"] == "timed_out", "a stage that hangs is told as timed out", printed)
+    require(status == 1 and stages["kernels"]["status"] == "timed_out", "a stage that hangs is reported as timed out", printed)
     require("| rmsnorm_forward | T = 8 |" in page, "the kernels that were measured before are kept", page)
     require(stages["sanitizer"]["status"] == "passed", "the next one runs", printed)
     require(sleepers() == 0, "nothing of it is left running")

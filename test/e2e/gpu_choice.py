@@ -1,4 +1,4 @@
-"""gpu_choice.py TRAIN_ON_SHIM: which rank takes which GPU; GPUs that are missing, shared or full are told once.
+"""gpu_choice.py TRAIN_ON_SHIM: which rank takes which GPU; missing, shared or full GPUs give one message.
 
 What GPUs a rank sees, how new the driver is and what others hold of a GPU's memory are variables of the shim
 (test/cuda_shim/runtime.cpp).
@@ -28,5 +28,5 @@ with workspace() as place:
     process = train.start(2, ["-c", f"{BOUND} exec {train.train} {train.job(place / 'bound', shared)}"], program="sh")
     output = train.finish(process, 0, "ranks bound to a GPU each")
     require("computing on GPU 0" in output, "each takes the one that it sees", output)
-    require("MPI and page-locked memory" in output, "how they talk is told", output)
+    require("MPI and page-locked memory" in output, "the log says how they communicate", output)
     require(curve(place / "bound") == curve(on_one), "the same curve as on one GPU")

@@ -1,4 +1,4 @@
-"""gpu_errors.py TRAIN [STUBS]: what is missing for GPUs is told once, with exit code 3, and nobody hangs.
+"""gpu_errors.py TRAIN [STUBS]: a missing GPU library gives one message and exit status 3, and no rank hangs.
 
 STUBS: a folder with CUDA's stand-in for the driver, which says that there is no GPU; without it what needs a driver is left
 out, and where there is no compiler, or no GPU part, what needs other libraries.
@@ -43,7 +43,7 @@ def require_whole(libraries):
             done = subprocess.run([LIBRARY.parent / name, *arguments], env={**os.environ, **with_libraries(libraries)},
                                   capture_output=True, text=True)
             output = done.stdout + done.stderr
-            require(done.returncode == status and "no NVIDIA driver" in output, f"{name} is told that there is no GPU", output)
+            require(done.returncode == status and "no NVIDIA driver" in output, f"{name} says that there is no GPU", output)
 
 
 with workspace() as place:

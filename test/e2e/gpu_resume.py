@@ -1,4 +1,4 @@
-"""gpu_resume.py TRAIN: CPU and GPU go on from each other's checkpoints.  TRAIN as in gpu_back_end.py."""
+"""gpu_resume.py TRAIN: CPU and GPU ranks resume each other's checkpoints.  TRAIN as in gpu_back_end.py."""
 from harness import ON_CPU, OWN_CASES, Case, curve, near, on_gpu, program, require, workspace
 
 train, _ = program()
@@ -13,5 +13,5 @@ with workspace() as place:
         half = {**job, "checkpoint.save_steps": STEPS // 2}
         run = train.run(place / f"{first}-{second}", {**half, **RANKS[first], "train.max_steps": STEPS // 2}, 2)
         train.run(run, {**half, **RANKS[second]}, 2)
-        require(near(curve(run), expected, 1e-5), f"a {second} goes on from a checkpoint of a {first}",
+        require(near(curve(run), expected, 1e-5), f"a {second} rank resumes a checkpoint of a {first} rank",
                 (curve(run), expected))

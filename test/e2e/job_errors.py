@@ -1,4 +1,4 @@
-"""job_errors.py TRAIN: what is wrong with a job is told once, with the exit status of its kind."""
+"""job_errors.py TRAIN: a wrong job gives one message, with the exit status of its kind."""
 from harness import OWN_CASES, Case, program, require, workspace
 
 train, _ = program()

@@ -105,7 +105,7 @@ with workspace() as place:
 
     require(run("--device", "cup").returncode == 2, "an unknown device is refused with status 2")
     unwritable = run("--quick", "--json", place / "nowhere" / "kernels.json")
-    require(unwritable.returncode == 4 and "nowhere" in unwritable.stderr, "a report that cannot be written is told",
+    require(unwritable.returncode == 4 and "nowhere" in unwritable.stderr, "a report that cannot be written is an error",
             unwritable.stderr)
     if os.path.exists("/dev/nvidiactl"):
         print("there is a GPU here: what is said without one is not tested")

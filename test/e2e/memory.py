@@ -1,4 +1,4 @@
-"""memory.py TRAIN: what a real run reports as its peaks is what the formulas of docs/sharding.md say.
+"""memory.py TRAIN: the peaks of real runs agree with the formulas of docs/sharding.md.
 
 The formulas are written down here once more, from the page; the program prints its own.
 """

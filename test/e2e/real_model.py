@@ -1,4 +1,4 @@
-"""real_model.py TRAIN: loss and greedy text of real models are those that transformers gets in fp32.
+"""real_model.py TRAIN: loss and greedy text of real models equal those of transformers in fp32.
 
 stories260K and the numbers come from ../shared, SmolLM2-135M-Instruct from its PyPI package by scripts/make_smollm2.py.
 """

@@ -1,4 +1,4 @@
-"""resume.py TRAIN: an interrupted run goes on bit for bit on the same ranks, and along the same curve on others."""
+"""resume.py TRAIN: an interrupted run resumes bit for bit on the same ranks, and along the same curve on others."""
 import os
 import signal
 

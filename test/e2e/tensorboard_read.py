@@ -1,4 +1,4 @@
-"""tensorboard_read.py TRAIN: TensorBoard's own reader finds in the event files what metrics.jsonl says.
+"""tensorboard_read.py TRAIN: TensorBoard's own reader finds the values of metrics.jsonl in the event files.
 
 Runs in build/venv, where scripts/setup.sh --venv puts tensorboard.
 """

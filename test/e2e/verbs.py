@@ -47,7 +47,7 @@ with workspace() as place:
     config = json.loads((short / "config.json").read_text())
     (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8}))
     told = train.finish(train.start(1, [train.job(place / "long", {**case.settings(), "model.base": short})]), 0, "long samples")
-    require("the model has 8 positions" in told, "samples longer than what the model knows are told", told)
+    require("the model has 8 positions" in told, "samples longer than the model's positions give a warning", told)
 
     def reading(**variables):
         """A process that reads texts, and has begun to: a pipe alone does not take this much."""

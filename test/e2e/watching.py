@@ -1,4 +1,4 @@
-"""Looking at a run that is going on."""
+"""Watching a running job."""
 import subprocess
 from pathlib import Path
 

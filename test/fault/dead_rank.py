@@ -1,4 +1,4 @@
-"""dead_rank.py TRAIN: a rank is killed in the middle of training; the job ends, and goes on from its last checkpoint."""
+"""dead_rank.py TRAIN: a rank is killed during training; the job ends, and resumes from its last checkpoint."""
 import os
 import signal
 

@@ -1,4 +1,4 @@
-"""full_disk.py TRAIN: no more room while a checkpoint is written, by a limit on the size of files."""
+"""full_disk.py TRAIN: the disk fills up while a checkpoint is written, by a limit on the size of files."""
 import json
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""output_dir.py TRAIN: two jobs on one output_dir, and places that cannot be written to."""
+"""output_dir.py TRAIN: two jobs on one output_dir, and places that are not writable."""
 import os
 import signal
 

@@ -1,4 +1,4 @@
-"""slurm_rankless.py [TRAIN]: scripts/slurm.sbatch ends an mpirun that has no rank left, and no other one.
+"""slurm_rankless.py [TRAIN]: scripts/slurm.sbatch ends an mpirun without ranks, and no other.
 
 mpirun, ps, sleep and scontrol are stand-ins here: a look at the ranks is an answer of ps, and sleeping takes no time.
 """

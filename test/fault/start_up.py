@@ -1,4 +1,4 @@
-"""start_up.py TRAIN: a rank that stands still while the job starts does not keep it, and a signal then is answered."""
+"""start_up.py TRAIN: a rank that stalls during start-up ends the job, and a signal in that time is handled."""
 import fcntl
 import os
 import signal

@@ -1,4 +1,4 @@
-"""wrong_data.py TRAIN: samples that cannot be used, and samples that can but deserve a word."""
+"""wrong_data.py TRAIN: unusable samples, and usable samples that give a warning."""
 import json
 
 from harness import OWN_CASES, ROOT, Case, program, require, steps, workspace
@@ -89,4 +89,4 @@ with workspace() as place:
         output = train.alone("preprocess", job)
         told = [line for line in output.splitlines() if "warning: " in line]
         require(told == [] if template == "llama2" else len(told) == 1 and end in told[0],
-                f"{template}: a word where its end of a turn is no token of the tokenizer", output)
+                f"{template}: a warning if its end of a turn is not a token of the tokenizer", output)

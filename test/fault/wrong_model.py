@@ -1,4 +1,4 @@
-"""wrong_model.py TRAIN: configurations and weights that cannot be used; each is told once, by one rank, with status 4."""
+"""wrong_model.py TRAIN: unusable configurations and weights; each gives one message, from one rank, with status 4."""
 import json
 import shutil
 import struct

@@ -1,4 +1,4 @@
-"""checkpoint.py TRAIN: checkpoints that were damaged or made to mislead, told before they are used; what saves leave alone."""
+"""checkpoint.py TRAIN: damaged and forged checkpoints are reported before use; what saves leave alone."""
 import json
 import os
 import shutil

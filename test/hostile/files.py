@@ -1,4 +1,4 @@
-"""files.py TRAIN: what is no regular file, in the place of every input: a pipe that nobody writes to, a device, a directory,
+"""files.py TRAIN: anything but a regular file in the place of every input: a pipe without a writer, a device, a directory,
 a loop of links, and names that are too long."""
 import json
 import os

@@ -1,4 +1,4 @@
-"""prepared.py TRAIN: prepared files that were damaged, or that somebody made: told with the file and what to do, never replaced."""
+"""prepared.py TRAIN: damaged and forged prepared files: reported with the file and the remedy, never replaced."""
 import ctypes
 import json
 import os

@@ -1,4 +1,4 @@
-"""records.py TRAIN: data files that unpack to far more than they seem to hold, and lines that are all blank."""
+"""records.py TRAIN: data files that decompress to far more than their size, and blank lines without end."""
 import gzip
 import json
 

@@ -70,7 +70,7 @@ TEST_CASE("files that cannot be read or written are errors that name the path") 
   CHECK_THROWS_AS(sync_folder(folder / "missing"), DataError);
 }
 
-TEST_CASE("what is no regular file is refused at once, by its kind") {
+TEST_CASE("anything but a regular file is refused at once, with its kind") {
   const test::TemporaryFolder folder;
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
   fs::create_symlink("loop", folder / "loop");
@@ -84,7 +84,7 @@ TEST_CASE("what is no regular file is refused at once, by its kind") {
   CHECK_THROWS_WITH(InputFile(std::string("a\0b", 3)), Contains("zero byte"));
 }
 
-TEST_CASE("every reader of files goes through the same door") {
+TEST_CASE("every input is opened by InputFile") {
   const test::TemporaryFolder folder;
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
   CHECK_THROWS_WITH(read_text(folder / "pipe"), Contains("is a pipe"));
@@ -92,7 +92,7 @@ TEST_CASE("every reader of files goes through the same door") {
   CHECK_THROWS_WITH(hdf5::File::open_read(folder / "pipe"), Contains("is a pipe"));
 }
 
-TEST_CASE("what stands at a path is told, or why it cannot be") {
+TEST_CASE("the type of a path is known, or the error says why not") {
   const test::TemporaryFolder folder;
   write_text_durably(folder / "file", "text");
   fs::create_symlink("loop", folder / "loop");
@@ -127,7 +127,7 @@ TEST_CASE("an input file is read in turn, to its end") {
   CHECK(file.read(text.data(), 4) == 0);
 }
 
-TEST_CASE("a directory that cannot be made is a mistake of the setting that names it") {
+TEST_CASE("a directory that cannot be created is a JobError that names the setting") {
   const test::TemporaryFolder folder;
   make_directory(folder / "a/b", "[job] output_dir");
   CHECK(fs::is_directory(folder / "a/b"));
@@ -137,7 +137,7 @@ TEST_CASE("a directory that cannot be made is a mistake of the setting that name
                       Contains("[job] output_dir: ") && Contains(below.string()) && Contains("ot a directory"));
 }
 
-TEST_CASE("a place is where something can be made, and nothing is made there by asking") {
+TEST_CASE("require_place accepts a path that can be created, and creates nothing") {
   const test::TemporaryFolder folder;
   CHECK_NOTHROW(require_place(folder / "a/b", "[checkpoint] export_dir"));
   CHECK_FALSE(fs::exists(folder / "a"));

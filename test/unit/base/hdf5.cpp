@@ -170,14 +170,14 @@ TEST_CASE("byte_offset refuses a chunked data set") {
   CHECK_THROWS_AS(file.byte_offset("/ids", hdf5::Type::int32), DataError);
 }
 
-TEST_CASE("opening what is not HDF5 is an error that names the file") {
+TEST_CASE("opening a file that is not HDF5 is an error that names it") {
   const test::TemporaryFolder folder;
   std::ofstream(folder / "a.h5") << "not HDF5 at all";
   CHECK_THROWS_WITH(hdf5::File::open_read(folder / "a.h5"), Contains("a.h5"));
   CHECK_THROWS_WITH(hdf5::File::open_read(folder / "missing.h5"), Contains("No such file"));
 }
 
-TEST_CASE("a disk that fills up while an HDF5 file is written is an error, and the library goes on working") {
+TEST_CASE("a disk that fills up while an HDF5 file is written is an error, and the library still works") {
   const test::TemporaryFolder folder;
   const auto write_much = [&] {
     const test::FileSizeLimit limit(100'000);
@@ -191,7 +191,7 @@ TEST_CASE("a disk that fills up while an HDF5 file is written is an error, and t
   CHECK(file_with_attributes(folder / "a.h5").read_int("/", "step") == -7);
 }
 
-TEST_CASE("a disk that fills up when an HDF5 file is closed is an error, and the library goes on working") {
+TEST_CASE("a disk that fills up when an HDF5 file is closed is an error, and the library still works") {
   const test::TemporaryFolder folder;
   const auto write_metadata = [&] {
     const test::FileSizeLimit limit(4096);

@@ -49,7 +49,7 @@ int32_t first_of(const fs::path& path, const std::string& dataset) {
 
 }  // namespace
 
-TEST_CASE("links that could lead out of an HDF5 file are not followed, wherever they stand") {
+TEST_CASE("links that could lead out of an HDF5 file are never followed") {
   const test::TemporaryFolder folder;
   const fs::path path = file_with(folder, [&](hid_t file) {
     const std::string other = (folder / "other.h5").string();
@@ -103,7 +103,7 @@ TEST_CASE("a data set under a filter is refused") {
   CHECK_THROWS_WITH(first_of(path, "/data"), Contains("a.h5") && Contains("/data") && Contains("filtered"));
 }
 
-TEST_CASE("an extent that the file does not have the bytes for is refused before memory is asked for") {
+TEST_CASE("an extent beyond the file's size is refused before memory is allocated") {
   const test::TemporaryFolder folder;
   const hsize_t claimed = GENERATE(hsize_t{1} << 40, hsize_t{1} << 60);
   const bool chunked = GENERATE(true, false);
@@ -154,7 +154,7 @@ TEST_CASE("a file of the checksummed layout has its texts outside the heap, and 
   }
 }
 
-TEST_CASE("creating an HDF5 file replaces a link at its name and leaves alone what that leads to") {
+TEST_CASE("creating an HDF5 file replaces a link at its name and leaves its target alone") {
   const test::TemporaryFolder folder;
   const fs::path victim = folder.write("victim", "untouched");
   fs::create_symlink(victim, folder / "a.h5");

@@ -34,7 +34,7 @@ TEST_CASE("The memory controller of version 1 is followed", "[base]") {
   CHECK(control_group_limit(folder / "own", folder / "root") == 4096);
 }
 
-TEST_CASE("Without a limit there is none", "[base]") {
+TEST_CASE("Without a control group's limit there is no limit", "[base]") {
   const TemporaryFolder folder;
   put(folder / "own", "0::/\n");
   CHECK(control_group_limit(folder / "own", folder / "root") == std::numeric_limits<int64_t>::max());

@@ -52,7 +52,7 @@ TEST_CASE("broken JSON and numbers that no double holds are DataErrors with the 
     CHECK_THROWS_WITH(parse_json(text, "config.json"), StartsWith("config.json: ") && !Contains("json.exception"));
 }
 
-TEST_CASE("what is said of broken JSON stays short, however long the part that broke it") {
+TEST_CASE("a message about broken JSON stays short") {
   const std::string text = "[1 \"" + std::string(1 << 20, 'x') + "\"]";
   try {
     parse_json(text, "f");
@@ -62,7 +62,7 @@ TEST_CASE("what is said of broken JSON stays short, however long the part that b
   }
 }
 
-TEST_CASE("what events throw goes through the parser") {
+TEST_CASE("exceptions of events propagate through the parser") {
   struct Refusing : nlohmann::json_sax<json> {
     bool null() override { throw DataError("no null here"); }
     bool boolean(bool) override { return true; }

@@ -38,7 +38,7 @@ TEST_CASE("a directory without manifest is never the latest checkpoint") {
   CHECK(find_latest_checkpoint(folder.path()) == step_directory(folder.path(), 100));
 }
 
-TEST_CASE("a directory without manifest is not read, and the error says what is complete") {
+TEST_CASE("a directory without manifest is not read, and the error names a complete checkpoint") {
   const TemporaryFolder folder;
   TestModel model;
   save(folder.path(), model, 100);

@@ -84,7 +84,7 @@ TEST_CASE("a slice is refused for damage anywhere in its data set") {
   CHECK_THROWS_AS(CheckpointReader(saved.newer).read({{"model.norm.weight", {24}, 0, 1, &first}}), DataError);
 }
 
-TEST_CASE("a changed byte in what a shard says of the model, the job or the samples is caught before it is used") {
+TEST_CASE("a changed byte in a shard's model_config, job or data is detected before use") {
   TwoCheckpoints saved;
   const bool old = GENERATE(false, true);
   if (old) make_manifest_old(saved.newer);
@@ -108,7 +108,7 @@ TEST_CASE("a checkpoint whose manifest has no checksum of the metadata alone is 
   CHECK(load(saved.newer, saved.model.even_bounds(1)) == saved.model);
 }
 
-TEST_CASE("no byte of what describes the data can be changed without an error") {
+TEST_CASE("a changed byte of metadata is always an error") {
   TwoCheckpoints saved;
   const auto manifest = nlohmann::json::parse(bytes_of(saved.newer / "manifest.json"));
   const size_t metadata_bytes = manifest["files"][1]["metadata_bytes"];
@@ -152,7 +152,7 @@ TEST_CASE("a manifest of a later version is refused") {
   CHECK_THROWS_WITH(saved.read(), Contains("version is 2"));
 }
 
-TEST_CASE("a manifest that says what no save writes is refused, and the error names it") {
+TEST_CASE("an implausible manifest is refused, and the error names it") {
   TwoCheckpoints saved;
   const auto whole = nlohmann::json::parse(bytes_of(saved.newer / "manifest.json"));
   for (const auto& [at, value] : std::initializer_list<std::pair<std::string, nlohmann::json>>{
@@ -194,7 +194,7 @@ TEST_CASE("a manifest that says what no save writes is refused, and the error na
   }
 }
 
-TEST_CASE("a manifest and a shard that tell of other counters are refused") {
+TEST_CASE("a manifest and a shard with different counters are refused") {
   TwoCheckpoints saved;
   overwrite(saved.newer / "manifest.json", "\"tokens_seen\": 4000", "\"tokens_seen\": 4001");
   CHECK_THROWS_WITH(saved.read(), Contains("shard-00000-of-00002.h5") && Contains("tokens_seen is 4000"));
@@ -240,7 +240,7 @@ TEST_CASE("a shard that claims more elements than it has bytes for is refused, w
                     Contains(shard.string()) && Contains("model.norm.weight") && Contains("more than the file holds"));
 }
 
-TEST_CASE("a weight that is no number is refused, and the error names file and tensor") {
+TEST_CASE("a weight that is not finite is refused, and the error names file and tensor") {
   const TemporaryFolder folder;
   TestModel model;
   std::vector<float> TestModel::*values = GENERATE(&TestModel::master, &TestModel::exp_avg, &TestModel::exp_avg_sq);
@@ -251,7 +251,7 @@ TEST_CASE("a weight that is no number is refused, and the error names file and t
                                                                Contains("not finite"));
 }
 
-TEST_CASE("without another whole checkpoint the error says so") {
+TEST_CASE("without another complete checkpoint the error says so") {
   TwoCheckpoints saved;
   std::filesystem::remove(saved.older / "shard-00000-of-00002.h5");
   std::filesystem::remove(saved.shard());
@@ -304,7 +304,7 @@ TEST_CASE("no byte of a shard can be changed without an error or the same state"
   }
 }
 
-TEST_CASE("describe_checkpoint tells step, ranks, tensors and that the checksums are right") {
+TEST_CASE("describe_checkpoint names step, ranks, tensors and correct checksums") {
   TwoCheckpoints saved;
   CHECK_THAT(describe_checkpoint(saved.newer), Contains("step 100") && Contains("2 ranks") &&
                                                    Contains("model.norm.weight  [24]") &&

@@ -169,7 +169,7 @@ TEST_CASE("the tokenizer may come from another directory than base") {
   CHECK(exported.files().contains("generation_config.json"));
 }
 
-TEST_CASE("an export that fails for a full disk leaves the export before it as it was") {
+TEST_CASE("an export that fails on a full disk leaves the earlier export unchanged") {
   Exported exported;
   exported.settings.max_shard_bytes = 2000;
   exported.run();

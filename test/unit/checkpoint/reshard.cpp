@@ -45,7 +45,7 @@ TEST_CASE("a tensor larger than the pieces it is read in comes back") {
   CHECK(std::equal(out.begin(), out.begin() + 100, values.begin() + (3 << 20)));
 }
 
-TEST_CASE("a checkpoint says what it was saved with") {
+TEST_CASE("a checkpoint has the info it was saved with") {
   const TemporaryFolder folder;
   TestModel model;
   const CheckpointReader reader(save(folder.path(), model, 100, 3));

@@ -56,7 +56,7 @@ TEST_CASE("save_total_limit keeps what has the manifest of another step, or one 
   CHECK(fs::exists(place.directory(4) / shard_name(0, 1)));
 }
 
-TEST_CASE("a file of somebody else keeps an old checkpoint's directory, which is no checkpoint any more") {
+TEST_CASE("a foreign file keeps an old checkpoint's directory, which stops being a checkpoint") {
   Place place;
   const fs::path old = save(place.output, place.model, 1, 2);
   put(old / "notes.txt", "mine");
@@ -66,7 +66,7 @@ TEST_CASE("a file of somebody else keeps an old checkpoint's directory, which is
   CHECK_FALSE(fs::exists(old / shard_name(0, 2)));
 }
 
-TEST_CASE("a link in the place of a shard goes with its checkpoint; what it leads to stays") {
+TEST_CASE("a link in the place of a shard is removed with its checkpoint; its target stays") {
   Place place;
   const fs::path old = save(place.output, place.model, 1);
   fs::rename(old / shard_name(0, 1), place.folder / "moved.h5");
@@ -76,7 +76,7 @@ TEST_CASE("a link in the place of a shard goes with its checkpoint; what it lead
   CHECK_FALSE(fs::exists(old / "manifest.json"));
 }
 
-TEST_CASE("resuming never takes a checkpoint that is only linked there, and says so where latest names it") {
+TEST_CASE("resuming never takes a linked checkpoint, and says so if latest names it") {
   Place place;
   save(place.output, place.model, 5);
   fs::create_directory_symlink(place.archived, place.directory(9));
@@ -86,7 +86,7 @@ TEST_CASE("resuming never takes a checkpoint that is only linked there, and says
   CHECK_THROWS_WITH(find_latest_checkpoint(place.output), Contains("step-000009: is a symbolic link"));
 }
 
-TEST_CASE("latest that names what no file can be called is passed over") {
+TEST_CASE("an impossible name in latest is ignored") {
   Place place;
   save(place.output, place.model, 5);
   for (const std::string& name : std::vector<std::string>{"step-" + std::string(3000, '0') + "1", "step-5",
@@ -96,7 +96,7 @@ TEST_CASE("latest that names what no file can be called is passed over") {
   }
 }
 
-TEST_CASE("a save writes through no link, whichever of its names that stands at") {
+TEST_CASE("a save writes through no link at any of its names") {
   Place place;
   const fs::path victim = place.folder.write("victim", "untouched");
   fs::create_directories(place.directory(5));
@@ -127,7 +127,7 @@ TEST_CASE("a file in the place of a checkpoint's directory is an error that name
   CHECK(bytes_of(place.directory(1)) == "in the way");
 }
 
-TEST_CASE("what unfinished saves have left is removed before the next one") {
+TEST_CASE("leftovers of unfinished saves are removed before the next one") {
   Place place;
   const fs::path killed = place.incomplete(3);
   put(killed / "manifest.json.tmp", "{\"format\"");
@@ -145,7 +145,7 @@ TEST_CASE("leftovers of this step are taken away by its save: a temporary manife
   CHECK(fs::is_empty(place.directory(3)));
 }
 
-TEST_CASE("what an unfinished save cannot have left stays, with all that lies beside it") {
+TEST_CASE("files that an unfinished save cannot have left stay, with their directory") {
   Place place;
   const fs::path whole = save(place.output, place.model, 1);
   const fs::path with_notes = place.incomplete(2);

@@ -163,7 +163,7 @@ TEST_CASE("a tensor that is missing or of a type that cannot be read is named") 
   CHECK_THROWS_WITH(reader.read("ids", 0, 1, &out), Contains("ids") && Contains("I64"));
 }
 
-TEST_CASE("a truncated safetensors file is refused with file, tensor and what to do") {
+TEST_CASE("a truncated safetensors file is refused with file, tensor and remedy") {
   const GoodFile file;
   fs::resize_file(file.path, fs::file_size(file.path) - 1);
   CHECK_THROWS_WITH(SafetensorsReader(file.folder.path()),

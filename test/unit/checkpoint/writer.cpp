@@ -44,7 +44,7 @@ TEST_CASE("a save on the thread and one before returning write the same file") {
   CHECK(threaded.writer.result().xxh3 == direct.writer.result().xxh3);
 }
 
-TEST_CASE("what is saved is the state at begin, whatever training does to it afterwards") {
+TEST_CASE("a save has the state at begin, whatever training does afterwards") {
   Saving saving;
   const TestModel at_begin = saving.model;
   saving.begin(100);
@@ -72,7 +72,7 @@ TEST_CASE("a written save is idle once it is acknowledged") {
   CHECK(saving.writer.status() == Status::idle);
 }
 
-TEST_CASE("a full disk makes a save fail with a message that names the file and what to do") {
+TEST_CASE("a full disk makes a save fail with a message that names the file and the remedy") {
   Saving saving;
   {
     const FileSizeLimit limit(20'000);
@@ -108,7 +108,7 @@ TEST_CASE("after a full disk no half shard stays, and the same step can be writt
   CHECK(saving.committed(100) == saving.model);
 }
 
-TEST_CASE("a failed save that nobody acknowledged is not forgotten by the next one") {
+TEST_CASE("a failed save that was not acknowledged is reported by the next one") {
   Saving saving;
   {
     const FileSizeLimit limit(20'000);

@@ -84,7 +84,7 @@ TEST_CASE("with unlimited patience a rank may work for longer than the timeout",
           }) == Texts(3));
 }
 
-TEST_CASE("with unlimited patience a rank's error comes out as with any other", "[cluster]") {
+TEST_CASE("with unlimited patience a rank's error is reported as usual", "[cluster]") {
   REQUIRE(outcomes(3, [](Communicator& group) {
             agree(
                 group, "preparing the data",
@@ -107,7 +107,7 @@ TEST_CASE("with unlimited patience a rank that sends no heartbeat is named", "[c
                  Catch::Contains("rank 2 (node2) has not reached a heartbeat during preparing the data for 0.2 s"));
 }
 
-TEST_CASE("what one rank says reaches all", "[cluster]") {
+TEST_CASE("any_rank is true on all ranks if one rank says so", "[cluster]") {
   for (const int who : {-1, 0, 2})
     REQUIRE(outcomes(3, [who](Communicator& group) {
               if (any_rank(group, "a question", group.rank() == who) != (who >= 0)) throw DataError("another answer");

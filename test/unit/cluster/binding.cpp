@@ -43,7 +43,7 @@ TEST_CASE("a list of CPUs is read and written as the kernel has it", "[cluster]"
   }
 }
 
-TEST_CASE("a binding to one core is told from one to a socket", "[cluster]") {
+TEST_CASE("a binding to one core differs from one to a socket", "[cluster]") {
   CHECK(is_one_core({1}, siblings_of_eight));
   CHECK(is_one_core({1, 5}, siblings_of_eight));
   CHECK_FALSE(is_one_core({1, 2}, siblings_of_eight));
@@ -81,7 +81,7 @@ TEST_CASE("a rank is bound to the CPUs near its GPU that it may use", "[cluster]
   }));
 }
 
-TEST_CASE("UCX is kept from asking CUDA whose memory it is given, unless the user says otherwise", "[cluster]") {
+TEST_CASE("UCX does not query CUDA for memory types, unless the user sets otherwise", "[cluster]") {
   const auto is = [](const char* variable, const std::string& value) {
     const char* set = std::getenv(variable);
     return set != nullptr && set == value;

@@ -32,7 +32,7 @@ int exit_code_of_child(const std::function<int()>& work) {
 
 }  // namespace
 
-TEST_CASE("without mpirun there is one rank, and nothing stands before its messages", "[cluster]") {
+TEST_CASE("without mpirun there is one rank, and messages have no prefix", "[cluster]") {
   Cluster cluster(nullptr, nullptr);
   REQUIRE(cluster.rank() == 0);
   REQUIRE(cluster.size() == 1);
@@ -96,7 +96,7 @@ TEST_CASE("a second SIGINT ends the process at once", "[cluster]") {
   REQUIRE(WTERMSIG(status) == SIGINT);
 }
 
-TEST_CASE("a signal that comes while signals are held is answered once there is a handler", "[cluster]") {
+TEST_CASE("a signal that arrives while signals are blocked is handled once there is a handler", "[cluster]") {
   REQUIRE(exit_code_of_child([] {
             signals::hold();
             raise(SIGTERM);

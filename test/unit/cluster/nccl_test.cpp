@@ -33,7 +33,7 @@ TEST_CASE("counts beyond 32 bits reach NCCL whole", "[cluster]") {
   CHECK(all_gather_call(nullptr, nullptr, many).count == static_cast<size_t>(many));
 }
 
-TEST_CASE("NCCL is not asked for nothing, and never for less", "[cluster]") {
+TEST_CASE("NCCL is not called for empty or negative counts", "[cluster]") {
   CHECK(all_gather_call(nullptr, nullptr, 0).empty());
   CHECK(reduce_scatter_call(nullptr, nullptr, 0).empty());
   CHECK_THROWS_AS(all_reduce_call(nullptr, -1), std::logic_error);
@@ -59,7 +59,7 @@ TEST_CASE("an NCCL that is too old is named with the version that is needed", "[
   CHECK_THROWS_AS(check_nccl_version(22903, 23003, "sharing a GPU"), ClusterError);
 }
 
-TEST_CASE("a collective that makes no end is told with its rank, its group and where to look", "[cluster]") {
+TEST_CASE("a collective that does not finish is reported with its rank, its group and where to look", "[cluster]") {
   const std::vector<Peer> group = {{0, "node1"}, {2, "node3"}};
   CHECK_THAT(late_collective_message("all_gather(layer 12) of step 481", 300, 1, group),
              Contains("rank 2 (node3) has waited in all_gather(layer 12) of step 481 for 300 s") &&
@@ -116,7 +116,7 @@ TEST_CASE("a collective is late once its stream has been inside it for the timeo
   CHECK(w.watch.oldest()->name() == "number 0");
 }
 
-TEST_CASE("the time before a stream comes to a collective does not count", "[cluster]") {
+TEST_CASE("the time before a stream reaches a collective does not count", "[cluster]") {
   Watched w;
   w.run(1000);
   CHECK_FALSE(w.watch.is_late(10, 0));

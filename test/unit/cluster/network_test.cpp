@@ -9,7 +9,7 @@
 using namespace tessera;
 using Catch::Contains;
 
-TEST_CASE("no interface leads to this host itself, or to a name that nobody has", "[cluster]") {
+TEST_CASE("no interface leads to this host itself, or to an unknown name", "[cluster]") {
   CHECK_FALSE(interface_towards("127.0.0.1"));
   CHECK_FALSE(interface_towards("no-such-host.invalid"));
   for (const NetworkInterface& own : network_interfaces()) CHECK_FALSE(interface_towards(own.address));
@@ -23,7 +23,7 @@ TEST_CASE("the interface towards another host is one that this host has", "[clus
   CHECK(known);
 }
 
-TEST_CASE("NCCL is given the interfaces that reached the other hosts, and it is told which", "[cluster]") {
+TEST_CASE("NCCL uses the interfaces that reached the other hosts, and the log names them", "[cluster]") {
   unsetenv("NCCL_SOCKET_IFNAME");
   CHECK_THAT(describe_nccl_network(), Contains("it chooses the interface"));
   suggest_interfaces_to_nccl("eth0 10.0.0.1, eth1 10.1.0.1");

@@ -44,7 +44,7 @@ TEST_CASE("every claim about collectives holds where the device's memory is out 
   }
 }
 
-TEST_CASE("staging that grows leaves alone what is still enqueued", "[cluster]") {
+TEST_CASE("growing staging memory leaves enqueued work alone", "[cluster]") {
   REQUIRE(problems_on_far_ranks(3, [](FarDevice&, Communicator& group, Stream& stream) -> std::string {
             const std::vector<int64_t> sizes = {70001, 10, 300007, 1200011};
             std::vector<std::vector<char>> sent, received;

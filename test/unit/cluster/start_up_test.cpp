@@ -20,7 +20,7 @@ struct Start {
 
 }  // namespace
 
-TEST_CASE("the start of a job may take the timeout of the job, and a minute at least", "[cluster]") {
+TEST_CASE("the start-up limit is the job's timeout, and at least a minute", "[cluster]") {
   for (const auto& [timeout, allowed] : {std::pair{5.0, 60.0}, {100.0, 100.0}}) {
     Start start;
     start.deadline.allow(timeout);
@@ -31,7 +31,7 @@ TEST_CASE("the start of a job may take the timeout of the job, and a minute at l
   }
 }
 
-TEST_CASE("until the job is read its start may take what the timeout is by default", "[cluster]") {
+TEST_CASE("until the job is read, the start-up limit is the default timeout", "[cluster]") {
   Start start;
   start.pass(299);
   REQUIRE_FALSE(start.deadline.is_over());
@@ -57,7 +57,7 @@ TEST_CASE("ranks whose start takes too long together speak one after the other",
   REQUIRE(start.deadline.is_over());
 }
 
-TEST_CASE("a start that takes too long names the host and what it waits for", "[cluster]") {
+TEST_CASE("a start-up that takes too long names the host and what it waits for", "[cluster]") {
   Start start;
   start.deadline.allow(60);
   REQUIRE_THAT(start.deadline.message("node4"), Contains("host node4 has waited 60 s") && Contains("the job file"));

@@ -94,7 +94,7 @@ class PeerThatTakesNothing final : public Transport {
 
 }  // namespace
 
-TEST_CASE("a rank that does not come is named with its host, the collective and who waits", "[cluster]") {
+TEST_CASE("a stalled rank is named with its host, the collective and the waiting ranks", "[cluster]") {
   const auto texts = messages_without({2}, 4, gather_layer);
   REQUIRE_THAT(texts[0], Contains("rank 2 (node2) has not reached all_gather(layer 12) of step 481 for 0.2 s; "
                                   "ranks 0, 1, 3 wait there. Stopping"));
@@ -143,7 +143,7 @@ TEST_CASE("a slow rank is not late as long as pieces of its data arrive", "[clus
   REQUIRE_NOTHROW(exchange.finish());
 }
 
-TEST_CASE("a rank that began and stopped is told from one that never came", "[cluster]") {
+TEST_CASE("a rank that began and stopped is distinguished from one that never reached the collective", "[cluster]") {
   std::vector<std::string> texts;
   for (const auto& error : try_on_ranks(2, [](Communicator& group) {
          group.set_timeout(0.2);

@@ -60,7 +60,8 @@ TEST_CASE("a library that computes rightly is used", "[attention][check]") {
   CHECK((before_hopper.forward && before_hopper.padded));
 }
 
-TEST_CASE("what libraries have computed wrongly is found, and not asked of them", "[attention][check][long]") {
+TEST_CASE("results that a library gets wrong are found, and the library is not used for them",
+          "[attention][check][long]") {
   struct Expected {
     Fault fault;
     AttentionForm form;

@@ -9,7 +9,7 @@
 
 namespace tessera::test {
 
-TEST_CASE("a stream of a GPU that failed says so, and ends after the host work that runs", "[cuda_shim]") {
+TEST_CASE("a failed stream of a GPU reports the error, and ends after the host work that runs", "[cuda_shim]") {
   CudaDevice device(0);
   auto stream = device.make_stream("test");
   std::atomic<bool> begun = false, may_end = false, ended = false, dropped = true;

@@ -138,7 +138,7 @@ TEST_CASE("a product is tried once for about as many tokens, and so is one that 
   CHECK(products_of(300, Write::overwrite) > 1);
 }
 
-TEST_CASE("each shape is asked of the heuristics once", "[cuda_shim][gemm]") {
+TEST_CASE("the heuristics are queried once per shape", "[cuda_shim][gemm]") {
   Library library;
   Rig& rig = library.rig;
   const Matrix x = Matrix::random(rig, DType::bf16, 33, I, 1), dy = Matrix::random(rig, DType::bf16, 33, O, 2),

@@ -44,7 +44,7 @@ TEST_CASE("a transfer that would wait for the stream, from pageable memory, is s
   CHECK_THROWS_WITH(stream->transfer(pageable.data(), there.data(), 12), Catch::Contains("invalid argument"));
 }
 
-TEST_CASE("more than there is, is told with what it was for", "[cuda_shim]") {
+TEST_CASE("an allocation beyond the device's memory names its purpose", "[cuda_shim]") {
   CudaDevice device(0);
   const Buffer held(device, int64_t{1} << 30, "weights");
   CHECK_THROWS_WITH(device.reserve(int64_t{1} << 40, "1 TB for everything"),

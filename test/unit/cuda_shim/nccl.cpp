@@ -56,7 +56,7 @@ struct NothingHeld {
 
 }  // namespace
 
-TEST_CASE("every claim about collectives holds over NCCL, and nobody needs to abort it", "[cuda_shim][nccl]") {
+TEST_CASE("every claim about collectives holds over NCCL, without an abort", "[cuda_shim][nccl]") {
   const NothingHeld after;
   const int aborted = nccl_shim::aborted();
   for (const CollectiveClaim& claim : collective_claims())
@@ -93,7 +93,7 @@ TEST_CASE("memory is registered once, between hosts alone, and by no NCCL that c
   CHECK(nccl_shim::held().registrations == 0);
 }
 
-TEST_CASE("a job says how many CTAs a collective takes, else NCCL does between hosts", "[cuda_shim][nccl]") {
+TEST_CASE("a job sets the CTAs of a collective, otherwise NCCL does between hosts", "[cuda_shim][nccl]") {
   const NothingHeld after;
   const auto max_ctas = [](int ranks, int wanted) {
     const auto nothing = [](Communicator&, Stream&) { return std::string(); };
@@ -106,7 +106,7 @@ TEST_CASE("a job says how many CTAs a collective takes, else NCCL does between h
   CHECK(max_ctas(2, 16) == 16);
 }
 
-TEST_CASE("who waits for a rank that does not come is told, and NCCL is aborted", "[cuda_shim][nccl]") {
+TEST_CASE("a rank that waits for a stalled rank gets an error, and NCCL is aborted", "[cuda_shim][nccl]") {
   const NothingHeld after;
   const auto problems = problems_on_gpus(2, [](Communicator& group, Stream& stream) -> std::string {
     std::vector<float> data(4);
@@ -146,7 +146,7 @@ TEST_CASE("an error that NCCL reports later ends the collective that runs", "[cu
   CHECK(problems[1].empty());
 }
 
-TEST_CASE("a collective that NCCL refuses is told at once, and every later one", "[cuda_shim][nccl]") {
+TEST_CASE("a collective that NCCL refuses is reported at once, and every later one", "[cuda_shim][nccl]") {
   const NothingHeld after;
   const auto problems = problems_on_gpus(1, [](Communicator& group, Stream& stream) -> std::string {
     std::vector<float> data(4);
@@ -158,7 +158,7 @@ TEST_CASE("a collective that NCCL refuses is told at once, and every later one",
   CHECK_THAT(problems[0], Contains("nccl: the sum of step 7: another error (the shim was told to)"));
 }
 
-TEST_CASE("who hangs while it gives up ends with its error", "[cuda_shim][nccl]") {
+TEST_CASE("a rank that hangs in the abort exits with its error", "[cuda_shim][nccl]") {
   const auto status_of = [](bool hangs) {
     const pid_t child = fork();
     if (child == 0) {

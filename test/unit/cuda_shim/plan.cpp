@@ -46,7 +46,7 @@ TEST_CASE("a GPU's memory is what the plan says, kernels and batches included, a
   }
 }
 
-TEST_CASE("kernels are told of the largest batch, its documents and the compute type", "[cuda_shim]") {
+TEST_CASE("kernels get the largest batch, its documents and the compute type", "[cuda_shim]") {
   const LargestShapes largest = largest_shapes(odd_model(true), ModelSettings(), 1, 24, 12);
   CHECK(largest.T == 24);
   CHECK(largest.longest == 12);

@@ -48,7 +48,7 @@ TEST_CASE("Other keys are read where the job names them", "[chat]") {
   REQUIRE(chat.text() == hello_chatml);
 }
 
-TEST_CASE("system_prompt stands first where a conversation has no system message", "[chat]") {
+TEST_CASE("system_prompt comes first if a conversation has no system message", "[chat]") {
   Chat chat(hello);
   chat.settings().system_prompt = "Be brief.";
   REQUIRE(chat.text() == "<|im_start|>system\nBe brief.<|im_end|>\n" + hello_chatml);
@@ -111,13 +111,13 @@ TEST_CASE("A conversation without a message is an error", "[chat]") {
   REQUIRE_THAT(Chat(R"({"messages": []})").error(), Catch::Contains("a.jsonl:1: messages is empty"));
 }
 
-TEST_CASE("A role to train that is none is a mistake of the job", "[chat]") {
+TEST_CASE("An unknown role in roles_to_train is a JobError", "[chat]") {
   Chat chat(hello);
   chat.settings().roles_to_train = {"robot"};
   REQUIRE_THROWS_AS(chat.text(), JobError);
 }
 
-TEST_CASE("A message's training says whether it carries loss, whatever its role", "[chat]") {
+TEST_CASE("A message's training flag overrides its role", "[chat]") {
   REQUIRE(Chat(R"({"messages": [{"role": "user", "content": "Hi", "training": true},)"
                R"({"role": "assistant", "content": "No.", "training": false},)"
                R"({"role": "user", "content": "Hi", "training": null}, {"role": "assistant", "content": "Yes?"}]})")
@@ -152,7 +152,7 @@ TEST_CASE("A weight of 0 takes a message out, one of 1 leaves it to its role", "
           "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n[Yes?<|im_end|>]\n");
 }
 
-TEST_CASE("What a message says of its loss and cannot be is an error with file, line and key", "[chat]") {
+TEST_CASE("Invalid training or weight of a message is an error with file, line and key", "[chat]") {
   const auto error = [](const std::string& keys) {
     return Chat(R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?", )" + keys +
                 "}]}")

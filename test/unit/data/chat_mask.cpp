@@ -66,6 +66,6 @@ TEST_CASE("Tokens that share the bytes of one character are decided alike", "[ma
   REQUIRE(labels({{0, 3}, {0, 3}, {3, 6}, {3, 6}}, {{3, 6}}) == std::vector<int32_t>{-100, -100, 3, 4});
 }
 
-TEST_CASE("A token that covers no byte belongs to the byte where it stands", "[mask]") {
+TEST_CASE("A token that covers no byte belongs to the byte at its position", "[mask]") {
   REQUIRE(labels({{0, 0}, {2, 2}, {4, 4}}, {{2, 4}}) == std::vector<int32_t>{-100, 2, -100});
 }

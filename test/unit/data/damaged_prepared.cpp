@@ -87,7 +87,7 @@ std::string forged_error(Change change) {
 
 }  // namespace
 
-TEST_CASE("A changed token or label is told with the file and what to do, and the file stays", "[damage]") {
+TEST_CASE("A changed token or label is reported with the file and the remedy, and the file stays", "[damage]") {
   const Prepared prepared;
   const int64_t kept = GENERATE(0, 1 << 20);
   const std::string whole = bytes_of(prepared.file.path);
@@ -105,7 +105,7 @@ TEST_CASE("A changed token or label is told with the file and what to do, and th
   CHECK(prepared.error(kept).empty());
 }
 
-TEST_CASE("A changed number of supervised tokens, length, start or line is told", "[damage]") {
+TEST_CASE("A changed number of supervised tokens, length, start or line is detected", "[damage]") {
   const Prepared prepared;
   const std::string whole = bytes_of(prepared.file.path);
   const auto is_told = [&] {
@@ -163,7 +163,7 @@ TEST_CASE("A set longer than a block of its columns is read as it was written, w
   }
 }
 
-TEST_CASE("What stands in the place of a prepared file is told and kept, whatever it is", "[damage]") {
+TEST_CASE("Anything in the place of a prepared file is reported and kept", "[damage]") {
   const Prepared prepared;
   const Path path = prepared.file.path;
   std::filesystem::remove(path);
@@ -186,7 +186,7 @@ TEST_CASE("Preparing writes through no link at the temporary name", "[damage]") 
   CHECK(bytes_of(victim) == "untouched");
 }
 
-TEST_CASE("A prepared file that claims what cannot be is refused though its checksums are right", "[damage]") {
+TEST_CASE("An implausible prepared file with correct checksums is refused", "[damage]") {
   using Contents = PreparedWriter::Contents;
   CHECK(forged_error([](Contents&) {}).empty());
   const auto refused = [](auto change, const char* why) {

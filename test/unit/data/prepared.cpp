@@ -32,7 +32,7 @@ Path prepared_path(const Job& job) { return prepare(job, nullptr, test_vocab_siz
 
 }  // namespace
 
-TEST_CASE("Tokenized samples are stored as they stand, all labels where there are none", "[prepared]") {
+TEST_CASE("Tokenized samples are stored unchanged, with all labels if they have none", "[prepared]") {
   const TemporaryFolder folder;
   REQUIRE(prepared_samples(job_with(folder, {dataset("d", folder.write("a.jsonl", three_lines))})) == three_samples);
 }
@@ -184,7 +184,7 @@ TEST_CASE("A data set without loss is an error that names it, beside others and 
     REQUIRE(entry.path().extension() == ".lock");
 }
 
-TEST_CASE("A data set repeated beyond what can be numbered is a mistake of the job", "[prepared]") {
+TEST_CASE("A data set repeated beyond the limit is a JobError", "[prepared]") {
   const TemporaryFolder folder;
   auto often = dataset("often", folder.write("a.jsonl", three_lines));
   often.repeat = GENERATE(int64_t{1} << 30, int64_t{1} << 62);

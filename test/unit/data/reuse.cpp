@@ -80,7 +80,7 @@ TEST_CASE("A truncated prepared file is an error that says to delete it", "[reus
   REQUIRE_THAT(error, Catch::Contains("delete"));
 }
 
-TEST_CASE("A prepared file that is no HDF5 is an error that says to delete it", "[reuse]") {
+TEST_CASE("A prepared file that is not HDF5 is an error that says to delete it", "[reuse]") {
   const TemporaryFolder folder;
   const Job job = job_with(folder, {dataset("d", folder.write("a.jsonl", two_lines))});
   const Path file = prepare_again(job).path;

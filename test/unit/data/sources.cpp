@@ -108,7 +108,7 @@ TEST_CASE("A large Zstandard file is read whole", "[sources]") {
   REQUIRE(samples[29'999].ids == std::vector<int32_t>{1, 29'999 % 500});
 }
 
-TEST_CASE("A compressed file that is cut short is an error", "[sources]") {
+TEST_CASE("A truncated compressed file is an error", "[sources]") {
   const TemporaryFolder folder;
   std::string text;
   for (int i = 0; i < 5'000; ++i) text += "{\"input_ids\": [1, " + std::to_string(i * 7919 % 500) + "]}\n";
@@ -143,7 +143,7 @@ TEST_CASE("A pipe among the data files is refused at once, also inside a directo
     REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("b.jsonl: is a pipe"));
 }
 
-TEST_CASE("What is said of a sample stays short, however much it holds", "[sources]") {
+TEST_CASE("A message about a sample stays short, however large the sample", "[sources]") {
   std::string keys;
   for (int i = 0; i < 10'000; ++i) keys += "\"key" + std::to_string(i) + "\": 1, ";
   const std::string deep = std::string(1'000, '[') + std::string(1'000, ']');
@@ -185,12 +185,12 @@ TEST_CASE("A directory without data files is a mistake of the job", "[sources]")
   REQUIRE_THAT(mistake_of_the_job(folder, folder / "data"), Catch::Contains("has no data files"));
 }
 
-TEST_CASE("An unknown ending is a mistake of the job; the known ones are named", "[sources]") {
+TEST_CASE("An unknown file type is a JobError that names the known ones", "[sources]") {
   const TemporaryFolder folder;
   REQUIRE_THAT(mistake_of_the_job(folder, folder.write("a.csv", "1,2")), Catch::Contains(".jsonl"));
 }
 
-TEST_CASE("Plain text for another type than completion is a mistake of the job", "[sources]") {
+TEST_CASE("Plain text for another type than completion is a JobError", "[sources]") {
   const TemporaryFolder folder;
   const Job job = job_with(folder, {dataset("d", folder.write("a.txt", "text"))});
   REQUIRE_THAT(error_of<JobError>([&] { prepare(job, nullptr, test_vocab_size); }), Catch::Contains("completion"));

@@ -100,7 +100,7 @@ TEST_CASE("the host reads a kernel's number after it was fetched", "[device]") {
 
 TEST_CASE("a device without threads is refused", "[device]") { REQUIRE_THROWS_AS(make_cpu_device(0), JobError); }
 
-TEST_CASE("a device tells its kind and its threads", "[device]") {
+TEST_CASE("a device has its kind and its threads", "[device]") {
   const auto device = make_cpu_device(2);
   REQUIRE(device->kind() == DeviceKind::cpu);
   REQUIRE(cpu_threads(*device) == 2);

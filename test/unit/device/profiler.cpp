@@ -67,7 +67,7 @@ TEST_CASE("a profiler adds up what each phase takes", "[device]") {
   CHECK(profiler.take_stretches().empty());
 }
 
-TEST_CASE("a profiler keeps stretches with their streams and names where asked to", "[device]") {
+TEST_CASE("a profiler keeps spans with their streams and names on request", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute");
   Profiler profiler(*device);

@@ -72,7 +72,7 @@ TEST_CASE("two streams run at the same time", "[device]") {
   REQUIRE(got == 7);
 }
 
-TEST_CASE("each of two threads that wait for a stream goes on when its own work is done", "[device]") {
+TEST_CASE("each of two threads that wait for a stream continues when its own work is done", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute");
   const auto waiter = [&] {
@@ -91,7 +91,7 @@ TEST_CASE("each of two threads that wait for a stream goes on when its own work 
   for_both.get();
 }
 
-TEST_CASE("what work holds is released when synchronize returns", "[device]") {
+TEST_CASE("resources held by work are released when synchronize returns", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute");
   auto held = std::make_shared<int>(1);
@@ -118,7 +118,7 @@ TEST_CASE("synchronize throws the first error of a stream's work", "[device]") {
   REQUIRE_THROWS_WITH(stream->synchronize(), "the first");
 }
 
-TEST_CASE("work behind an error is dropped until synchronize has told of it", "[device]") {
+TEST_CASE("work after an error is dropped until synchronize has thrown it", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute");
   int count = 0;
@@ -130,14 +130,14 @@ TEST_CASE("work behind an error is dropped until synchronize has told of it", "[
   REQUIRE(count == 10);
 }
 
-TEST_CASE("a stream that is asked to wait for itself says so", "[device]") {
+TEST_CASE("a stream that waits for itself is an error", "[device]") {
   const auto device = make_cpu_device(1);
   const auto stream = device->make_stream("compute");
   stream->enqueue([&] { stream->synchronize(); });
   REQUIRE_THROWS_WITH(stream->synchronize(), Catch::Contains("stream compute"));
 }
 
-TEST_CASE("a stream goes on behind an event only after the other stream has recorded it", "[device]") {
+TEST_CASE("a stream continues after an event only once the other stream has recorded it", "[device]") {
   TwoStreams s;
   int value = 0, seen = -1;  // unprotected: a thread sanitizer finds a missing order
   for (int i = 0; i < 200; ++i) {
@@ -184,7 +184,7 @@ TEST_CASE("a later record on a faster stream does not let an earlier wait pass",
   REQUIRE(seen == 1);
 }
 
-TEST_CASE("an event that was never recorded holds nobody", "[device]") {
+TEST_CASE("waiting for an event that was never recorded returns at once", "[device]") {
   TwoStreams s;
   int count = 0;
   s.event->wait(*s.first);

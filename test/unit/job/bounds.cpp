@@ -91,7 +91,7 @@ TEST_CASE("the bounds of every number can be counted with", "[job]") {
   });
 }
 
-TEST_CASE("the bounds of every number stand in the reference", "[job]") {
+TEST_CASE("the reference has the bounds of every number", "[job]") {
   for_each_number([](const Field& field, const Range& range) {
     const std::string high = field.expected.ends_with(" GB") ? fmt::format("{:.0f} GB", range.high / 1e9)
                              : range.high < 1e16             ? whole(range.high)

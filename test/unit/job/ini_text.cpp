@@ -100,12 +100,12 @@ TEST_CASE("a value without a key is an error", "[job]") {
   CHECK(error_of_file("[job]\n= 1\n") == "mine.ini:2: [job] missing key before =");
 }
 
-TEST_CASE("a key that comes twice is an error that names both lines", "[job]") {
+TEST_CASE("a key that appears twice is an error that names both lines", "[job]") {
   CHECK(error_of_file("[job]\nseed = 1\n\nseed = 2\n") ==
         "mine.ini:4: [job] seed: already set in line 2; remove one of the two");
 }
 
-TEST_CASE("a section that comes twice is an error that names both lines", "[job]") {
+TEST_CASE("a section that appears twice is an error that names both lines", "[job]") {
   CHECK(error_of_file("[job]\n[train]\n[job]\n") ==
         "mine.ini:3: duplicate section [job], first in line 1; merge the two");
 }
@@ -139,7 +139,7 @@ TEST_CASE("a zero byte is an error", "[job]") {
         "mine.ini:2: contains a zero byte; a job file is UTF-8 text");
 }
 
-TEST_CASE("a job file that is not there is an error that names it", "[job]") {
+TEST_CASE("a missing job file is an error that names it", "[job]") {
   const JobFile file("");
   REQUIRE_THROWS_AS(parse_job(file.folder() / "none.ini", {}), JobError);
   REQUIRE_THROWS_WITH(

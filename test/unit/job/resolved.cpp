@@ -90,7 +90,7 @@ TEST_CASE("every value of every choice survives in the resolved job", "[job]") {
     }
 }
 
-TEST_CASE("the resolved job names settings exactly once and leaves out what does not count", "[job]") {
+TEST_CASE("the resolved job names settings exactly once and omits those that do not apply", "[job]") {
   const std::string text = resolved_text(job_of("[train]\nmax_steps = 5\nwarmup_ratio = 0.5\n"));
   CHECK(text.find("max_steps = 5\n") != std::string::npos);
   CHECK(text.find("num_epochs") == std::string::npos);

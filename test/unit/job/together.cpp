@@ -93,7 +93,7 @@ TEST_CASE("a split for validation and evaluation sets exclude each other", "[job
       "mine.ini:6: [data] val_set_size: excludes [eval_dataset.held]; remove val_set_size or the evaluation data sets");
 }
 
-TEST_CASE("evaluations need something to evaluate on", "[job]") {
+TEST_CASE("eval_steps and max_samples need evaluation data", "[job]") {
   const std::string told = ": there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]";
   CHECK(error_of("[eval]\neval_steps = 10\n") == "mine.ini:6: [eval] eval_steps" + told);
   CHECK(error_of("[eval]\nmax_samples = 10\n") == "mine.ini:6: [eval] max_samples" + told);

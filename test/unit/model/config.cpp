@@ -154,7 +154,7 @@ TEST_CASE("A Qwen3 config has q and k norms and its own head width", "[model]") 
   CHECK((attention.q_norm && attention.k_norm && attention.D == 32));
 }
 
-TEST_CASE("A window that a config does not mention is that of transformers, one that is null is none", "[model]") {
+TEST_CASE("A window that a config omits has transformers' default, and null means none", "[model]") {
   CHECK(windows(parsed(R"("model_type": "mistral")")) == std::vector<int64_t>{4096, 4096, 4096});
   CHECK(windows(parsed(R"("model_type": "mistral", "sliding_window": null)")) == std::vector<int64_t>{0, 0, 0});
   CHECK(windows(parsed(R"("model_type": "qwen3", "use_sliding_window": true, "max_window_layers": 0)")) ==

@@ -115,7 +115,7 @@ TEST_CASE("an unknown template is a JobError that names the nearest") {
   CHECK_THROWS_WITH(ChatTemplate::by_name("lama3"), Contains("did you mean llama3"));
 }
 
-TEST_CASE("llama2 and mistral refuse roles that are not in turn") {
+TEST_CASE("llama2 and mistral refuse roles that do not alternate") {
   const auto name = GENERATE(as<std::string>(), "llama2", "mistral");
   const ChatTemplate chat = ChatTemplate::by_name(name);
   CHECK_THROWS_AS(chat.render({{"user", "a"}, {"user", "b"}}, false), DataError);
@@ -163,7 +163,7 @@ TEST_CASE("text outside of tags is a template's text") {
   CHECK(render(chat, kSystemFirst) == render(ChatTemplate::by_name("chatml"), kSystemFirst));
 }
 
-TEST_CASE("Of a tokenizer without a template that is what is said") {
+TEST_CASE("A tokenizer without a template is an error that says so") {
   CHECK_THROWS_WITH(ChatTemplate::recognise(""), Catch::Contains("has no chat template"));
 }
 
@@ -186,7 +186,7 @@ TEST_CASE("the spaces of Mistral's template are kept") {
   CHECK(render(ChatTemplate::recognise(spaced), kNoSystem) == "<s>[INST] Hi [/INST] Hello!</s>");
 }
 
-TEST_CASE("a template that renders in another way is a JobError that asks for a name") {
+TEST_CASE("an unknown template is a JobError that asks for a name") {
   const std::string jinja = GENERATE_COPY(
       std::string(), replaced(kSmolLM2, "message['content'] +", "message['content'] | trim +"),
       "{{ bos_token }}" + kSmolLM2, "{% set date = '26 Jul 2024' %}" + kLlama3, replaced(kLlama3, "| trim", ""),

@@ -74,13 +74,13 @@ TEST_CASE("merges are read as texts and as pairs") {
   CHECK(load(pairs).ids("abb") == std::vector<int32_t>{2, 1});
 }
 
-TEST_CASE("a file that is not there is a DataError that names it") {
+TEST_CASE("a missing file is a DataError that names it") {
   CHECK_THROWS_WITH(Tokenizer::load(TemporaryFolder().path()), Contains("/tokenizer.json"));
   CHECK_THROWS_AS(Tokenizer::load("/nowhere"), JobError);
   CHECK_THROWS_WITH(Tokenizer::load("/nowhere"), Contains("/nowhere: no such directory"));
 }
 
-TEST_CASE("a file that is cut off is a DataError that names it") {
+TEST_CASE("a truncated file is a DataError that names it") {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", small_tokenizer().dump().substr(0, 300));
   CHECK_THROWS_AS(Tokenizer::load(folder.path()), DataError);
@@ -129,7 +129,7 @@ TEST_CASE("an unsupported setting is a DataError that names it") {
   CHECK_THAT(error_of(change), Contains("tokenizer.json") && Contains(name));
 }
 
-TEST_CASE("a pattern that cannot be run as it is meant is a DataError") {
+TEST_CASE("a pattern that PCRE2 cannot run with the same meaning is a DataError") {
   const std::string pattern = GENERATE("[a&&b]", "(?m:a)", "\\bword", "\\G", "(", "[[:alpha:]]");
   CHECK_THAT(error_of([&](json& d) {
                d["pre_tokenizer"] = {
@@ -159,7 +159,7 @@ TEST_CASE("an id far above the vocabulary is refused before it takes memory") {
   CHECK_THAT(error_of([](json& d) { d["added_tokens"][0]["id"] = int64_t{1} << 40; }), Contains("added_tokens"));
 }
 
-TEST_CASE("a gap between the ids of a vocabulary is none of our business") {
+TEST_CASE("a vocabulary may have gaps between its ids") {
   CHECK(load([] {
           json gap = small_tokenizer();
           gap["model"]["vocab"]["b"] = 100'000;

@@ -61,7 +61,7 @@ TEST_CASE("ranks share a GPU only where the job says so", "[trainer]") {
   CHECK(choose(wanted(DeviceType::auto_, true), on({{4, 1}, {1, 0}})) == DeviceKind::cpu);
 }
 
-TEST_CASE("ranks that share GPUs all talk in one way", "[trainer]") {
+TEST_CASE("ranks that share GPUs all communicate in one way", "[trainer]") {
   std::vector<GpusFound> ranks = on({{2, 1}, {2, 1}});
   ranks[0].shares_by_nccl = ranks[1].shares_by_nccl = true;  // as where mpirun did not pass the variable on
   CHECK_THROWS_WITH(choose(wanted(DeviceType::cuda, true), ranks), Contains("NCCL_MULTI_RANK_GPU_ENABLE"));
@@ -80,7 +80,7 @@ TEST_CASE("ranks that a scheduler has bound to one GPU each take that one", "[tr
   CHECK(choose(wanted(DeviceType::auto_), bound) == DeviceKind::cuda);
 }
 
-TEST_CASE("a rank makes way where it sees another GPU and the next one does not", "[trainer]") {
+TEST_CASE("a rank takes another GPU if the next rank sees only this one", "[trainer]") {
   CHECK(assign_gpus({{"a", {"x", "y"}}, {"a", {"x"}}}) == std::vector<int>{1, 0});
   CHECK(assign_gpus({{"a", {"x", "y"}}, {"a", {"y", "z"}}, {"a", {"x"}}}) == std::vector<int>{1, 1, 0});
 }

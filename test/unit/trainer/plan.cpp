@@ -81,7 +81,7 @@ TEST_CASE("A plan of a job without end is made at once", "[trainer]") {
   CHECK(TrainingPlan(std::vector<int32_t>(5, 5), epochs, 1).total_steps() == 3'000'000);
 }
 
-TEST_CASE("More sequences in an update than can be counted with are an error of the job", "[trainer]") {
+TEST_CASE("Too many sequences in an update are a JobError", "[trainer]") {
   const std::vector<int32_t> lengths(5, 5);
   CHECK_THROWS_AS(TrainingPlan(lengths, job_of(1'000'000, 1'000), 2), JobError);
   CHECK_THROWS_AS(TrainingPlan(lengths, job_of(int64_t{1} << 40, int64_t{1} << 40), 2), JobError);
