@@ -1,12 +1,12 @@
-# A thin front: CMake builds, CTest tests, scripts/ do the rest.
+# A front end: CMake builds, CTest tests, scripts/ does the rest.
 BUILD := build/release
 JOBS ?= 2
 
 .PHONY: build program setup venv torch test tidy demo bench bundle gpu-check clean
-# Everything: tests, benchmark and GPU part too.
+# Everything, with tests, benchmark and GPU part.
 build: setup
 	@$(call ninja,all)
-# What a job runs on this machine, a third of that.
+# Only what a job needs on this machine, a third of that.
 program: setup
 	@$(call ninja,train $(if $(wildcard /dev/nvidiactl),gpu_part))
 

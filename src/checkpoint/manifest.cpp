@@ -185,7 +185,7 @@ std::string advice_instead_of(const fs::path& step_directory) {
   std::copy_if(all.begin(), all.end(), std::back_inserter(others),
                [&](const fs::path& other) { return other.filename() != step_directory.filename() && is_whole(other); });
   if (others.empty())
-    return "There is no other complete checkpoint beside it: restore it from a copy, or start anew with "
+    return "There is no other complete checkpoint: restore it from a copy, or start from the beginning with "
            "checkpoint.resume = never";
   // The newest before it, else the first one after it.
   const auto after =

@@ -25,12 +25,13 @@ std::string describe_nccl_network() {
     return std::string(value != nullptr ? value : "");
   };
   const std::string sockets = set_to("NCCL_SOCKET_IFNAME"), wanted = set_to("NCCL_IB_HCA");
-  std::string text = sockets.empty()
-                         ? "NCCL's sockets: it chooses the interface (NCCL_SOCKET_IFNAME, or [network] interface)"
-                         : "NCCL's sockets: " + sockets;
+  std::string text =
+      sockets.empty()
+          ? "NCCL's sockets: interface chosen by NCCL (set NCCL_SOCKET_IFNAME or [network] interface to change it)"
+          : "NCCL's sockets: " + sockets;
   const auto fabric = fabric_devices();
-  if (fabric.empty()) return text + "; its data goes over them too";
-  if (set_to("NCCL_IB_DISABLE") == "1") return text + "; its data goes over them too, as NCCL_IB_DISABLE = 1";
+  if (fabric.empty()) return text + "; data over the same sockets";
+  if (set_to("NCCL_IB_DISABLE") == "1") return text + "; data over the same sockets (NCCL_IB_DISABLE = 1)";
   return text + fmt::format("; data over InfiniBand or RoCE: {}{}", fmt::join(fabric, ", "),
                             wanted.empty() ? "" : ", of which NCCL_IB_HCA = " + wanted);
 }

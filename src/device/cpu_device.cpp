@@ -67,7 +67,7 @@ std::unique_ptr<Event> CpuDevice::make_event() { return std::make_unique<CpuEven
 std::unique_ptr<Timestamp> CpuDevice::make_timestamp() { return std::make_unique<CpuTimestamp>(); }
 
 void* CpuDevice::allocate(int64_t bytes, const std::string& what, Memory place) {
-  if (bytes < 0) throw std::logic_error("a negative number of bytes was asked for " + what);
+  if (bytes < 0) throw std::logic_error("a negative number of bytes was requested for " + what);
   if (bytes == 0) return nullptr;
   void* const memory = bytes >= large ? map_large(bytes)
                                       : std::aligned_alloc(alignment, static_cast<size_t>(round_up(bytes, alignment)));
@@ -104,7 +104,7 @@ std::unique_ptr<Device> make_cpu_device(int threads) { return std::make_unique<C
 
 int cpu_threads(const Device& device) {
   const auto* cpu = dynamic_cast<const CpuDevice*>(&device);
-  if (cpu == nullptr) throw std::logic_error("the threads of a device that is no CPU were asked for");
+  if (cpu == nullptr) throw std::logic_error("the threads of a device other than a CPU were requested");
   return cpu->threads();
 }
 

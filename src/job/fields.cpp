@@ -61,7 +61,7 @@ Section data_section() {
        data.key("sample_packing", &DataSettings::sample_packing, boolean(),
                 "Pack several samples into a sequence. Each sample attends only to itself"),
        data.key("shuffle", &DataSettings::shuffle, boolean(),
-                "Shuffle the samples anew in each epoch. false keeps file order"),
+                "Shuffle the samples again in each epoch. false keeps file order"),
        data.key("train_on_inputs", &DataSettings::train_on_inputs, boolean(), "Compute the loss on prompts too"),
        data.key("val_set_size", &DataSettings::val_set_size, fraction_or_count(most::samples),
                 "Samples held out for evaluation: a fraction (below 1) or a count"),
@@ -119,25 +119,27 @@ Section checkpoint_section() {
   const auto when = choice<Export>({{Export::final_only, "final"}, {Export::every, "every"}, {Export::never, "never"}});
   const auto precision = choice<Precision>({{Precision::bf16, "bf16"}, {Precision::fp32, "fp32"}});
   const auto final_dir = [](const Target& target) { return (target.job.job.output_dir / "final").string(); };
-  return {"checkpoint",
-          "Saving, resuming and exporting.",
-          false,
-          {checkpoint.key("save_steps", &CheckpointSettings::save_steps, whole_number(0, most::steps),
-                          "Updates between checkpoints. 0: save only at the end"),
-           checkpoint.key("save_total_limit", &CheckpointSettings::save_total_limit, whole_number(0, most::steps),
-                          "Checkpoints to keep. Older ones are deleted. 0: keep all"),
-           checkpoint.key("resume", &CheckpointSettings::resume, word_or_path({"auto", "never"}),
-                          "auto: resume from the latest checkpoint in output_dir, if there is one. never: start anew. "
-                          "A path: resume from this checkpoint directory"),
-           checkpoint.key("async", &CheckpointSettings::async, boolean(),
-                          "Write checkpoints on a thread while training continues"),
-           checkpoint.key("export", &CheckpointSettings::export_when, when,
-                          "When to export a Hugging Face directory: at the end, with every checkpoint, or never"),
-           checkpoint.key("export_dir", &CheckpointSettings::export_dir, path(), "Directory of the export")
-               .filled("output_dir/final", final_dir),
-           checkpoint.key("export_dtype", &CheckpointSettings::export_dtype, precision, "Type of the exported weights"),
-           checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(1'000'000'000'000'000),
-                          "Maximum size of one exported safetensors file")}};
+  return {
+      "checkpoint",
+      "Saving, resuming and exporting.",
+      false,
+      {checkpoint.key("save_steps", &CheckpointSettings::save_steps, whole_number(0, most::steps),
+                      "Updates between checkpoints. 0: save only at the end"),
+       checkpoint.key("save_total_limit", &CheckpointSettings::save_total_limit, whole_number(0, most::steps),
+                      "Checkpoints to keep. Older ones are deleted. 0: keep all"),
+       checkpoint.key(
+           "resume", &CheckpointSettings::resume, word_or_path({"auto", "never"}),
+           "auto: resume from the latest checkpoint in output_dir, if there is one. never: start from the beginning. "
+           "A path: resume from this checkpoint directory"),
+       checkpoint.key("async", &CheckpointSettings::async, boolean(),
+                      "Write checkpoints on a thread while training continues"),
+       checkpoint.key("export", &CheckpointSettings::export_when, when,
+                      "When to export a Hugging Face directory: at the end, with every checkpoint, or never"),
+       checkpoint.key("export_dir", &CheckpointSettings::export_dir, path(), "Directory of the export")
+           .filled("output_dir/final", final_dir),
+       checkpoint.key("export_dtype", &CheckpointSettings::export_dtype, precision, "Type of the exported weights"),
+       checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(1'000'000'000'000'000),
+                      "Maximum size of one exported safetensors file")}};
 }
 
 Section eval_section() {

@@ -11,7 +11,7 @@ Metaspace read_metaspace(const Description& description) {
   if (unicode::count(settings.replacement) != 1) description.refuse("its \"replacement\" is not one character");
   const std::string scheme = description.text("prepend_scheme", "always");
   if (scheme != "always" && scheme != "first" && scheme != "never") {
-    description.refuse("this program does not know the prepend_scheme \"" + scheme + "\"");
+    description.refuse("unsupported prepend_scheme \"" + scheme + "\"");
   }
   settings.prepend = scheme == "always"  ? Metaspace::Prepend::always
                      : scheme == "first" ? Metaspace::Prepend::first

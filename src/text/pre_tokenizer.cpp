@@ -20,7 +20,7 @@ Behaviour read_behaviour(const Description& description) {
   if (name == "MergedWithPrevious") return Behaviour::merged_with_previous;
   if (name == "MergedWithNext") return Behaviour::merged_with_next;
   if (name == "Contiguous") return Behaviour::contiguous;
-  description.refuse("this program does not know the behavior \"" + name + "\"");
+  description.refuse("unsupported behavior \"" + name + "\"");
 }
 
 void join_contiguous(std::vector<Match>& parts) {
@@ -208,7 +208,7 @@ std::unique_ptr<PreTokenizer> read_sequence(const Description& description, cons
   std::vector<std::unique_ptr<PreTokenizer>> steps;
   for (const auto& step : description.steps("pretokenizers")) {
     if (!steps.empty() && steps.back()->writes_bytes()) {
-      description.refuse("this program knows ByteLevel only as the last of its steps");
+      description.refuse("ByteLevel is supported only as the last step");
     }
     steps.push_back(PreTokenizer::read(step, where));
   }
