@@ -25,7 +25,7 @@ TEST_CASE("the interface towards another host is one that this host has", "[clus
 
 TEST_CASE("NCCL uses the interfaces that reached the other hosts, and the log names them", "[cluster]") {
   unsetenv("NCCL_SOCKET_IFNAME");
-  CHECK_THAT(describe_nccl_network(), Contains("it chooses the interface"));
+  CHECK_THAT(describe_nccl_network(), Contains("interface chosen by NCCL"));
   suggest_interfaces_to_nccl("eth0 10.0.0.1, eth1 10.1.0.1");
   CHECK_THAT(describe_nccl_network(), Contains("NCCL's sockets: =eth0,eth1;"));
   suggest_interfaces_to_nccl("eth2 10.2.0.1");
