@@ -29,7 +29,12 @@ void Bench::measure_rows(DType dtype) {
   measure({"rmsnorm_forward"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, s_.C), w = o.input(dtype, 1, s_.C), y = o.output(dtype, s_.T, s_.C);
     auto* const inv_rms = o.output(DType::f32, 1, s_.T).as<float>();
-    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
+    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, {eps}, {}, y, inv_rms); };
+  });
+  measure({"rmsnorm_forward", "added to the residual"}, shape, dtype, 0, [&](Operands& o) {
+    const View x = o.input(dtype, s_.T, s_.C), w = o.input(dtype, 1, s_.C), y = o.updated(dtype, s_.T, s_.C);
+    auto* const inv_rms = o.output(DType::f32, 1, s_.T).as<float>();
+    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, {eps}, y, y, inv_rms); };
   });
   for (const Write mode : {Write::overwrite, Write::accumulate}) {
     const bool added = mode == Write::accumulate;
@@ -38,21 +43,25 @@ void Bench::measure_rows(DType dtype) {
                  dx = added ? o.updated(dtype, s_.T, s_.C) : o.output(dtype, s_.T, s_.C),
                  dw = o.updated(DType::f32, 1, s_.C);
       auto* const inv_rms = o.input(DType::f32, 1, s_.T, Numbers::positive).as<float>();
-      return [=, this] { kernels_->norm.rmsnorm_backward(*stream_, x, w, inv_rms, dy, dx, mode, dw); };
+      return [=, this] { kernels_->norm.rmsnorm_backward(*stream_, x, w, {eps}, inv_rms, dy, dx, mode, dw); };
     });
   }
   head_rmsnorm(dtype);
   rope(dtype);
 
-  const std::string feed_forward = fmt::format("[{}, 2·{}]", s_.T, s_.F);
-  measure({"swiglu_forward"}, feed_forward, dtype, 0, [&](Operands& o) {
+  for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) gated(dtype, activation);
+}
+
+void Bench::gated(DType dtype, Activation activation) {
+  const std::string shape = fmt::format("[{}, 2·{}]", s_.T, s_.F), call = activation == Activation::silu ? "" : "gelu";
+  measure({"gated_forward", call}, shape, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
-    return [=, this] { kernels_->activation.swiglu_forward(*stream_, gate_up, y); };
+    return [=, this] { kernels_->activation.gated_forward(*stream_, activation, gate_up, y); };
   });
-  measure({"swiglu_backward"}, feed_forward, dtype, 0, [&](Operands& o) {
+  measure({"gated_backward", call}, shape, dtype, 0, [&](Operands& o) {
     const View gate_up = o.input(dtype, s_.T, 2 * s_.F), dy = o.input(dtype, s_.T, s_.F),
                dgate_up = o.output(dtype, s_.T, 2 * s_.F), y = o.output(dtype, s_.T, s_.F);
-    return [=, this] { kernels_->activation.swiglu_backward(*stream_, gate_up, dy, dgate_up, y); };
+    return [=, this] { kernels_->activation.gated_backward(*stream_, activation, gate_up, dy, dgate_up, y); };
   });
 }
 
@@ -62,13 +71,13 @@ void Bench::head_rmsnorm(DType dtype) {
   measure({"rmsnorm_forward", "of each head"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, width), w = o.input(dtype, 1, s_.D), y = o.output(dtype, s_.T, width);
     auto* const inv_rms = o.output(DType::f32, s_.T, s_.H).as<float>();
-    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, eps, y, inv_rms); };
+    return [=, this] { kernels_->norm.rmsnorm_forward(*stream_, x, w, {eps}, {}, y, inv_rms); };
   });
   measure({"rmsnorm_backward", "of each head"}, shape, dtype, 0, [&](Operands& o) {
     const View x = o.input(dtype, s_.T, width), w = o.input(dtype, 1, s_.D), dy = o.input(dtype, s_.T, width),
                dx = o.output(dtype, s_.T, width), dw = o.updated(DType::f32, 1, s_.D);
     auto* const inv_rms = o.input(DType::f32, s_.T, s_.H, Numbers::positive).as<float>();
-    return [=, this] { kernels_->norm.rmsnorm_backward(*stream_, x, w, inv_rms, dy, dx, Write::overwrite, dw); };
+    return [=, this] { kernels_->norm.rmsnorm_backward(*stream_, x, w, {eps}, inv_rms, dy, dx, Write::overwrite, dw); };
   });
 }
 

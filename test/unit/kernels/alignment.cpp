@@ -74,7 +74,8 @@ constexpr int32_t V = 7;  // rows of the tables
 
 void rmsnorm_backward(Call& c, Write mode) {
   const View x = c.input(c.T, c.C), w = c.input(1, c.C), dy = c.input(c.T, c.C), dx = c.output(c.T, c.C);
-  c.kernels().norm.rmsnorm_backward(c.stream(), x, w, c.statistics(c.T), dy, dx, mode, c.output(DType::f32, 1, c.C));
+  c.kernels().norm.rmsnorm_backward(c.stream(), x, w, {1e-5f}, c.statistics(c.T), dy, dx, mode,
+                                    c.output(DType::f32, 1, c.C));
 }
 
 void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const float*, int64_t, View)) {
@@ -99,29 +100,46 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
     {"rmsnorm_forward",
      [](Call& c) {
        const View x = c.input(c.T, c.C), w = c.input(1, c.C);
-       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, c.C), c.statistics(c.T));
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, {1e-5f}, {}, c.output(c.T, c.C), c.statistics(c.T));
+     }},
+    {"rmsnorm_forward that adds",
+     [](Call& c) {
+       const View x = c.input(c.T, c.C), w = c.input(1, c.C), added = c.input(c.T, c.C);
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, {1e-5f, 1}, added, c.output(c.T, c.C), c.statistics(c.T));
      }},
     {"rmsnorm_backward", [](Call& c) { rmsnorm_backward(c, Write::overwrite); }},
     {"rmsnorm_backward that adds", [](Call& c) { rmsnorm_backward(c, Write::accumulate); }},
     {"rmsnorm of each head: forward",
      [](Call& c) {
        const View x = c.input(c.T, 3 * c.C), w = c.input(1, c.C);
-       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, 3 * c.C), c.statistics(3 * c.T));
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, {1e-5f}, {}, c.output(c.T, 3 * c.C), c.statistics(3 * c.T));
      }},
     {"rmsnorm of each head: backward",
      [](Call& c) {
        const View x = c.input(c.T, 3 * c.C), w = c.input(1, c.C), dy = c.input(c.T, 3 * c.C);
-       c.kernels().norm.rmsnorm_backward(c.stream(), x, w, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
+       c.kernels().norm.rmsnorm_backward(c.stream(), x, w, {1e-5f}, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
                                          Write::overwrite, c.output(DType::f32, 1, c.C));
      }},
     {"rope_forward", [](Call& c) { rotate(c, &RotaryKernels::rope_forward); }},
     {"rope_backward", [](Call& c) { rotate(c, &RotaryKernels::rope_backward); }},
-    {"swiglu_forward",
-     [](Call& c) { c.kernels().activation.swiglu_forward(c.stream(), c.input(c.T, 2 * c.C), c.output(c.T, c.C)); }},
-    {"swiglu_backward",
+    {"gated_forward",
      [](Call& c) {
-       c.kernels().activation.swiglu_backward(c.stream(), c.input(c.T, 2 * c.C), c.input(c.T, c.C),
-                                              c.output(c.T, 2 * c.C), c.output(c.T, c.C));
+       c.kernels().activation.gated_forward(c.stream(), Activation::silu, c.input(c.T, 2 * c.C), c.output(c.T, c.C));
+     }},
+    {"gated_backward",
+     [](Call& c) {
+       c.kernels().activation.gated_backward(c.stream(), Activation::silu, c.input(c.T, 2 * c.C), c.input(c.T, c.C),
+                                             c.output(c.T, 2 * c.C), c.output(c.T, c.C));
+     }},
+    {"gated_forward of gelu_tanh",
+     [](Call& c) {
+       c.kernels().activation.gated_forward(c.stream(), Activation::gelu_tanh, c.input(c.T, 2 * c.C),
+                                            c.output(c.T, c.C));
+     }},
+    {"gated_backward of gelu_tanh",
+     [](Call& c) {
+       c.kernels().activation.gated_backward(c.stream(), Activation::gelu_tanh, c.input(c.T, 2 * c.C),
+                                             c.input(c.T, c.C), c.output(c.T, 2 * c.C), c.output(c.T, c.C));
      }},
     {"cross_entropy",
      [](Call& c) {
