@@ -109,6 +109,11 @@ void Bench::measure_without_type() {
       kernels_->rotary.rope_table(*stream_, at, s_.T, frequencies.data(), half, 1, cos, sin);
     };
   });
+  const LogitTransform capped{.softcap = 30};
+  measure({"transform_logits", "capped"}, fmt::format("[{}, {}]", s_.sequences, s_.V), DType::f32, 0, [&](Operands& o) {
+    const View logits = o.updated(DType::f32, s_.sequences, s_.V);
+    return [=, this] { kernels_->loss.transform_logits(*stream_, capped, logits); };
+  });
   measure({"fill_zero"}, fmt::format("{} MiB", s_.copied >> 20), DType::f32, 0, [&](Operands& o) {
     const View to = o.output(DType::f32, 1, s_.copied / 4);
     return [=, this] { kernels_->memory.fill_zero(*stream_, to.data, to.bytes()); };

@@ -63,7 +63,7 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
   for (int64_t first = 0; first < supervised.S; first += rows) {
     const int64_t n = std::min(rows, supervised.S - first);
     kernels_.linear.forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_of(n));
-    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, 0, {}, loss_sum);
+    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, {}, 0, {}, loss_sum);
   }
 }
 
@@ -77,7 +77,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
     const View normed = normed_.view().rows_from(first, n), logits = logits_of(n);
     const View d_logits = over(logits, normed.dtype);
     kernels_.linear.forward(stream, normed, w.head, {}, {}, logits);
-    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
+    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, {}, scale, d_logits, loss_sum);
     kernels_.linear.backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear.backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
     first += rows;

@@ -83,6 +83,13 @@ void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const fl
   (c.kernels().rotary.*rope)(c.stream(), cos, sin, c.C, c.output(c.T, 3 * c.C));
 }
 
+void cross_entropy(Call& c, const LogitTransform& transform) {
+  const View logits = c.input(DType::f32, c.T, c.C), dlogits = c.output(c.T, c.C);
+  const Array<double> loss(c.rig, 1);
+  c.kernels().loss.cross_entropy(c.stream(), logits, c.ids(c.T, 5, 16), transform, 0.5f, dlogits, loss.data());
+  c.stream().synchronize();
+}
+
 /// Every kernel that goes through rows; those of heads take C as the width of each of three.
 const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernels = {
     {"bias_backward",
@@ -141,12 +148,14 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
        c.kernels().activation.gated_backward(c.stream(), Activation::gelu_tanh, c.input(c.T, 2 * c.C),
                                              c.input(c.T, c.C), c.output(c.T, 2 * c.C), c.output(c.T, c.C));
      }},
-    {"cross_entropy",
+    {"cross_entropy", [](Call& c) { cross_entropy(c, {}); }},
+    {"cross_entropy of capped logits",
      [](Call& c) {
-       const View logits = c.input(DType::f32, c.T, c.C), dlogits = c.output(c.T, c.C);
-       const Array<double> loss(c.rig, 1);
-       c.kernels().loss.cross_entropy(c.stream(), logits, c.ids(c.T, 5, 16), 0.5f, dlogits, loss.data());
-       c.stream().synchronize();
+       cross_entropy(c, {0.5f, 2});
+     }},
+    {"transform_logits",
+     [](Call& c) {
+       c.kernels().loss.transform_logits(c.stream(), {0.5f, 2}, c.output(DType::f32, c.T, c.C));
      }},
     {"cast to fp32",
      [](Call& c) { c.kernels().memory.cast(c.stream(), c.input(c.T, c.C), c.output(DType::f32, c.T, c.C)); }},
