@@ -34,12 +34,14 @@ int64_t distinct(const std::vector<int32_t>& tokens) {
 void Bench::measure_vocabulary(DType dtype) {
   const std::vector<int32_t> tokens = some_tokens(s_.T, s_.V);
   const std::string shape = fmt::format("[{}] of {}, width {}", s_.T, s_.V, s_.C);
-  measure({"embedding_forward", "tokens"}, shape, dtype, 0, [&](Operands& o) {
-    const View table = o.matrix(dtype, s_.V, s_.C), y = o.output(dtype, s_.T, s_.C);
-    const auto* const ids = o.array(tokens);
-    o.count(distinct(tokens) * s_.C * size_of(dtype));
-    return [=, this] { kernels_->embedding.forward(*stream_, ids, table, y); };
-  });
+  for (const float factor : {1.0f, 45.25f}) {  // √2048, as bf16 has it
+    measure({"embedding_forward", factor == 1 ? "tokens" : "tokens, scaled"}, shape, dtype, 0, [&](Operands& o) {
+      const View table = o.matrix(dtype, s_.V, s_.C), y = o.output(dtype, s_.T, s_.C);
+      const auto* const ids = o.array(tokens);
+      o.count(distinct(tokens) * s_.C * size_of(dtype));
+      return [=, this] { kernels_->embedding.forward(*stream_, ids, table, y, factor); };
+    });
+  }
   measure({"embedding_backward"}, shape, dtype, 0, [&](Operands& o) {
     const View dy = o.input(dtype, s_.T, s_.C), dtable = o.matrix(DType::f32, s_.V, s_.C);
     const auto* const ids = o.array(tokens);

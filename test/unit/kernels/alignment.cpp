@@ -96,6 +96,10 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
      [](Call& c) { c.kernels().linear.bias_backward(c.stream(), c.input(c.T, c.C), c.output(DType::f32, 1, c.C)); }},
     {"embedding_forward",
      [](Call& c) { c.kernels().embedding.forward(c.stream(), c.ids(c.T, 3, V), c.input(V, c.C), c.output(c.T, c.C)); }},
+    {"embedding_forward times a factor",
+     [](Call& c) {
+       c.kernels().embedding.forward(c.stream(), c.ids(c.T, 3, V), c.input(V, c.C), c.output(c.T, c.C), 12.5f);
+     }},
     {"embedding_backward",
      [](Call& c) {
        c.kernels().embedding.backward(c.stream(), c.ids(c.T, 3, V), c.input(c.T, c.C), c.output(DType::f32, V, c.C));
