@@ -83,20 +83,22 @@ void Bench::head_rmsnorm(DType dtype) {
 
 /// Over q and k, which lie beside v.
 void Bench::rope(DType dtype) {
-  const int64_t heads = s_.H + s_.G, half = s_.D / 2;
-  const auto rotate = [&](const std::string& name, const auto& rotation) {
-    measure({name}, fmt::format("[{}, {}·{}]", s_.T, heads, s_.D), dtype, 0, [&](Operands& o) {
+  const int64_t heads = s_.H + s_.G;
+  const auto rotate = [&](const std::string& name, const std::string& call, const auto& rotation, int64_t turned) {
+    const int64_t half = turned / 2;
+    measure({name, call}, fmt::format("[{}, {}·{}]", s_.T, heads, s_.D), dtype, 0, [&](Operands& o) {
       const View qkv = o.matrix(dtype, s_.T, (s_.H + 2 * s_.G) * s_.D), x = qkv.cols_from(0, heads * s_.D);
-      o.count(2 * x.bytes());
+      o.count(2 * x.bytes() * turned / s_.D);
       auto* const cos = o.input(DType::f32, s_.T, half).as<float>();
       auto* const sin = o.input(DType::f32, s_.T, half).as<float>();
       const auto* const at = o.array(positions(s_.T));
       o.prepare([&] { kernels_->rotary.rope_table(*stream_, at, s_.T, inv_freq(half).data(), half, 1, cos, sin); });
-      return [=, this] { (kernels_->rotary.*rotation)(*stream_, cos, sin, s_.D, x); };
+      return [=, this] { (kernels_->rotary.*rotation)(*stream_, cos, sin, {s_.D, turned}, x); };
     });
   };
-  rotate("rope_forward", &RotaryKernels::rope_forward);
-  rotate("rope_backward", &RotaryKernels::rope_backward);
+  rotate("rope_forward", "", &RotaryKernels::rope_forward, s_.D);
+  rotate("rope_forward", "half of the columns", &RotaryKernels::rope_forward, s_.D / 2);
+  rotate("rope_backward", "", &RotaryKernels::rope_backward, s_.D);
 }
 
 void Bench::measure_without_type() {

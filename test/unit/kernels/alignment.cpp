@@ -78,9 +78,10 @@ void rmsnorm_backward(Call& c, Write mode) {
                                     c.output(DType::f32, 1, c.C));
 }
 
-void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const float*, int64_t, View)) {
-  const float *cos = c.statistics(c.T * c.C / 2), *sin = c.statistics(c.T * c.C / 2);
-  (c.kernels().rotary.*rope)(c.stream(), cos, sin, c.C, c.output(c.T, 3 * c.C));
+void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const float*, const RotaryHeads&, View),
+            int64_t turned) {
+  const float *cos = c.statistics(c.T * turned / 2), *sin = c.statistics(c.T * turned / 2);
+  (c.kernels().rotary.*rope)(c.stream(), cos, sin, {c.C, turned}, c.output(c.T, 3 * c.C));
 }
 
 void cross_entropy(Call& c, const LogitTransform& transform) {
@@ -131,8 +132,9 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
        c.kernels().norm.rmsnorm_backward(c.stream(), x, w, {1e-5f}, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
                                          Write::overwrite, c.output(DType::f32, 1, c.C));
      }},
-    {"rope_forward", [](Call& c) { rotate(c, &RotaryKernels::rope_forward); }},
-    {"rope_backward", [](Call& c) { rotate(c, &RotaryKernels::rope_backward); }},
+    {"rope_forward", [](Call& c) { rotate(c, &RotaryKernels::rope_forward, c.C); }},
+    {"rope_backward", [](Call& c) { rotate(c, &RotaryKernels::rope_backward, c.C); }},
+    {"rope_forward of half the columns", [](Call& c) { rotate(c, &RotaryKernels::rope_forward, c.C / 2); }},
     {"gated_forward",
      [](Call& c) {
        c.kernels().activation.gated_forward(c.stream(), Activation::silu, c.input(c.T, 2 * c.C), c.output(c.T, c.C));
