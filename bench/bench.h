@@ -58,7 +58,7 @@ class Bench {
  private:
   void linear(const std::string& call, DType dtype, int64_t rows, int64_t in, int64_t out, DType result);
   void linear_added(const std::string& call, DType dtype, int64_t in, int64_t out);
-  void attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens);
+  void attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens, float softcap = 0);
   void attention_decode(DType dtype);
   void head_rmsnorm(DType dtype);
   void rope(DType dtype);

@@ -33,6 +33,7 @@ struct LargestShapes {
   int64_t shard;                       ///< elements of the flat shard; 0: nothing is trained
   DType dtype;                         ///< the compute type
   std::vector<int64_t> windows = {0};  ///< of the layers, each once
+  float softcap = 0;                   ///< of their scores
 
   bool trains() const { return shard > 0; }
 };
