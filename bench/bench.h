@@ -63,6 +63,7 @@ class Bench {
   void head_rmsnorm(DType dtype);
   void rope(DType dtype);
   void gated(DType dtype, Activation activation);
+  void scale(DType dtype);
   /// Median time of one of the calls, which take turns.
   double seconds_of(const std::vector<Call>& calls);
   double timed(const std::vector<Call>& calls, int64_t runs);

@@ -50,6 +50,19 @@ void Bench::measure_rows(DType dtype) {
   rope(dtype);
 
   for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) gated(dtype, activation);
+  scale(dtype);
+}
+
+void Bench::scale(DType dtype) {
+  const std::string shape = fmt::format("[{}, {}]", s_.T, s_.C);
+  measure({"scale"}, shape, dtype, 0, [&](Operands& o) {
+    const View x = o.input(dtype, s_.T, s_.C), y = o.output(dtype, s_.T, s_.C);
+    return [=, this] { kernels_->residual.scale(*stream_, x, 0.5f, {}, y); };
+  });
+  measure({"scale", "added to the residual"}, shape, dtype, 0, [&](Operands& o) {
+    const View x = o.input(dtype, s_.T, s_.C), y = o.updated(dtype, s_.T, s_.C);
+    return [=, this] { kernels_->residual.scale(*stream_, x, 0.5f, y, y); };
+  });
 }
 
 void Bench::gated(DType dtype, Activation activation) {

@@ -154,6 +154,12 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
        c.kernels().activation.gated_backward(c.stream(), Activation::gelu_tanh, c.input(c.T, 2 * c.C),
                                              c.input(c.T, c.C), c.output(c.T, 2 * c.C), c.output(c.T, c.C));
      }},
+    {"scale", [](Call& c) { c.kernels().residual.scale(c.stream(), c.input(c.T, c.C), 0.5f, {}, c.output(c.T, c.C)); }},
+    {"scale that adds",
+     [](Call& c) {
+       const View x = c.input(c.T, c.C), added = c.input(c.T, c.C);
+       c.kernels().residual.scale(c.stream(), x, 0.3f, added, c.output(c.T, c.C));
+     }},
     {"cross_entropy", [](Call& c) { cross_entropy(c, {}); }},
     {"cross_entropy of capped logits",
      [](Call& c) {
