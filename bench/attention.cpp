@@ -43,7 +43,7 @@ double pairs_of(const std::vector<int32_t>& cu_seqlens) {
 
 }  // namespace
 
-void Bench::attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens) {
+void Bench::attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens, float softcap) {
   const int64_t T = s_.T, q_width = s_.H * s_.D, kv_width = s_.G * s_.D, width = q_width + 2 * kv_width;
   const double product = 2 * pairs_of(cu_seqlens) * static_cast<double>(q_width);
   const size_t N = cu_seqlens.size() - 1;
@@ -59,7 +59,8 @@ void Bench::attention(const std::string& call, DType dtype, const std::vector<in
                           .scale = 1 / std::sqrt(static_cast<float>(s_.D)),
                           .cu_seqlens = o.on_host(cu_seqlens),
                           .N = static_cast<int64_t>(N),
-                          .cu_seqlens_on_device = o.array(cu_seqlens)};
+                          .cu_seqlens_on_device = o.array(cu_seqlens),
+                          .softcap = softcap};
   };
   measure({"attention_forward", call}, shape, dtype, 2 * product, [&](Operands& o) {
     const View qkv = o.input(dtype, T, width), out = o.output(dtype, T, q_width);
@@ -107,6 +108,7 @@ void Bench::attention_decode(DType dtype) {
 
 void Bench::measure_attention(DType dtype) {
   attention("full documents", dtype, full_documents(s_.T, s_.longest));
+  attention("full documents, capped", dtype, full_documents(s_.T, s_.longest), 50);
   attention("packed documents", dtype, packed_documents(s_.T, s_.longest, s_.typical_document));
   attention_decode(dtype);
 }

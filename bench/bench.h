@@ -58,10 +58,12 @@ class Bench {
  private:
   void linear(const std::string& call, DType dtype, int64_t rows, int64_t in, int64_t out, DType result);
   void linear_added(const std::string& call, DType dtype, int64_t in, int64_t out);
-  void attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens);
+  void attention(const std::string& call, DType dtype, const std::vector<int32_t>& cu_seqlens, float softcap = 0);
   void attention_decode(DType dtype);
   void head_rmsnorm(DType dtype);
   void rope(DType dtype);
+  void gated(DType dtype, Activation activation);
+  void scale(DType dtype);
   /// Median time of one of the calls, which take turns.
   double seconds_of(const std::vector<Call>& calls);
   double timed(const std::vector<Call>& calls, int64_t runs);

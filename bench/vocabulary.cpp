@@ -34,12 +34,14 @@ int64_t distinct(const std::vector<int32_t>& tokens) {
 void Bench::measure_vocabulary(DType dtype) {
   const std::vector<int32_t> tokens = some_tokens(s_.T, s_.V);
   const std::string shape = fmt::format("[{}] of {}, width {}", s_.T, s_.V, s_.C);
-  measure({"embedding_forward", "tokens"}, shape, dtype, 0, [&](Operands& o) {
-    const View table = o.matrix(dtype, s_.V, s_.C), y = o.output(dtype, s_.T, s_.C);
-    const auto* const ids = o.array(tokens);
-    o.count(distinct(tokens) * s_.C * size_of(dtype));
-    return [=, this] { kernels_->embedding.forward(*stream_, ids, table, y); };
-  });
+  for (const float factor : {1.0f, 45.25f}) {  // √2048, as bf16 has it
+    measure({"embedding_forward", factor == 1 ? "tokens" : "tokens, scaled"}, shape, dtype, 0, [&](Operands& o) {
+      const View table = o.matrix(dtype, s_.V, s_.C), y = o.output(dtype, s_.T, s_.C);
+      const auto* const ids = o.array(tokens);
+      o.count(distinct(tokens) * s_.C * size_of(dtype));
+      return [=, this] { kernels_->embedding.forward(*stream_, ids, table, y, factor); };
+    });
+  }
   measure({"embedding_backward"}, shape, dtype, 0, [&](Operands& o) {
     const View dy = o.input(dtype, s_.T, s_.C), dtable = o.matrix(DType::f32, s_.V, s_.C);
     const auto* const ids = o.array(tokens);
@@ -66,15 +68,19 @@ void Bench::measure_vocabulary(DType dtype) {
 
   const std::vector<int32_t> targets = some_tokens(s_.loss_rows, s_.V);
   const std::string logits_shape = fmt::format("[{}, {}]", s_.loss_rows, s_.V);
-  for (const bool gradient : {true, false}) {
-    measure({"cross_entropy", gradient ? "with gradient" : ""}, logits_shape, dtype, 0, [&](Operands& o) {
+  const auto cross_entropy = [&](const std::string& call, const LogitTransform& transform, bool gradient) {
+    measure({"cross_entropy", call}, logits_shape, dtype, 0, [&](Operands& o) {
       const View logits = o.input(DType::f32, s_.loss_rows, s_.V),
                  dlogits = gradient ? o.output(dtype, s_.loss_rows, s_.V) : View();
       const auto* const ids = o.array(targets);
       auto* const loss = o.array(std::vector<double>{0});
-      return [=, this] { kernels_->loss.cross_entropy(*stream_, logits, ids, 1e-3f, dlogits, loss); };
+      return [=, this] { kernels_->loss.cross_entropy(*stream_, logits, ids, transform, 1e-3f, dlogits, loss); };
     });
-  }
+  };
+  const LogitTransform capped{.softcap = 30};
+  cross_entropy("with gradient", {}, true);
+  cross_entropy("with gradient, capped", capped, true);
+  cross_entropy("", {}, false);
 }
 
 }  // namespace tessera::bench

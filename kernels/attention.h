@@ -12,6 +12,9 @@ struct AttentionShape {
   const int32_t* cu_seqlens;  ///< N+1 entries in host memory, alive until the stream passes
   int64_t N;
   const int32_t* cu_seqlens_on_device = nullptr;  ///< the same where a GPU reads them; a CPU does not look
+  /// Scores s = scale · q·k become softcap · tanh(s / softcap) before their softmax (Gemma Team 2024, section 2);
+  /// 0: they do not.
+  float softcap = 0;
 
   int64_t longest_document() const {
     int64_t longest = 0;

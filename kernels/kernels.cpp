@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-std::array<KernelSubject*, 9> KernelSet::all() const {
-  return {linear.get(),     embedding.get(), norm.get(),      rotary.get(), attention.get(),
-          activation.get(), loss.get(),      optimizer.get(), memory.get()};
+std::array<KernelSubject*, 10> KernelSet::all() const {
+  return {linear.get(),     embedding.get(), norm.get(), rotary.get(),    attention.get(),
+          activation.get(), residual.get(),  loss.get(), optimizer.get(), memory.get()};
 }
 
 Kernels::Kernels(KernelSet set)
@@ -21,6 +21,7 @@ Kernels::Kernels(KernelSet set)
       rotary(*set_.rotary),
       attention(*set_.attention),
       activation(*set_.activation),
+      residual(*set_.residual),
       loss(*set_.loss),
       optimizer(*set_.optimizer),
       memory(*set_.memory) {}

@@ -14,6 +14,7 @@
 #include "kernels/memory.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/residual.h"
 #include "kernels/rotary.h"
 
 /// The kernels, by subject: each header beside this one has the contracts of one.  Shape letters, here and everywhere:
@@ -33,6 +34,7 @@ struct LargestShapes {
   int64_t shard;                       ///< elements of the flat shard; 0: nothing is trained
   DType dtype;                         ///< the compute type
   std::vector<int64_t> windows = {0};  ///< of the layers, each once
+  float softcap = 0;                   ///< of their scores
 
   bool trains() const { return shard > 0; }
 };
@@ -45,11 +47,12 @@ struct KernelSet {
   std::unique_ptr<RotaryKernels> rotary;
   std::unique_ptr<AttentionKernels> attention;
   std::unique_ptr<ActivationKernels> activation;
+  std::unique_ptr<ResidualKernels> residual;
   std::unique_ptr<LossKernels> loss;
   std::unique_ptr<OptimizerKernels> optimizer;
   std::unique_ptr<MemoryKernels> memory;
 
-  std::array<KernelSubject*, 9> all() const;
+  std::array<KernelSubject*, 10> all() const;
 };
 
 /// The kernels of a device: kernels.norm.rmsnorm_forward(stream, …).
@@ -80,6 +83,7 @@ class Kernels {
   RotaryKernels& rotary;
   AttentionKernels& attention;
   ActivationKernels& activation;
+  ResidualKernels& residual;
   LossKernels& loss;
   OptimizerKernels& optimizer;
   MemoryKernels& memory;

@@ -37,7 +37,7 @@ class CpuAttentionKernels final : public AttentionKernels {
           const ConstView k = k_cache[sequence].rows_from(first, seen).cols_from(column, D);
           const ConstView v = v_cache[sequence].rows_from(first, seen).cols_from(column, D);
           scores.resize(static_cast<size_t>(seen));
-          attend_one(q.dtype, D, seen, k.row_stride, v.row_stride, shape.scale,
+          attend_one({q.dtype, D, seen, k.row_stride, v.row_stride, shape.scale, shape.softcap},
                      q.rows_from(sequence, 1).cols_from(head * D, D).data, k.data, v.data, scores.data(), sums.data(),
                      out.rows_from(sequence, 1).cols_from(head * D, D).data);
         }

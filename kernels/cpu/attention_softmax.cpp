@@ -38,7 +38,19 @@ void fill_zero_outside(const Seen& seen, T* row, int64_t n) {
   std::fill(row + seen.vector_end, row + n, T());
 }
 
-/// One query of online_softmax.
+/// s = softcap · tanh(scale·score / softcap) in the place of n scores.
+HWY_INLINE void cap_scores(float* scores, int64_t n, float scale, float softcap) {
+  for_each_vector(n, [&](int64_t i, auto span) {
+    store(soft_capped(hn::Mul(load(scores + i, span), all(scale)), softcap), scores + i, span);
+  });
+}
+
+/// The seen scores of a row, and those beside them that are hidden later.
+HWY_INLINE void cap_seen(const Seen& seen, float* scores, const AttentionBlock& b) {
+  cap_scores(scores + seen.vector_begin, seen.vector_end - seen.vector_begin, b.scale, b.softcap);
+}
+
+/// One query of online_softmax, for scores to be scaled.
 template <typename T>
 void online_softmax_row(const Seen& seen, int64_t keys, int64_t D, float scale, float* scores, T* probabilities,
                         float& row_max, float& row_sum, float* output) {
@@ -76,17 +88,32 @@ void online_softmax_block(const AttentionBlock& b, float* scores, void* probabil
     for (int64_t row = 0; row < b.rows; ++row) {
       const int64_t position = b.first_query + row / b.heads - b.first_key;
       const Seen seen(b.window > 0 ? position - b.window + 1 : 0, position + 1, b.keys);
-      online_softmax_row(seen, b.keys, b.D, b.scale, scores + row * b.keys,
-                         static_cast<T*>(probabilities) + row * b.keys, row_max[row], row_sum[row],
-                         output == nullptr ? nullptr : output + row * b.D);
+      float scale = b.scale;
+      if (b.softcap > 0) {
+        cap_seen(seen, scores + row * b.keys, b);
+        scale = 1;
+      }
+      online_softmax_row(seen, b.keys, b.D, scale, scores + row * b.keys, static_cast<T*>(probabilities) + row * b.keys,
+                         row_max[row], row_sum[row], output == nullptr ? nullptr : output + row * b.D);
     }
   });
 }
 
-/// One key of softmax_backward.
-template <typename T>
-void softmax_backward_row(const Seen& seen, int64_t rows, float scale, float* scores, const float* d_probabilities,
-                          const float* log_sum_exp, const float* delta, T* probabilities, T* d_scores) {
+/// The slope ds/dscore of scaled scores, and of capped ones, by s.
+struct ScaleAlone {
+  float scale;
+  HWY_INLINE Floats slope(Floats /*s*/) const { return all(scale); }
+};
+struct ScaleAndCap {
+  float scale, softcap;
+  HWY_INLINE Floats slope(Floats s) const { return hn::Mul(all(scale), soft_cap_slope(s, softcap)); }
+};
+
+/// One key of softmax_backward, for scores to be scaled.
+template <typename T, typename Slope>
+void softmax_backward_row(const Seen& seen, int64_t rows, float scale, const Slope& slope, float* scores,
+                          const float* d_probabilities, const float* log_sum_exp, const float* delta, T* probabilities,
+                          T* d_scores) {
   fill_zero_outside(seen, probabilities, rows);
   fill_zero_outside(seen, d_scores, rows);
   if (seen.begin == seen.end) return;
@@ -95,10 +122,11 @@ void softmax_backward_row(const Seen& seen, int64_t rows, float scale, float* sc
   const Floats scale_2 = all(scale * log2_e);  // _2: as exponents of 2
   for (int64_t i = seen.vector_begin; i < seen.vector_end; i += lanes()) {
     const Floats log_sum_exp_2 = hn::Mul(hn::LoadU(df, log_sum_exp + i), all(log2_e));
-    const Floats probability = exp2_of_negative(hn::MulSub(hn::LoadU(df, scores + i), scale_2, log_sum_exp_2));
+    const Floats score = hn::LoadU(df, scores + i);
+    const Floats probability = exp2_of_negative(hn::MulSub(score, scale_2, log_sum_exp_2));
     const Floats difference = hn::Sub(hn::LoadU(df, d_probabilities + i), hn::LoadU(df, delta + i));
     store_result(probability, probabilities + i, Whole());
-    store_result(hn::Mul(hn::Mul(probability, difference), all(scale)), d_scores + i, Whole());
+    store_result(hn::Mul(hn::Mul(probability, difference), slope.slope(score)), d_scores + i, Whole());
   }
 }
 
@@ -111,8 +139,16 @@ void softmax_backward_block(const AttentionBlock& b, float* scores, const float*
       const int64_t last = b.window > 0 ? std::min(first + b.window, b.queries) : b.queries;
       const Seen seen(first * b.heads, last * b.heads, b.rows);
       const int64_t at = key * b.rows;
-      softmax_backward_row(seen, b.rows, b.scale, scores + at, d_probabilities + at, log_sum_exp, delta,
-                           static_cast<T*>(probabilities) + at, static_cast<T*>(d_scores) + at);
+      const auto run = [&](float scale, const auto& slope) {
+        softmax_backward_row(seen, b.rows, scale, slope, scores + at, d_probabilities + at, log_sum_exp, delta,
+                             static_cast<T*>(probabilities) + at, static_cast<T*>(d_scores) + at);
+      };
+      if (b.softcap > 0) {
+        cap_seen(seen, scores + at, b);
+        run(1, ScaleAndCap{b.scale, b.softcap});
+      } else {
+        run(b.scale, ScaleAlone{b.scale});
+      }
     }
   });
 }
@@ -137,27 +173,29 @@ float dot_elements(const void* a, const void* b, DType type, int64_t n) {
   });
 }
 
-void attend_one_token(DType type, int64_t D, int64_t length, int64_t k_stride, int64_t v_stride, float scale,
-                      const void* q_data, const void* k_data, const void* v_data, float* scores, float* sums,
-                      void* out) {
-  with_compute_type(type, [&](auto element) {
+void attend_one_token(OneQuery one, const void* q_data, const void* k_data, const void* v_data, float* scores,
+                      float* sums, void* out) {
+  const int64_t D = one.D;
+  with_compute_type(one.type, [&](auto element) {
     using T = decltype(element);
     const auto *q = static_cast<const T*>(q_data), *k = static_cast<const T*>(k_data),
                *v = static_cast<const T*>(v_data);
-    float max = minus_infinity, sum = 0;
-    for (int64_t t = 0; t < length; ++t) {
-      scores[t] = dot(q, k + t * k_stride, D) * scale;
-      max = std::max(max, scores[t]);
-    }
+    for (int64_t t = 0; t < one.length; ++t) scores[t] = dot(q, k + t * one.k_stride, D);
+    if (one.softcap > 0)
+      cap_scores(scores, one.length, one.scale, one.softcap);
+    else
+      for (int64_t t = 0; t < one.length; ++t) scores[t] *= one.scale;
+    const float max = *std::max_element(scores, scores + one.length);
+    float sum = 0;
     std::fill(sums, sums + D, 0.0f);
-    for (int64_t t = 0; t < length; ++t) {
+    for (int64_t t = 0; t < one.length; ++t) {
       const float probability = std::exp(scores[t] - max);
       sum += probability;
       for_each_vector(D, [&](int64_t i, auto span) {
-        store(hn::MulAdd(load(v + t * v_stride + i, span), all(probability), load(sums + i, span)), sums + i, span);
+        store(hn::MulAdd(load(v + t * one.v_stride + i, span), all(probability), load(sums + i, span)), sums + i, span);
       });
     }
-    scale_elements(sums, 1 / sum, out, type, D);
+    scale_elements(sums, 1 / sum, out, one.type, D);
   });
 }
 
@@ -192,9 +230,9 @@ float dot_row(const void* a, const void* b, DType type, int64_t n) {
   return HWY_DYNAMIC_DISPATCH(dot_elements)(a, b, type, n);
 }
 
-void attend_one(DType type, int64_t D, int64_t length, int64_t k_stride, int64_t v_stride, float scale, const void* q,
-                const void* k, const void* v, float* scores, float* sums, void* out) {
-  HWY_DYNAMIC_DISPATCH(attend_one_token)(type, D, length, k_stride, v_stride, scale, q, k, v, scores, sums, out);
+void attend_one(const OneQuery& query, const void* q, const void* k, const void* v, float* scores, float* sums,
+                void* out) {
+  HWY_DYNAMIC_DISPATCH(attend_one_token)(query, q, k, v, scores, sums, out);
 }
 
 }  // namespace tessera

@@ -133,7 +133,8 @@ void CpuAttention::Work::for_queries(const AttentionTask& task, int part, int pa
                      .first_query = first,
                      .first_key = 0,
                      .window = shape_.window,
-                     .scale = shape_.scale});
+                     .scale = shape_.scale,
+                     .softcap = shape_.softcap});
   }
 }
 

@@ -18,6 +18,7 @@ std::unique_ptr<Kernels> make_cpu_kernels(Device& device, std::shared_ptr<CpuGem
                                              .rotary = make_cpu_rotary(threads),
                                              .attention = make_cpu_attention(device, std::move(gemm)),
                                              .activation = make_cpu_activation(threads),
+                                             .residual = make_cpu_residual(threads),
                                              .loss = make_cpu_loss(threads),
                                              .optimizer = make_cpu_optimizer(threads),
                                              .memory = make_cpu_memory(threads)});

@@ -21,6 +21,7 @@ std::unique_ptr<NormKernels> make_cpu_norm(int threads);
 std::unique_ptr<RotaryKernels> make_cpu_rotary(int threads);
 std::unique_ptr<AttentionKernels> make_cpu_attention(Device& device, std::shared_ptr<CpuGemm> gemm);
 std::unique_ptr<ActivationKernels> make_cpu_activation(int threads);
+std::unique_ptr<ResidualKernels> make_cpu_residual(int threads);
 std::unique_ptr<LossKernels> make_cpu_loss(int threads);
 std::unique_ptr<OptimizerKernels> make_cpu_optimizer(int threads);
 std::unique_ptr<MemoryKernels> make_cpu_memory(int threads);

@@ -13,8 +13,19 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 
+/// y = factor · x, a row each.
+void scale_row(ConstView x_view, float factor, View y_view) {
+  with_compute_type(y_view.dtype, [&](auto type) {
+    using T = decltype(type);
+    const T* x = x_view.as<T>();
+    T* y = y_view.as<T>();
+    for_each_vector(y_view.cols,
+                    [&](int64_t i, auto span) { store(hn::Mul(load(x + i, span), all(factor)), y + i, span); });
+  });
+}
+
 /// Columns [begin, end) of every row.
-void embedding_backward_columns(const int32_t* tokens, ConstView dy_view, View dtable_view, int64_t begin,
+void embedding_backward_columns(const int32_t* tokens, ConstView dy_view, float factor, View dtable_view, int64_t begin,
                                 int64_t end) {
   with_compute_type(dy_view.dtype, [&](auto type) {
     using T = decltype(type);
@@ -22,7 +33,7 @@ void embedding_backward_columns(const int32_t* tokens, ConstView dy_view, View d
       const T* dy = dy_view.as<T>() + t * dy_view.row_stride + begin;
       float* dtable = dtable_view.as<float>() + tokens[t] * dtable_view.row_stride + begin;
       for_each_vector(end - begin, [&](int64_t i, auto span) {
-        store(hn::Add(load(dtable + i, span), load(dy + i, span)), dtable + i, span);
+        store(hn::MulAdd(load(dy + i, span), all(factor), load(dtable + i, span)), dtable + i, span);
       });
     }
   });
@@ -34,6 +45,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tessera {
 
+HWY_EXPORT(scale_row);
 HWY_EXPORT(embedding_backward_columns);
 
 namespace {
@@ -43,20 +55,28 @@ class CpuEmbeddingKernels final : public EmbeddingKernels {
   explicit CpuEmbeddingKernels(int threads) : threads_(threads) {}
 
  private:
-  void enqueue_embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) override {
+  void enqueue_embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y,
+                                 float factor) override {
     stream.enqueue([=, threads = threads_] {
       const auto row_bytes = static_cast<size_t>(y.cols * size_of(y.dtype));
       parallel_for(threads, y.rows, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t)
-          std::memcpy(y.rows_from(t, 1).data, table.rows_from(tokens[t], 1).data, row_bytes);
+        for (int64_t t = begin; t < end; ++t) {
+          const ConstView from = table.rows_from(tokens[t], 1);
+          const View to = y.rows_from(t, 1);
+          if (factor == 1)
+            std::memcpy(to.data, from.data, row_bytes);
+          else
+            HWY_DYNAMIC_DISPATCH(scale_row)(from, factor, to);
+        }
       });
     });
   }
   /// The columns are divided among the threads: no two meet in a row, and each element is summed in the order of t.
-  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) override {
+  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable,
+                                  float factor) override {
     stream.enqueue([=, threads = threads_] {
       parallel_for(threads, dy.cols, 64, [&](int64_t begin, int64_t end) {
-        HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, dtable, begin, end);
+        HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, factor, dtable, begin, end);
       });
     });
   }

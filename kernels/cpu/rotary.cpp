@@ -15,15 +15,15 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 
 /// (a, b) -> (a·cos - b·sin, b·cos + a·sin), with sin negated where the rotation is undone.
-void rotate_rows(const float* cos_table, const float* sin_table, float sign, int64_t D, View x_view, int64_t begin,
-                 int64_t end) {
-  const int64_t half = D / 2;
+void rotate_rows(const float* cos_table, const float* sin_table, float sign, RotaryHeads heads, View x_view,
+                 int64_t begin, int64_t end) {
+  const int64_t half = heads.turned / 2;
   with_compute_type(x_view.dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t t = begin; t < end; ++t) {
       const float* cos_row = cos_table + t * half;
       const float* sin_row = sin_table + t * half;
-      for (int64_t column = 0; column < x_view.cols; column += D) {
+      for (int64_t column = 0; column < x_view.cols; column += heads.D) {
         T* first = x_view.as<T>() + t * x_view.row_stride + column;
         T* second = first + half;
         for_each_vector(half, [&](int64_t i, auto span) {
@@ -66,17 +66,19 @@ class CpuRotaryKernels final : public RotaryKernels {
       });
     });
   }
-  void enqueue_rope_forward(Stream& stream, const float* cos, const float* sin, int64_t D, View x) override {
+  void enqueue_rope_forward(Stream& stream, const float* cos, const float* sin, const RotaryHeads& heads,
+                            View x) override {
     stream.enqueue([=, threads = threads_] {
       parallel_for(threads, x.rows, 16, [&](int64_t begin, int64_t end) {
-        HWY_DYNAMIC_DISPATCH(rotate_rows)(cos, sin, 1, D, x, begin, end);
+        HWY_DYNAMIC_DISPATCH(rotate_rows)(cos, sin, 1, heads, x, begin, end);
       });
     });
   }
-  void enqueue_rope_backward(Stream& stream, const float* cos, const float* sin, int64_t D, View dx) override {
+  void enqueue_rope_backward(Stream& stream, const float* cos, const float* sin, const RotaryHeads& heads,
+                             View dx) override {
     stream.enqueue([=, threads = threads_] {
       parallel_for(threads, dx.rows, 16, [&](int64_t begin, int64_t end) {
-        HWY_DYNAMIC_DISPATCH(rotate_rows)(cos, sin, -1, D, dx, begin, end);
+        HWY_DYNAMIC_DISPATCH(rotate_rows)(cos, sin, -1, heads, dx, begin, end);
       });
     });
   }

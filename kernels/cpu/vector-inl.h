@@ -174,6 +174,30 @@ HWY_INLINE Floats reciprocal(Floats x) {
   return hn::Mul(near, hn::NegMulAdd(x, near, all(2)));  // Newton's step
 }
 
+/// tanh x to a few units in the last place; NaN stays NaN.
+/// With e = e^-2|x|:  (1 - e) / (1 + e), which cancels near 0: there x + x³ p(x²), as in Moshier's Cephes, tanhf.c.
+HWY_INLINE Floats tanh_of(Floats x) {
+  const Floats magnitude = hn::Abs(x), square = hn::Mul(x, x);
+  const Floats e = exp_of_negative(hn::Mul(magnitude, all(-2)));
+  const Floats far = hn::CopySignToAbs(hn::Mul(hn::Sub(all(1), e), reciprocal(hn::Add(all(1), e))), x);
+  Floats p = hn::MulAdd(square, all(-5.70498872745e-3f), all(2.06390887954e-2f));
+  p = hn::MulAdd(square, p, all(-5.37397155531e-2f));
+  p = hn::MulAdd(square, p, all(1.33314422036e-1f));
+  p = hn::MulAdd(square, p, all(-3.33332819422e-1f));
+  const Floats near = hn::MulAdd(hn::Mul(x, square), p, x);
+  return hn::IfThenElse(hn::Lt(magnitude, all(0.625f)), near, far);
+}
+
+/// softcap · tanh(x / softcap).
+HWY_INLINE Floats soft_capped(Floats x, float softcap) {
+  return hn::Mul(all(softcap), tanh_of(hn::Mul(x, all(1 / softcap))));
+}
+/// Its derivative by its value, at least 0: of -infinity, which no value is, too.
+HWY_INLINE Floats soft_cap_slope(Floats capped, float softcap) {
+  const Floats tanh = hn::Mul(capped, all(1 / softcap));
+  return hn::Max(hn::NegMulAdd(tanh, tanh, all(1)), all(0));
+}
+
 }  // namespace tessera::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -3,8 +3,9 @@
 namespace tessera::cuda {
 namespace {
 
-// With p = e^(scale q·k - log_sum_exp) and delta = Σ dout·out of a query:
-//   dv = Σ p·dout     ds = p (dout·v - delta)     dq = scale Σ ds·k     dk = scale Σ ds·q
+// With s the score of a query and a key, scale q·k or its soft cap, p = e^(s - log_sum_exp) and delta = Σ dout·out of a
+// query, ds the gradient of scale q·k, slope 1 without a cap:
+//   dv = Σ p·dout     ds = p (dout·v - delta) slope     dq = scale Σ ds·k     dk = scale Σ ds·q
 // (Dao 2023, FlashAttention-2, algorithm 2).  One kernel sums over the keys of a query and one over the queries of a
 // key, each in a fixed order; p is made twice, so that nothing has to be added by several blocks.
 
@@ -24,7 +25,7 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 /// dq, a query a warp.  Shared: a tile, the queries, their dout, the weights of the tile's rows for each warp.
-template <typename T>
+template <typename T, bool capped>
 __global__ void __launch_bounds__(attention_warps * 32)
     queries_kernel(AttentionSizes s, Rows<const T> q, Rows<const T> k, Rows<const T> v, const float* log_sum_exp,
                    const float* delta, Rows<const T> dout, Rows<T> dq) {
@@ -51,8 +52,12 @@ __global__ void __launch_bounds__(attention_warps * 32)
     next_tile(k, doc.begin + first, end - first, key_column, s.D, tile);
     const int key = first + lane;
     const bool seen = mine && key <= i && key >= first_key(i, s.window);
-    const float p = seen ? expf(s.scale * dot_rows(query, tile + lane * pitch, s.D) - my_log_sum_exp) : 0;
-    weights[lane] = seen ? p * (dp - my_delta) : 0;
+    float ds = 0;
+    if (seen) {
+      const float score = score_of<capped>(s, dot_rows(query, tile + lane * pitch, s.D));
+      ds = expf(score - my_log_sum_exp) * (dp - my_delta) * score_slope<capped>(s, score);
+    }
+    weights[lane] = ds;
     __syncwarp();
     add_rows(weights, tile, s.D, lane, sums);
   }
@@ -61,7 +66,7 @@ __global__ void __launch_bounds__(attention_warps * 32)
 
 /// dk and dv, a key a warp, over the queries of all heads that share it.  Shared: a tile, the keys, their values, and
 /// two sets of weights for each warp.
-template <typename T>
+template <typename T, bool capped>
 __global__ void __launch_bounds__(attention_warps * 32)
     keys_kernel(AttentionSizes s, Rows<const T> q, Rows<const T> k, Rows<const T> v, const float* log_sum_exp,
                 const float* delta, Rows<const T> dout, Rows<T> dk, Rows<T> dv) {
@@ -90,11 +95,16 @@ __global__ void __launch_bounds__(attention_warps * 32)
       const bool seen = mine && i < end && j <= i && j >= first_key(i, s.window);
       const int64_t at = (doc.begin + i) * s.H + head;
       next_tile(q, doc.begin + first, end - first, column, s.D, tile);
-      const float p = seen ? expf(s.scale * dot_rows(key, tile + lane * pitch, s.D) - log_sum_exp[at]) : 0;
+      float p = 0, slope = 0;
+      if (seen) {
+        const float score = score_of<capped>(s, dot_rows(key, tile + lane * pitch, s.D));
+        p = expf(score - log_sum_exp[at]);
+        slope = score_slope<capped>(s, score);
+      }
       next_tile(dout, doc.begin + first, end - first, column, s.D, tile);
       const float dp = dot_rows(value, tile + lane * pitch, s.D);
       p_weights[lane] = p;
-      ds_weights[lane] = seen ? p * (dp - delta[at]) : 0;
+      ds_weights[lane] = seen ? p * (dp - delta[at]) * slope : 0;
       __syncwarp();
       add_rows(p_weights, tile, s.D, lane, dv_sums);
       next_tile(q, doc.begin + first, end - first, column, s.D, tile);
@@ -126,11 +136,15 @@ void attention_backward(cudaStream_t stream, const AttentionShape& shape, ConstV
     const auto q_rows = rows_of<T>(q), k_rows = rows_of<T>(k), v_rows = rows_of<T>(v), dout_rows = rows_of<T>(dout);
     launch({"attention_delta", dim3(blocks(ceil_div(T_H * 32, block_threads))), dim3(block_threads), 0, stream},
            delta_kernel<T>, rows_of<T>(out), dout_rows, T_H, sizes.H, sizes.D, delta);
-    launch({"attention_backward (queries)", attention_grid(sizes, shape.N, shape.H), threads, shared_bytes(1), stream},
-           queries_kernel<T>, sizes, q_rows, k_rows, v_rows, log_sum_exp, delta, dout_rows, rows_of<T>(dq));
-    launch({"attention_backward (keys)", attention_grid(sizes, shape.N, shape.G), threads, shared_bytes(2), stream},
-           keys_kernel<T>, sizes, q_rows, k_rows, v_rows, log_sum_exp, delta, dout_rows, rows_of<T>(dk),
-           rows_of<T>(dv));
+    with_capping(shape, [&](auto is_capped) {
+      constexpr bool capped = decltype(is_capped)::value;
+      launch(
+          {"attention_backward (queries)", attention_grid(sizes, shape.N, shape.H), threads, shared_bytes(1), stream},
+          queries_kernel<T, capped>, sizes, q_rows, k_rows, v_rows, log_sum_exp, delta, dout_rows, rows_of<T>(dq));
+      launch({"attention_backward (keys)", attention_grid(sizes, shape.N, shape.G), threads, shared_bytes(2), stream},
+             keys_kernel<T, capped>, sizes, q_rows, k_rows, v_rows, log_sum_exp, delta, dout_rows, rows_of<T>(dk),
+             rows_of<T>(dv));
+    });
   });
 }
 

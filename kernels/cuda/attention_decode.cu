@@ -12,7 +12,7 @@ struct Caches {
 
 /// A block for each sequence and head.  Each warp goes through every eighth key that is seen, a lane having every 32nd
 /// column; then the warps' sums are added in their order.
-template <typename T>
+template <typename T, bool capped>
 __global__ void __launch_bounds__(attention_warps * 32)
     attention_decode_kernel(AttentionSizes s, Caches caches, Rows<const T> q, Rows<T> out) {
   __shared__ float largest[attention_warps], sums[attention_warps], outs[attention_warps][most_head_width];
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(attention_warps * 32)
     float dot = 0;
     for (int c = 0; c < lane_columns; ++c)
       if (lane + 32 * c < s.D) dot += my_query[c] * to_float(k[key][lane + 32 * c]);
-    const float score = s.scale * warp_sum(dot), higher = fmaxf(my_largest, score);
+    const float score = score_of<capped>(s, warp_sum(dot)), higher = fmaxf(my_largest, score);
     const float factor = expf(my_largest - higher), weight = expf(score - higher);
     my_largest = higher;
     sum = sum * factor + weight;
@@ -69,14 +69,17 @@ void attention_decode(cudaStream_t stream, const AttentionShape& shape, ConstVie
   AttentionShape no_documents = shape;
   no_documents.N = 0;
   const AttentionSizes sizes = attention_sizes(no_documents);
-  with_compute_type(q.dtype, [&](auto type) {
-    using T = decltype(type);
-    for (int64_t b = 0; b < q.rows; b += most_sequences) {
-      const int64_t count = std::min<int64_t>(q.rows - b, most_sequences);
-      launch({"attention_decode", dim3(blocks(count), blocks(shape.H)), dim3(attention_warps * 32), 0, stream},
-             attention_decode_kernel<T>, sizes, caches_of(k_cache + b, v_cache + b, length + b, count),
-             rows_of<T>(q.rows_from(b, count)), rows_of<T>(out.rows_from(b, count)));
-    }
+  with_capping(shape, [&](auto capped) {
+    with_compute_type(q.dtype, [&](auto type) {
+      using T = decltype(type);
+      for (int64_t b = 0; b < q.rows; b += most_sequences) {
+        const int64_t count = std::min<int64_t>(q.rows - b, most_sequences);
+        launch({"attention_decode", dim3(blocks(count), blocks(shape.H)), dim3(attention_warps * 32), 0, stream},
+               attention_decode_kernel<T, decltype(capped)::value>, sizes,
+               caches_of(k_cache + b, v_cache + b, length + b, count), rows_of<T>(q.rows_from(b, count)),
+               rows_of<T>(out.rows_from(b, count)));
+      }
+    });
   });
 }
 

@@ -123,6 +123,7 @@ AttentionGroup largest_attention_group(const AttentionShape& shape, int64_t long
 }
 
 std::string attention_obstacle(const AttentionShape& shape, const std::vector<ConstView>& views) {
+  if (shape.softcap > 0) return "scores with a soft cap";
   if (shape.D < narrowest_head || shape.D > widest_head || shape.D % 8 != 0)
     return fmt::format("heads of {}, not {} to {} in eights", shape.D, narrowest_head, widest_head);
   for (const ConstView& view : views) {

@@ -110,7 +110,7 @@ struct AttentionRoom {
 /// library_bytes: what the graph takes.
 AttentionRoom attention_room(const AttentionDescription& description, int64_t library_bytes);
 
-/// Why cuDNN is not asked, or empty: bf16, head widths 64 … 256 in eights, everything aligned to 16 bytes.
+/// Why cuDNN is not asked, or empty: no soft cap, bf16, head widths 64 … 256 in eights, everything aligned to 16 bytes.
 std::string attention_obstacle(const AttentionShape& shape, const std::vector<ConstView>& views);
 
 /// The views must have no obstacle.

@@ -21,7 +21,7 @@ struct Found {
 
 /// Dao et al. 2022 (FlashAttention), algorithm 1, a query a warp.  Shared: a tile, the queries, the weights of the
 /// tile's rows for each warp.
-template <typename T>
+template <typename T, bool capped>
 __global__ void __launch_bounds__(attention_warps * 32)
     attention_forward_kernel(AttentionSizes s, Rows<const T> q, Rows<const T> k, Rows<const T> v, Rows<T> out,
                              float* log_sum_exp) {
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(attention_warps * 32)
     next_tile(k, doc.begin + first, end - first, key_column, s.D, tile);
     const int key = first + lane;
     const bool seen = mine && key <= i && key >= first_key(i, s.window);
-    const float score = seen ? s.scale * dot_rows(query, tile + lane * pitch, s.D) : -INFINITY;
+    const float score = seen ? score_of<capped>(s, dot_rows(query, tile + lane * pitch, s.D)) : -INFINITY;
     found.rise(warp_max(score));
     const float weight = expf(score - found.largest);
     found.sum += warp_sum(weight);
@@ -65,6 +65,7 @@ AttentionSizes attention_sizes(const AttentionShape& shape) {
           narrow<int32_t>(shape.D),
           narrow<int32_t>(shape.window),
           shape.scale,
+          shape.softcap,
           shape.cu_seqlens_on_device,
           narrow<int32_t>(ceil_div(shape.longest_document(), attention_warps))};
 }
@@ -77,12 +78,14 @@ void attention_forward(cudaStream_t stream, const AttentionShape& shape, ConstVi
                        View out, float* log_sum_exp) {
   const AttentionSizes sizes = attention_sizes(shape);
   const int floats = (tile_rows + attention_warps) * tile_pitch(sizes.D) + attention_warps * tile_rows;
-  with_compute_type(q.dtype, [&](auto type) {
-    using T = decltype(type);
-    launch({"attention_forward", attention_grid(sizes, shape.N, shape.H), dim3(attention_warps * 32),
-            static_cast<size_t>(floats) * sizeof(float), stream},
-           attention_forward_kernel<T>, sizes, rows_of<T>(q), rows_of<T>(k), rows_of<T>(v), rows_of<T>(out),
-           log_sum_exp);
+  with_capping(shape, [&](auto capped) {
+    with_compute_type(q.dtype, [&](auto type) {
+      using T = decltype(type);
+      launch({"attention_forward", attention_grid(sizes, shape.N, shape.H), dim3(attention_warps * 32),
+              static_cast<size_t>(floats) * sizeof(float), stream},
+             attention_forward_kernel<T, decltype(capped)::value>, sizes, rows_of<T>(q), rows_of<T>(k), rows_of<T>(v),
+             rows_of<T>(out), log_sum_exp);
+    });
   });
 }
 

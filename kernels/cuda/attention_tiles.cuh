@@ -93,11 +93,36 @@ __device__ inline int first_key(int i, int window) { return window > 0 ? max(i -
 /// AttentionShape in the sizes that kernels count in.
 struct AttentionSizes {
   int H, G, D, window;
-  float scale;
+  float scale, softcap;
   const int32_t* cu_seqlens;
   int row_blocks;  // of the longest document, each of attention_warps rows
 };
 AttentionSizes attention_sizes(const AttentionShape& shape);
+
+/// The score of a product q·k, and its slope by the scaled product.
+template <bool capped>
+__device__ float score_of(const AttentionSizes& s, float product) {
+  if constexpr (capped)
+    return soft_capped(s.scale * product, s.softcap);
+  else
+    return s.scale * product;
+}
+template <bool capped>
+__device__ float score_slope(const AttentionSizes& s, float score) {
+  if constexpr (capped)
+    return soft_cap_slope(score, s.softcap);
+  else
+    return 1;
+}
+
+/// f(std::bool_constant<whether scores are capped>()).
+template <typename F>
+void with_capping(const AttentionShape& shape, const F& f) {
+  if (shape.softcap > 0)
+    f(std::true_type());
+  else
+    f(std::false_type());
+}
 
 /// What a warp of attention_grid() works on: a row of a document, and the head of the block.
 struct WarpPlace {

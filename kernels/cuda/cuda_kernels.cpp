@@ -12,6 +12,7 @@ CudaKernels::CudaKernels(const std::shared_ptr<Workspace>& workspace, std::uniqu
                .rotary = cuda::make_rotary(),
                .attention = cuda::make_attention(workspace, std::move(attention)),
                .activation = cuda::make_activation(),
+               .residual = cuda::make_residual(),
                .loss = cuda::make_loss(workspace),
                .optimizer = cuda::make_optimizer(workspace),
                .memory = cuda::make_memory()}),

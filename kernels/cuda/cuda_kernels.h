@@ -39,6 +39,7 @@ std::unique_ptr<RotaryKernels> make_rotary();
 std::unique_ptr<AttentionKernels> make_attention(std::shared_ptr<Workspace> workspace,
                                                  std::unique_ptr<FusedAttention> fused);
 std::unique_ptr<ActivationKernels> make_activation();
+std::unique_ptr<ResidualKernels> make_residual();
 std::unique_ptr<LossKernels> make_loss(std::shared_ptr<Workspace> workspace);
 std::unique_ptr<OptimizerKernels> make_optimizer(std::shared_ptr<Workspace> workspace);
 std::unique_ptr<MemoryKernels> make_memory();

@@ -15,6 +15,27 @@ __global__ void __launch_bounds__(block_threads)
   move_row<T, N>(table[tokens[row]], y[row], cols);
 }
 
+/// y = factor · a row of the table, for factors other than 1.
+template <typename T, int N>
+__global__ void __launch_bounds__(block_threads)
+    scaled_forward_kernel(const int32_t* tokens, Rows<const T> table, float factor, Rows<T> y, int64_t rows,
+                          int64_t cols) {
+  const int64_t row = row_of_thread();
+  if (row >= rows) return;
+  const T* const from = table[tokens[row]];
+  T* const to = y[row];
+  constexpr int together = 2;
+  Packed<T, N> pieces[together];
+  for_pieces_together<N, together>(
+      cols, [&](int k, int64_t i) { load(from + i, pieces[k]); },
+      [&](int k, int64_t i) {
+        float values[N];
+        unpack(pieces[k], values);
+        for (float& value : values) value *= factor;
+        store(values, to + i);
+      });
+}
+
 /// Each row of y looks for itself among the S chosen ones, which are in ascending order.
 template <typename T, int N>
 __global__ void __launch_bounds__(block_threads)
@@ -39,12 +60,12 @@ __global__ void __launch_bounds__(block_threads)
 
 constexpr int backward_threads = 128;
 
-/// The block of a token's first place adds the gradients of all its places, which follow in `sorted`: those of one
-/// piece of the row a thread.
+/// The block of a token's first place adds the gradients of all its places, times factor, which follow in `sorted`:
+/// those of one piece of the row a thread.
 template <typename T, int N>
 __global__ void __launch_bounds__(backward_threads)
-    embedding_backward_kernel(const Occurrence* sorted, int32_t count, Rows<const T> dy, Rows<float> dtable,
-                              int64_t cols) {
+    embedding_backward_kernel(const Occurrence* sorted, int32_t count, Rows<const T> dy, float factor,
+                              Rows<float> dtable, int64_t cols) {
   constexpr int together = 8;  // rows whose loads do not wait for each other; frequent tokens have hundreds
   const auto first = static_cast<int32_t>(blockIdx.x);
   const int32_t token = sorted[first].token;
@@ -78,7 +99,7 @@ __global__ void __launch_bounds__(backward_threads)
       float values[N];
       unpack(packed[k], values);
       for (int j = 0; j < N; ++j)
-        if (there[k]) sum[j] += values[j];
+        if (there[k]) sum[j] += factor * values[j];
     }
   }
   store(sum, to);
@@ -93,20 +114,25 @@ class CudaEmbeddingKernels final : public EmbeddingKernels {
   int64_t workspace_bytes(const LargestShapes& s) override { return backward_scratch_bytes(s.T); }
 
  private:
-  void enqueue_embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y) override {
+  void enqueue_embedding_forward(Stream& stream, const int32_t* tokens, ConstView table, View y,
+                                 float factor) override {
     with_compute_type(y.dtype, [&](auto type) {
       using T = decltype(type);
       with_piece<T>(y.cols, {table, y}, [&](auto piece) {
         constexpr int N = decltype(piece)::value;
         const dim3 block = row_block(y.cols / N);
-        launch({"embedding_forward", row_grid(y.rows, block), block, 0, cuda_stream(stream)},
-               embedding_forward_kernel<T, N>, tokens, rows_of<T>(table), rows_of<T>(y), y.rows, y.cols);
+        const Launch on{"embedding_forward", row_grid(y.rows, block), block, 0, cuda_stream(stream)};
+        if (factor == 1)
+          launch(on, embedding_forward_kernel<T, N>, tokens, rows_of<T>(table), rows_of<T>(y), y.rows, y.cols);
+        else
+          launch(on, scaled_forward_kernel<T, N>, tokens, rows_of<T>(table), factor, rows_of<T>(y), y.rows, y.cols);
       });
     });
   }
 
   /// Tokens below 2^23; T at most 2^26.
-  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable) override {
+  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable,
+                                  float factor) override {
     const int64_t T = dy.rows;
     if (T == 0) return;
     const Occurrence* const sorted = sort_tokens(
@@ -119,7 +145,7 @@ class CudaEmbeddingKernels final : public EmbeddingKernels {
             static_cast<unsigned>(std::min<int64_t>(round_up(ceil_div(dy.cols, N), 32), backward_threads));
         launch({"embedding_backward", dim3(blocks(T), blocks(ceil_div(dy.cols, N * threads))), dim3(threads), 0,
                 cuda_stream(stream)},
-               embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy),
+               embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy), factor,
                rows_of<float>(dtable), dy.cols);
       });
     });

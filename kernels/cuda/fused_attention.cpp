@@ -82,12 +82,15 @@ const FusedAttention::Ready* FusedAttention::first_usable(const std::vector<Atte
 int64_t FusedAttention::announce(const LargestShapes& s) {
   limits_.tokens = std::max(limits_.tokens, s.T);
   AttentionShape shape{};
-  shape.H = s.H, shape.G = s.G, shape.D = s.D, shape.scale = 1;
+  shape.H = s.H, shape.G = s.G, shape.D = s.D, shape.scale = 1, shape.softcap = s.softcap;
   const ConstView qkv(nullptr, s.dtype, s.T, (s.H + 2 * s.G) * s.D), out(nullptr, s.dtype, s.T, s.H * s.D);
   const ConstView q = qkv.cols_from(0, s.H * s.D), k = qkv.cols_from(q.cols, s.G * s.D),
                   v = qkv.cols_from(q.cols + k.cols, k.cols);
   const Tensors tensors = {q, k, v, out, ConstView(), out, q, k, v};
-  if (!attention_obstacle(shape, {q, k, v, out}).empty()) return 0;
+  if (const std::string why = attention_obstacle(shape, {q, k, v, out}); !why.empty()) {
+    declined("attention", why);
+    return 0;
+  }
   int64_t most = 0;
   for (const int64_t window : s.windows) {
     shape.window = window;

@@ -60,19 +60,44 @@ __device__ RowSum merge_block(RowSum mine, RowSum* partial) {
   return merge_warp(threadIdx.x % 32 < blockDim.x / 32 ? partial[threadIdx.x % 32] : RowSum{});
 }
 
-/// The logits of a thread: every piece p that begins at first + p · step, the first `registers` of them in registers,
-/// `shared` more in its own part of the block's shared memory.
-template <int N>
+/// Takes logits as they are.
+struct Raw {
+  __device__ float z(float x) const { return x; }
+  __device__ float times_slope(float gradient, float /*z*/) const { return gradient; }
+};
+/// As LogitTransform says; the slope is dz/dx less `scale`.
+struct Transformed {
+  float scale, softcap;
+  __device__ float z(float x) const { return softcap > 0 ? soft_capped(scale * x, softcap) : scale * x; }
+  __device__ float times_slope(float gradient, float z) const {
+    return softcap > 0 ? gradient * soft_cap_slope(z, softcap) : gradient;
+  }
+};
+
+/// f(Raw()) or f(Transformed()).
+template <typename F>
+void with_transform(const LogitTransform& transform, const F& f) {
+  if (transform.none())
+    f(Raw());
+  else
+    f(Transformed{transform.scale, transform.softcap});
+}
+
+/// The logits of a thread, transformed as they are read: every piece p that begins at first + p · step, the first
+/// `registers` of them in registers, `shared` more in its own part of the block's shared memory.
+template <typename Transform, int N>
 struct Logits {
   static constexpr int registers = N == 1 ? 16 : kept_logits / N;
   static constexpr int together = 4;  // pieces whose loads do not wait for each other
 
+  const Transform transform;
   const float* row;
   int first, step, V, shared;
   float kept[registers][N];
 
-  __device__ Logits(const float* row_, int V_, int shared_)
-      : row(row_),
+  __device__ Logits(const Transform& transform_, const float* row_, int V_, int shared_)
+      : transform(transform_),
+        row(row_),
         first(static_cast<int>(threadIdx.x) * N),
         step(static_cast<int>(blockDim.x) * N),
         V(V_),
@@ -82,9 +107,14 @@ struct Logits {
   __device__ float* place(int p) const { return dynamic_shared<float>() + at(p - registers); }
   /// -∞, which adds nothing, behind the end.
   __device__ void load_piece(int p, float (&x)[N]) const {
-    if (at(p) + N <= V) return load(row + at(p), x);
+    if (at(p) + N <= V) {
+      load(row + at(p), x);
 #pragma unroll
-    for (int j = 0; j < N; ++j) x[j] = at(p) + j < V ? row[at(p) + j] : -INFINITY;
+      for (int j = 0; j < N; ++j) x[j] = transform.z(x[j]);
+      return;
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) x[j] = at(p) + j < V ? transform.z(row[at(p) + j]) : -INFINITY;
   }
 
   /// Reads them all, and keeps what there is room for.
@@ -139,10 +169,10 @@ __device__ void store_piece(const float (&values)[N], T* row, int64_t i, int V) 
 
 /// losses[t] of one row a block, 0 where its target is ignored, and its gradient where there is room for one: it may
 /// begin where the logits do.  Shared: `shared` pieces of N floats for each thread.
-template <typename T, int N>
+template <typename Transform, typename T, int N>
 __global__ void __launch_bounds__(most_threads)
-    cross_entropy_kernel(Rows<const float> logits, const int32_t* targets, int V, float scale, Rows<T> dlogits,
-                         double* losses, int shared) {
+    cross_entropy_kernel(Transform transform, Rows<const float> logits, const int32_t* targets, int V, float scale,
+                         Rows<T> dlogits, double* losses, int shared) {
   __shared__ RowSum partial[most_threads / 32];
   const int64_t t = blockIdx.x;
   const int32_t target = targets[t];
@@ -152,9 +182,10 @@ __global__ void __launch_bounds__(most_threads)
     if (dlogits.data != nullptr) for_pieces<N>(V, [&](int64_t i) { store_piece(zero, dlogits[t], i, V); });
     return;
   }
-  Logits<N> mine(logits[t], V, shared);
+  Logits<Transform, N> mine(transform, logits[t], V, shared);
   const RowSum my_sum = mine.sum();
-  const float at_target = logits[t][target];  // before any thread writes to the row: merge_block has a barrier
+  const float at_target =
+      transform.z(logits[t][target]);  // before any thread writes to the row: merge_block has a barrier
   const RowSum row = merge_block(my_sum, partial);
   if (threadIdx.x == 0)
     losses[t] = log(static_cast<double>(row.sum)) + (static_cast<double>(row.largest) - static_cast<double>(at_target));
@@ -163,11 +194,24 @@ __global__ void __launch_bounds__(most_threads)
   const float factor = scale / row.sum;
   mine.for_each([&](const float(&x)[N], int64_t i) {
     float gradient[N];
-    for (int j = 0; j < N; ++j) gradient[j] = expf(x[j] - row.largest) * factor;
+    for (int j = 0; j < N; ++j) gradient[j] = transform.times_slope(expf(x[j] - row.largest) * factor, x[j]);
     store_piece(gradient, d, i, V);
   });
   if (threadIdx.x == target / N % blockDim.x)  // the thread that has just written there
-    from_float((expf(at_target - row.largest) / row.sum - 1) * scale, d + target);
+    from_float(transform.times_slope((expf(at_target - row.largest) / row.sum - 1) * scale, at_target), d + target);
+}
+
+template <typename Transform, int N>
+__global__ void __launch_bounds__(block_threads)
+    transform_kernel(Transform transform, Rows<float> logits, int64_t rows, int64_t cols) {
+  const int64_t row = row_of_thread();
+  if (row >= rows) return;
+  for_pieces<N>(cols, [&](int64_t i) {
+    float x[N];
+    load(logits[row] + i, x);
+    for (int j = 0; j < N; ++j) x[j] = transform.z(x[j]);
+    store(x, logits[row] + i);
+  });
 }
 
 /// *to += the values in their order.  The others fetch while one adds.
@@ -190,6 +234,25 @@ __global__ void __launch_bounds__(block_threads) add_in_order_kernel(const doubl
 /// Of a block's shared memory: its partial sums, and what CUDA takes of each block's.
 constexpr int64_t reserved_bytes = 2048;
 
+/// An empty gradient: losses only.
+template <typename T, typename Transform>
+void launch_rows(cudaStream_t stream, const Transform& transform, ConstView logits, const int32_t* targets, float scale,
+                 const View& gradient, double* losses) {
+  constexpr int64_t wide = elements_of_16_bytes<float>;
+  // The last piece of a row may be shorter.
+  with_piece<float>(round_up(logits.cols, wide), {logits, gradient}, [&](auto piece) {
+    constexpr int N = decltype(piece)::value;
+    const int64_t threads = threads_for(logits.cols), piece_bytes = threads * N * int64_t{sizeof(float)};
+    const int64_t others = std::max<int64_t>(ceil_div(logits.cols, threads * N) - Logits<Transform, N>::registers, 0);
+    const int64_t room = largest_shared_bytes() / (threads > most_threads / 2 ? 1 : 2) - reserved_bytes;
+    const int64_t shared = gradient.data != nullptr ? std::min(others, room / piece_bytes) : 0;
+    launch({"cross_entropy", dim3(blocks(logits.rows)), dim3(static_cast<unsigned>(threads)),
+            static_cast<size_t>(shared * piece_bytes), stream},
+           cross_entropy_kernel<Transform, T, N>, transform, rows_of<float>(logits), targets, narrow<int>(logits.cols),
+           scale, rows_of<T>(gradient), losses, narrow<int>(shared));
+  });
+}
+
 int64_t scratch_bytes(int64_t T) { return T * int64_t{sizeof(double)}; }
 
 class CudaLossKernels final : public LossKernels {
@@ -199,29 +262,30 @@ class CudaLossKernels final : public LossKernels {
   int64_t workspace_bytes(const LargestShapes& s) override { return scratch_bytes(s.T); }
 
  private:
-  void enqueue_cross_entropy(Stream& stream, ConstView logits, const int32_t* targets, float gradient_scale,
-                             View dlogits, double* loss_sum) override {
+  void enqueue_cross_entropy(Stream& stream, ConstView logits, const int32_t* targets, const LogitTransform& transform,
+                             float gradient_scale, View dlogits, double* loss_sum) override {
     auto* const losses = static_cast<double*>(workspace_->room(stream, scratch_bytes(logits.rows)));
     const cudaStream_t on = cuda_stream(stream);
     const View gradient = dlogits ? dlogits : View(nullptr, DType::f32, logits.rows, logits.cols);
-    with_compute_type(gradient.dtype, [&](auto type) {
-      using T = decltype(type);
-      constexpr int64_t wide = elements_of_16_bytes<float>;
-      with_piece<float>(
-          round_up(logits.cols, wide), {logits, gradient}, [&](auto piece) {  // the last one may be shorter
-            constexpr int N = decltype(piece)::value;
-            const int64_t threads = threads_for(logits.cols), piece_bytes = threads * N * int64_t{sizeof(float)};
-            const int64_t others = std::max<int64_t>(ceil_div(logits.cols, threads * N) - Logits<N>::registers, 0);
-            const int64_t room = largest_shared_bytes() / (threads > most_threads / 2 ? 1 : 2) - reserved_bytes;
-            const int64_t shared = dlogits ? std::min(others, room / piece_bytes) : 0;
-            launch({"cross_entropy", dim3(blocks(logits.rows)), dim3(static_cast<unsigned>(threads)),
-                    static_cast<size_t>(shared * piece_bytes), on},
-                   cross_entropy_kernel<T, N>, rows_of<float>(logits), targets, narrow<int>(logits.cols),
-                   gradient_scale, rows_of<T>(gradient), losses, narrow<int>(shared));
-          });
+    const float scale = gradient_scale * transform.scale;
+    with_transform(transform, [&](auto z) {
+      with_compute_type(gradient.dtype, [&](auto type) {
+        launch_rows<decltype(type)>(on, z, logits, targets, scale, gradient, losses);
+      });
     });
     if (logits.rows > 0)
       launch({"add_in_order", dim3(1), dim3(block_threads), 0, on}, add_in_order_kernel, losses, logits.rows, loss_sum);
+  }
+
+  void enqueue_transform_logits(Stream& stream, const LogitTransform& transform, View logits) override {
+    with_transform(transform, [&](auto z) {
+      with_piece<float>(logits.cols, {logits}, [&](auto piece) {
+        constexpr int N = decltype(piece)::value;
+        const dim3 block = row_block(logits.cols / N);
+        launch({"transform_logits", row_grid(logits.rows, block), block, 0, cuda_stream(stream)},
+               transform_kernel<decltype(z), N>, z, rows_of<float>(logits), logits.rows, logits.cols);
+      });
+    });
   }
 
   const std::shared_ptr<Workspace> workspace_;

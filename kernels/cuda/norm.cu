@@ -8,7 +8,7 @@ namespace tessera::cuda {
 namespace {
 
 // Both norms are one: a row of x is `heads` pieces of D = w.cols elements, here rows of their own, and the norm of a
-// whole row is that with one head.  r = inv_rms, x̂ = x·r, y = x̂·w.
+// whole row is that with one head.  r = inv_rms, x̂ = x·r, y = added + x̂·(w + offset).
 
 /// Where the rows are that are the heads of a matrix's rows.
 struct Heads {
@@ -22,8 +22,8 @@ struct Heads {
 
 template <typename T, int N>
 __global__ void __launch_bounds__(block_threads)
-    forward_kernel(Heads heads, Rows<const T> x_rows, const T* w, float eps, Rows<T> y_rows, float* inv_rms,
-                   uint32_t rows) {
+    forward_kernel(Heads heads, Rows<const T> x_rows, const T* w, RmsNorm norm, Rows<const T> added_rows,
+                   Rows<T> y_rows, float* inv_rms, uint32_t rows) {
   __shared__ float partial[block_threads / 32];
   const uint32_t D = heads.D, row = blockIdx.x * blockDim.y + threadIdx.y;
   const bool mine = row < rows;
@@ -45,15 +45,21 @@ __global__ void __launch_bounds__(block_threads)
       add_squares(again);
     });
   }
-  const float r = 1 / sqrtf(row_sum(squares, partial) / static_cast<float>(D) + eps);
+  const float r = 1 / sqrtf(row_sum(squares, partial) / static_cast<float>(D) + norm.eps);
   if (!mine) return;
   if (threadIdx.x == 0) inv_rms[row] = r;
   T* y = heads.find(y_rows, row);
+  const T* added = added_rows.data != nullptr ? heads.find(added_rows, row) : nullptr;
   const auto write = [&](const Packed<T, N>& packed, int64_t i) {
     float xi[N], wi[N], yi[N];
     unpack(packed, xi);
     load(w + i, wi);
-    for (int j = 0; j < N; ++j) yi[j] = xi[j] * r * wi[j];
+    for (int j = 0; j < N; ++j) yi[j] = xi[j] * r * (wi[j] + norm.weight_offset);
+    if (added != nullptr) {
+      float before[N];
+      load(added + i, before);
+      for (int j = 0; j < N; ++j) yi[j] += before[j];
+    }
     store(yi, y + i);
   };
   for_kept_pieces<N, kept>(D, [&](int p, int64_t i) { write(kept_x[p], i); });
@@ -107,13 +113,13 @@ __device__ void write_sums(float (&sums)[kept][N], uint32_t D, float* to) {
   }
 }
 
-/// dx = (or +=) r (dy·w - x̂ mean(dy·w·x̂)); partials[block, :] = Σ dy·x̂ over the rows of the block: every gridDim.x-th
-/// of those that it can take at a time.  Shared: as write_sums() says.
-/// With one kept piece a row has no others.
+/// With w the weight and its offset: dx = (or +=) r (dy·w - x̂ mean(dy·w·x̂)); partials[block, :] = Σ dy·x̂ over the rows
+/// of the block: every gridDim.x-th of those that it can take at a time.  Shared: as write_sums() says. With one kept
+/// piece a row has no others.
 template <typename T, int N, int kept>
 __global__ void __launch_bounds__(backward_threads, kept == 1 ? 2 : 1)
-    backward_kernel(Heads heads, Rows<const T> x_rows, const T* w, const float* inv_rms, Rows<const T> dy_rows,
-                    Rows<T> dx_rows, Write mode, float* partials, uint32_t rows) {
+    backward_kernel(Heads heads, Rows<const T> x_rows, const T* w, float weight_offset, const float* inv_rms,
+                    Rows<const T> dy_rows, Rows<T> dx_rows, Write mode, float* partials, uint32_t rows) {
   __shared__ float partial[backward_threads / 32];
   const uint32_t D = heads.D, step = gridDim.x * blockDim.y;
   float* const dw = partials + int64_t{blockIdx.x} * D;
@@ -140,7 +146,7 @@ __global__ void __launch_bounds__(backward_threads, kept == 1 ? 2 : 1)
       unpack(of.x, xi);
       unpack(of.dy, dyi);
       load(w + i, wi);
-      for (int j = 0; j < N; ++j) dot += dyi[j] * wi[j] * xi[j];
+      for (int j = 0; j < N; ++j) dot += dyi[j] * (wi[j] + weight_offset) * xi[j];
     };
     const auto load_row = [&](int64_t i, Operands<T, N>& to) {
       load(x + i, to.x);
@@ -170,7 +176,7 @@ __global__ void __launch_bounds__(backward_threads, kept == 1 ? 2 : 1)
       for (int j = 0; j < N; ++j) {
         const float normed = xi[j] * r;
         dwi[j] += dyi[j] * normed;
-        dxi[j] += r * (dyi[j] * wi[j] - normed * mean);
+        dxi[j] += r * (dyi[j] * (wi[j] + weight_offset) - normed * mean);
       }
       store(dxi, dx + i);
     };
@@ -194,16 +200,16 @@ constexpr int64_t most_partials = 264;
 
 /// Returns how many rows of partials there are.
 template <typename T, int N, int kept>
-int64_t launch_backward(cudaStream_t stream, ConstView x, ConstView w, const float* inv_rms, ConstView dy, View dx,
-                        Write mode, const View& partials) {
+int64_t launch_backward(cudaStream_t stream, ConstView x, ConstView w, float weight_offset, const float* inv_rms,
+                        ConstView dy, View dx, Write mode, const View& partials) {
   const Heads heads{narrow<uint32_t>(x.cols / w.cols), narrow<uint32_t>(w.cols)};
   const auto rows = narrow<int32_t>(x.rows * heads.count);
   const dim3 block = backward_block(w.cols / N);
   const size_t parts = block.y > 1 ? backward_threads / threads_of_part(block.x) : 0;
   const int64_t grid = std::min<int64_t>(ceil_div(rows, block.y), most_partials);
   launch({"rmsnorm_backward", dim3(blocks(grid)), block, parts * static_cast<size_t>(w.cols) * sizeof(float), stream},
-         backward_kernel<T, N, kept>, heads, rows_of<T>(x), w.as<T>(), inv_rms, rows_of<T>(dy), rows_of<T>(dx), mode,
-         partials.as<float>(), rows);
+         backward_kernel<T, N, kept>, heads, rows_of<T>(x), w.as<T>(), weight_offset, inv_rms, rows_of<T>(dy),
+         rows_of<T>(dx), mode, partials.as<float>(), rows);
   return grid;
 }
 
@@ -213,25 +219,27 @@ class CudaNormKernels final : public NormKernels {
  public:
   explicit CudaNormKernels(std::shared_ptr<Workspace> workspace) : workspace_(std::move(workspace)) {}
 
-  int64_t workspace_bytes(const LargestShapes& s) override { return backward_scratch_bytes(std::max(s.C, s.D)); }
+  int64_t workspace_bytes(const LargestShapes& s) override { return backward_scratch_bytes(std::max(s.C, s.H * s.D)); }
 
  private:
-  void enqueue_rmsnorm_forward(Stream& stream, ConstView x, ConstView w, float eps, View y, float* inv_rms) override {
+  void enqueue_rmsnorm_forward(Stream& stream, ConstView x, ConstView w, const RmsNorm& norm, ConstView added, View y,
+                               float* inv_rms) override {
     const Heads heads{narrow<uint32_t>(x.cols / w.cols), narrow<uint32_t>(w.cols)};
     const auto rows = narrow<int32_t>(x.rows * heads.count);
+    const ConstView other = added ? added : ConstView(nullptr, x.dtype, 0, 0);
     with_compute_type(x.dtype, [&](auto type) {
       using T = decltype(type);
-      with_piece<T>(w.cols, {x, w, y}, [&](auto piece) {
+      with_piece<T>(w.cols, {x, w, added, y}, [&](auto piece) {
         constexpr int N = decltype(piece)::value;
         const dim3 block = row_block(w.cols / N);
         launch({"rmsnorm_forward", row_grid(rows, block), block, 0, cuda_stream(stream)}, forward_kernel<T, N>, heads,
-               rows_of<T>(x), w.as<T>(), eps, rows_of<T>(y), inv_rms, rows);
+               rows_of<T>(x), w.as<T>(), norm, rows_of<T>(other), rows_of<T>(y), inv_rms, rows);
       });
     });
   }
 
-  void enqueue_rmsnorm_backward(Stream& stream, ConstView x, ConstView w, const float* inv_rms, ConstView dy, View dx,
-                                Write mode, View dw) override {
+  void enqueue_rmsnorm_backward(Stream& stream, ConstView x, ConstView w, const RmsNorm& norm, const float* inv_rms,
+                                ConstView dy, View dx, Write mode, View dw) override {
     if (x.rows == 0) return;
     const cudaStream_t on = cuda_stream(stream);
     View partials(workspace_->room(stream, backward_scratch_bytes(w.cols)), DType::f32, most_partials, w.cols);
@@ -240,9 +248,10 @@ class CudaNormKernels final : public NormKernels {
       with_piece<T>(w.cols, {x, w, dy, dx, partials}, [&](auto piece) {
         constexpr int N = decltype(piece)::value, kept_of_wide_rows = N == 1 ? 4 : 16 / N;
         if (w.cols <= N * backward_threads)
-          partials.rows = launch_backward<T, N, 1>(on, x, w, inv_rms, dy, dx, mode, partials);
+          partials.rows = launch_backward<T, N, 1>(on, x, w, norm.weight_offset, inv_rms, dy, dx, mode, partials);
         else
-          partials.rows = launch_backward<T, N, kept_of_wide_rows>(on, x, w, inv_rms, dy, dx, mode, partials);
+          partials.rows =
+              launch_backward<T, N, kept_of_wide_rows>(on, x, w, norm.weight_offset, inv_rms, dy, dx, mode, partials);
       });
     });
     add_column_sums(on, partials, dw.as<float>());

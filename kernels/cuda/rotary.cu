@@ -1,3 +1,4 @@
+#include <numeric>
 #include <stdexcept>
 
 #include "kernels/cuda/cuda_kernels.h"
@@ -24,15 +25,16 @@ __global__ void __launch_bounds__(block_threads) table_kernel(const int32_t* pos
   });
 }
 
-/// (a, b) -> (a·cos - b·sin, b·cos + a·sin) for the halves of each head, sin taken times `sign`.
+/// (a, b) -> (a·cos - b·sin, b·cos + a·sin) for the halves of what turns of each head, sin taken times `sign`.
 template <typename T, int N>
-__global__ void __launch_bounds__(block_threads) rotate_kernel(const float* cos, const float* sin, float sign,
-                                                               int32_t half, Rows<T> x, int64_t rows, int32_t pairs) {
+__global__ void __launch_bounds__(block_threads)
+    rotate_kernel(const float* cos, const float* sin, float sign, int32_t D, int32_t half, Rows<T> x, int64_t rows,
+                  int32_t pairs) {
   const int64_t t = row_of_thread();
   if (t >= rows) return;
   for_pieces<N>(pairs, [&](int64_t pair) {
     const int32_t head = static_cast<int32_t>(pair) / half, i = static_cast<int32_t>(pair) % half;
-    T* const first = x[t] + int64_t{2} * half * head + i;
+    T* const first = x[t] + int64_t{D} * head + i;
     float a[N], b[N], c[N], s[N], rotated_a[N], rotated_b[N];
     load(first, a);
     load(first + half, b);
@@ -47,16 +49,16 @@ __global__ void __launch_bounds__(block_threads) rotate_kernel(const float* cos,
   });
 }
 
-void rotate(cudaStream_t stream, const float* cos, const float* sin, float sign, int64_t D, View x) {
-  const int64_t half = D / 2, pairs = x.cols / 2;
+void rotate(cudaStream_t stream, const float* cos, const float* sin, float sign, const RotaryHeads& heads, View x) {
+  const int64_t half = heads.turned / 2, pairs = x.cols / heads.D * half;
   const ConstView cos_view(cos, DType::f32, x.rows, half), sin_view(sin, DType::f32, x.rows, half);
   with_compute_type(x.dtype, [&](auto type) {
     using T = decltype(type);
-    with_piece<T>(half, {x, cos_view, sin_view}, [&](auto piece) {
+    with_piece<T>(std::gcd(half, heads.D), {x, cos_view, sin_view}, [&](auto piece) {
       constexpr int N = decltype(piece)::value;
       const dim3 block = row_block(pairs / N);
       launch({"rope", row_grid(x.rows, block), block, 0, stream}, rotate_kernel<T, N>, cos, sin, sign,
-             narrow<int32_t>(half), rows_of<T>(x), x.rows, narrow<int32_t>(pairs));
+             narrow<int32_t>(heads.D), narrow<int32_t>(half), rows_of<T>(x), x.rows, narrow<int32_t>(pairs));
     });
   });
 }
@@ -72,11 +74,13 @@ class CudaRotaryKernels final : public RotaryKernels {
     launch({"rope_table", row_grid(T, block), block, 0, cuda_stream(stream)}, table_kernel, positions, T, frequencies,
            half, scale, cos, sin);
   }
-  void enqueue_rope_forward(Stream& stream, const float* cos, const float* sin, int64_t D, View x) override {
-    rotate(cuda_stream(stream), cos, sin, 1, D, x);
+  void enqueue_rope_forward(Stream& stream, const float* cos, const float* sin, const RotaryHeads& heads,
+                            View x) override {
+    rotate(cuda_stream(stream), cos, sin, 1, heads, x);
   }
-  void enqueue_rope_backward(Stream& stream, const float* cos, const float* sin, int64_t D, View dx) override {
-    rotate(cuda_stream(stream), cos, sin, -1, D, dx);
+  void enqueue_rope_backward(Stream& stream, const float* cos, const float* sin, const RotaryHeads& heads,
+                             View dx) override {
+    rotate(cuda_stream(stream), cos, sin, -1, heads, dx);
   }
 };
 

@@ -128,4 +128,12 @@ __device__ void store(const float (&values)[N], bf16* p) {
   }
 }
 
+/// softcap · tanh(x / softcap).
+__device__ inline float soft_capped(float x, float softcap) { return softcap * tanhf(x * (1 / softcap)); }
+/// Its derivative by its value.
+__device__ inline float soft_cap_slope(float capped, float softcap) {
+  const float tanh = capped * (1 / softcap);
+  return fmaxf(1 - tanh * tanh, 0.0f);
+}
+
 }  // namespace tessera::cuda

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 # A layer's calls, (kernel, call) as bench_kernels names them: src/model/layer.cpp.
 FORWARD = [("rmsnorm_forward", ""), ("linear_forward", "q, k, v"), ("rope_forward", ""),
            ("attention_forward", "full documents"), ("linear_forward", "o, added"), ("rmsnorm_forward", ""),
-           ("linear_forward", "gate, up"), ("swiglu_forward", ""), ("linear_forward", "down, added")]
+           ("linear_forward", "gate, up"), ("gated_forward", ""), ("linear_forward", "down, added")]
 RECOMPUTED = {"none": [], "selective": [("rmsnorm_forward", "")] * 2,
-              "full": [call for call in FORWARD if call[0] not in ("attention_forward", "swiglu_forward") and
+              "full": [call for call in FORWARD if call[0] not in ("attention_forward", "gated_forward") and
                        call != ("linear_forward", "down, added")]}
-BACKWARD = [("linear_backward_input", "down"), ("swiglu_backward", ""), ("linear_backward_weight", "down"),
+BACKWARD = [("linear_backward_input", "down"), ("gated_backward", ""), ("linear_backward_weight", "down"),
             ("linear_backward_weight", "gate, up"), ("linear_backward_input", "gate, up"),
             ("rmsnorm_backward", "added to the residual's"),
             ("linear_backward_weight", "o"), ("linear_backward_input", "o"), ("attention_backward", "full documents"),

@@ -36,7 +36,7 @@ int64_t logit_columns(int64_t V) { return round_up(V, 64); }
 LossHead::LossHead(Device& device, Kernels& kernels, const ModelSpec& model, DType dtype, int64_t max_T)
     : kernels_(kernels),
       V_(model.V),
-      eps_(static_cast<float>(model.final_norm.eps)),
+      norm_{static_cast<float>(model.final_norm.eps)},
       chunk_(loss_chunk(device.kind(), V_, max_T)),
       gathered_(device, dtype, max_T, model.C, "head"),
       normed_(device, dtype, max_T, model.C, "head"),
@@ -48,7 +48,7 @@ View LossHead::logits_of(int64_t rows) const { return logits_.view(rows).cols_fr
 
 void LossHead::gather_and_norm(Stream& stream, View hidden, const int32_t* rows, int64_t S, const HeadWeights& w) {
   kernels_.embedding.forward(stream, rows, hidden, gathered_.view(S));
-  kernels_.norm.rmsnorm_forward(stream, gathered_.view(S), w.norm, eps_, normed_.view(S), inv_rms_.as<float>());
+  kernels_.norm.rmsnorm_forward(stream, gathered_.view(S), w.norm, norm_, {}, normed_.view(S), inv_rms_.as<float>());
 }
 
 int64_t LossHead::rows_a_chunk(int64_t S) const {
@@ -63,7 +63,7 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
   for (int64_t first = 0; first < supervised.S; first += rows) {
     const int64_t n = std::min(rows, supervised.S - first);
     kernels_.linear.forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_of(n));
-    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, 0, {}, loss_sum);
+    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, {}, 0, {}, loss_sum);
   }
 }
 
@@ -77,12 +77,12 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
     const View normed = normed_.view().rows_from(first, n), logits = logits_of(n);
     const View d_logits = over(logits, normed.dtype);
     kernels_.linear.forward(stream, normed, w.head, {}, {}, logits);
-    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, scale, d_logits, loss_sum);
+    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, {}, scale, d_logits, loss_sum);
     kernels_.linear.backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear.backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
     first += rows;
   } while (first < S);
-  kernels_.norm.rmsnorm_backward(stream, gathered_.view(S), w.norm, inv_rms_.as<float>(), d_normed_.view(S),
+  kernels_.norm.rmsnorm_backward(stream, gathered_.view(S), w.norm, norm_, inv_rms_.as<float>(), d_normed_.view(S),
                                  d_normed_.view(S), Write::overwrite, dw.norm);
   kernels_.embedding.scatter_rows(stream, supervised.rows, d_normed_.view(S), d);
 }

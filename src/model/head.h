@@ -55,7 +55,7 @@ class LossHead {
 
   Kernels& kernels_;
   int64_t V_;
-  float eps_;
+  RmsNorm norm_;
   int64_t chunk_;                        // tokens whose logits exist at once
   Buffer gathered_, normed_, d_normed_;  // [max_T, C]
   Buffer inv_rms_;                       // [max_T] floats

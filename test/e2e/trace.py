@@ -31,7 +31,7 @@ with workspace() as place:
         require({"forward", "backward", "optimizer", "linear_forward", "attention_backward"} <= {n for n, _, _ in compute},
                 f"rank {rank}: phases and kernels are there", {n for n, _, _ in compute})
         forwards = [s for s in compute if s[0] == "forward"]
-        kernels = [s for s in compute if s[0] == "swiglu_forward"]
+        kernels = [s for s in compute if s[0] == "gated_forward"]
         inside = sum(any(f[1] - 1 <= k[1] and k[2] <= f[2] + 1 for f in forwards) for k in kernels)
         require(inside >= layers * STEPS, f"rank {rank}: the kernels of a pass lie within it", (inside, forwards[:2], kernels[:2]))
         require(all(begin <= end for _, begin, end in compute + communication), f"rank {rank}: time goes forwards")

@@ -39,7 +39,7 @@ void Attention::inputs(const Pass& pass, const LayerActivations& a, ConstView x)
   }
   const RotaryTable& table = pass.documents.rotary[static_cast<size_t>(spec_.rotary)];
   const View turned = has_norms() ? a[normed_] : a[projected_];
-  pass.kernels.rotary.rope_forward(pass.stream, table.cos, table.sin, spec_.D, turned.cols_from(0, q + k));
+  pass.kernels.rotary.rope_forward(pass.stream, table.cos, table.sin, {spec_.D, spec_.D}, turned.cols_from(0, q + k));
 }
 
 void Attention::attend(const Pass& pass, const LayerActivations& a) const {
@@ -74,7 +74,7 @@ void Attention::backward(const BackwardPass& pass, const LayerActivations& a, Co
   pass.kernels.attention.backward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
                                   a[log_sum_exp_].as<float>(), a[d_attended_], dq, dk, dv);
   const RotaryTable& table = pass.documents.rotary[static_cast<size_t>(spec_.rotary)];
-  pass.kernels.rotary.rope_backward(pass.stream, table.cos, table.sin, spec_.D, d.cols_from(0, q + k));
+  pass.kernels.rotary.rope_backward(pass.stream, table.cos, table.sin, {spec_.D, spec_.D}, d.cols_from(0, q + k));
   if (has_norms()) {
     q_norm_.backward(pass, a, a[projected_].cols_from(0, q), dq, dq, Write::overwrite);
     k_norm_.backward(pass, a, a[projected_].cols_from(q, k), dk, dk, Write::overwrite);

@@ -13,17 +13,18 @@ void Mlp::inputs(const Pass& pass, const LayerActivations& a, ConstView x) const
 }
 
 void Mlp::output(const Pass& pass, const LayerActivations& a, ConstView added, View y) const {
-  pass.kernels.activation.swiglu_forward(pass.stream, a[projected_], a[activated_]);
+  pass.kernels.activation.gated_forward(pass.stream, Activation::silu, a[projected_], a[activated_]);
   down_.forward(pass, a[activated_], added, y);
 }
 
 void Mlp::backward(const BackwardPass& pass, const LayerActivations& a, ConstView x, ConstView dy, View dx,
                    Write mode) const {
-  // In place: swiglu_backward is the last to read the projections and the gradient of their product, and leaves their
+  // In place: gated_backward is the last to read the projections and the gradient of their product, and leaves their
   // gradients and the product there.
   const View d_activated = a[activated_], d_projected = a[projected_];
   down_.backward_input(pass, dy, d_activated, Write::overwrite);
-  pass.kernels.activation.swiglu_backward(pass.stream, a[projected_], d_activated, d_projected, a[activated_]);
+  pass.kernels.activation.gated_backward(pass.stream, Activation::silu, a[projected_], d_activated, d_projected,
+                                         a[activated_]);
   down_.backward_weight(pass, dy, a[activated_]);
   gate_up_.backward_weight(pass, d_projected, x);
   gate_up_.backward_input(pass, d_projected, dx, mode);

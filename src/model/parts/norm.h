@@ -20,7 +20,7 @@ class Norm {
   explicit operator bool() const { return static_cast<bool>(weight_); }
 
  private:
-  float eps_ = 0;
+  RmsNorm norm_;
   MatrixPlace weight_;
   Slot inv_rms_;
 };

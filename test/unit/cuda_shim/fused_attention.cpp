@@ -73,5 +73,32 @@ TEST_CASE("where the library declines own kernels compute", "[kernels][attention
   REQUIRE(asked.size() == 3);  // the forward pass, the backward pass of packed documents and of padded ones
 }
 
+TEST_CASE("scores with a soft cap are not asked of the library", "[kernels][attention]") {
+  const Case& c = cases.front();
+  std::vector<AttentionDescription> asked;
+  const Kitchen at;
+  const auto kernels =
+      at.kernels_with(std::make_unique<FusedAttention>(at.workspace, std::make_unique<PlainGraphs>(nullptr, &asked)));
+  const int64_t with_cap = kernels->workspace_bytes({.T = c.tokens(),
+                                                     .C = c.H * c.D,
+                                                     .H = c.H,
+                                                     .G = c.G,
+                                                     .D = c.D,
+                                                     .F = 8,
+                                                     .longest = c.documents.front(),
+                                                     .shard = 1,
+                                                     .dtype = DType::bf16,
+                                                     .softcap = 50});
+  REQUIRE(with_cap > 0);
+  Rig rig = at.rig;
+  Batch batch(rig, DType::bf16, c), expected(rig, DType::bf16, c);
+  batch.shape.softcap = expected.shape.softcap = 50;
+  batch.run(*kernels, *rig.stream);
+  expected.run(*rig.kernels, *rig.stream);
+  REQUIRE(batch.out.bits() == expected.out.bits());
+  REQUIRE(batch.dqkv.bits() == expected.dqkv.bits());
+  REQUIRE(asked.empty());
+}
+
 }  // namespace
 }  // namespace tessera::test

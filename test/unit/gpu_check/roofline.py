@@ -104,14 +104,14 @@ def kernels_stand_in_the_order_of_time_lost():
                 "gemm_flops_per_second": CEILINGS.gemm_flops_per_second}
     by_key = {(kernel["name"], kernel["call"]): kernel for kernel in measured["kernels"]}
     by_key["adamw", ""]["seconds"] = 2.5         # 2 s lost, once
-    by_key["swiglu_forward", ""]["seconds"] = 1  # half a second, four times: as much
+    by_key["gated_forward", ""]["seconds"] = 1  # half a second, four times: as much
     by_key["rope_forward", ""]["seconds"] = 1.5  # one second, four times
     measured["kernels"] += [call("attention_decode", seconds=1000), call("rope_forward", dtype="f32", seconds=2000)]
     rows = against_model(measured, SHAPE)
     first = [rows[0][key] for key in ("name", "lost_seconds_of_update", "calls_of_update", "predicted_seconds",
                                       "measured_over_predicted")]
     require(first == ["rope_forward", 4, 4, 0.5, 3], "most of an update's time first", first)
-    require({row["name"] for row in rows[1:3]} == {"adamw", "swiglu_forward"} and
+    require({row["name"] for row in rows[1:3]} == {"adamw", "gated_forward"} and
             [row["seconds"] for row in rows[-2:]] == [2000, 1000], "what an update does not call comes last", rows[-2:])
     require(by_kernels(SHAPE, measured).parts["optimiser"] == 0.5 + 2.5, "the kernels' own times, summed")
     require(by_kernels(replace(SHAPE, micro_batch=3), measured) is None, "which say nothing of other sizes")

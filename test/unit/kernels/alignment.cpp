@@ -74,12 +74,21 @@ constexpr int32_t V = 7;  // rows of the tables
 
 void rmsnorm_backward(Call& c, Write mode) {
   const View x = c.input(c.T, c.C), w = c.input(1, c.C), dy = c.input(c.T, c.C), dx = c.output(c.T, c.C);
-  c.kernels().norm.rmsnorm_backward(c.stream(), x, w, c.statistics(c.T), dy, dx, mode, c.output(DType::f32, 1, c.C));
+  c.kernels().norm.rmsnorm_backward(c.stream(), x, w, {1e-5f}, c.statistics(c.T), dy, dx, mode,
+                                    c.output(DType::f32, 1, c.C));
 }
 
-void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const float*, int64_t, View)) {
-  const float *cos = c.statistics(c.T * c.C / 2), *sin = c.statistics(c.T * c.C / 2);
-  (c.kernels().rotary.*rope)(c.stream(), cos, sin, c.C, c.output(c.T, 3 * c.C));
+void rotate(Call& c, void (RotaryKernels::*rope)(Stream&, const float*, const float*, const RotaryHeads&, View),
+            int64_t turned) {
+  const float *cos = c.statistics(c.T * turned / 2), *sin = c.statistics(c.T * turned / 2);
+  (c.kernels().rotary.*rope)(c.stream(), cos, sin, {c.C, turned}, c.output(c.T, 3 * c.C));
+}
+
+void cross_entropy(Call& c, const LogitTransform& transform) {
+  const View logits = c.input(DType::f32, c.T, c.C), dlogits = c.output(c.T, c.C);
+  const Array<double> loss(c.rig, 1);
+  c.kernels().loss.cross_entropy(c.stream(), logits, c.ids(c.T, 5, 16), transform, 0.5f, dlogits, loss.data());
+  c.stream().synchronize();
 }
 
 /// Every kernel that goes through rows; those of heads take C as the width of each of three.
@@ -88,6 +97,10 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
      [](Call& c) { c.kernels().linear.bias_backward(c.stream(), c.input(c.T, c.C), c.output(DType::f32, 1, c.C)); }},
     {"embedding_forward",
      [](Call& c) { c.kernels().embedding.forward(c.stream(), c.ids(c.T, 3, V), c.input(V, c.C), c.output(c.T, c.C)); }},
+    {"embedding_forward times a factor",
+     [](Call& c) {
+       c.kernels().embedding.forward(c.stream(), c.ids(c.T, 3, V), c.input(V, c.C), c.output(c.T, c.C), 12.5f);
+     }},
     {"embedding_backward",
      [](Call& c) {
        c.kernels().embedding.backward(c.stream(), c.ids(c.T, 3, V), c.input(c.T, c.C), c.output(DType::f32, V, c.C));
@@ -99,36 +112,62 @@ const std::vector<std::pair<std::string, std::function<void(Call&)>>> row_kernel
     {"rmsnorm_forward",
      [](Call& c) {
        const View x = c.input(c.T, c.C), w = c.input(1, c.C);
-       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, c.C), c.statistics(c.T));
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, {1e-5f}, {}, c.output(c.T, c.C), c.statistics(c.T));
+     }},
+    {"rmsnorm_forward that adds",
+     [](Call& c) {
+       const View x = c.input(c.T, c.C), w = c.input(1, c.C), added = c.input(c.T, c.C);
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, {1e-5f, 1}, added, c.output(c.T, c.C), c.statistics(c.T));
      }},
     {"rmsnorm_backward", [](Call& c) { rmsnorm_backward(c, Write::overwrite); }},
     {"rmsnorm_backward that adds", [](Call& c) { rmsnorm_backward(c, Write::accumulate); }},
     {"rmsnorm of each head: forward",
      [](Call& c) {
        const View x = c.input(c.T, 3 * c.C), w = c.input(1, c.C);
-       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, 1e-5f, c.output(c.T, 3 * c.C), c.statistics(3 * c.T));
+       c.kernels().norm.rmsnorm_forward(c.stream(), x, w, {1e-5f}, {}, c.output(c.T, 3 * c.C), c.statistics(3 * c.T));
      }},
     {"rmsnorm of each head: backward",
      [](Call& c) {
        const View x = c.input(c.T, 3 * c.C), w = c.input(1, c.C), dy = c.input(c.T, 3 * c.C);
-       c.kernels().norm.rmsnorm_backward(c.stream(), x, w, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
+       c.kernels().norm.rmsnorm_backward(c.stream(), x, w, {1e-5f}, c.statistics(3 * c.T), dy, c.output(c.T, 3 * c.C),
                                          Write::overwrite, c.output(DType::f32, 1, c.C));
      }},
-    {"rope_forward", [](Call& c) { rotate(c, &RotaryKernels::rope_forward); }},
-    {"rope_backward", [](Call& c) { rotate(c, &RotaryKernels::rope_backward); }},
-    {"swiglu_forward",
-     [](Call& c) { c.kernels().activation.swiglu_forward(c.stream(), c.input(c.T, 2 * c.C), c.output(c.T, c.C)); }},
-    {"swiglu_backward",
+    {"rope_forward", [](Call& c) { rotate(c, &RotaryKernels::rope_forward, c.C); }},
+    {"rope_backward", [](Call& c) { rotate(c, &RotaryKernels::rope_backward, c.C); }},
+    {"rope_forward of half the columns", [](Call& c) { rotate(c, &RotaryKernels::rope_forward, c.C / 2); }},
+    {"gated_forward",
      [](Call& c) {
-       c.kernels().activation.swiglu_backward(c.stream(), c.input(c.T, 2 * c.C), c.input(c.T, c.C),
-                                              c.output(c.T, 2 * c.C), c.output(c.T, c.C));
+       c.kernels().activation.gated_forward(c.stream(), Activation::silu, c.input(c.T, 2 * c.C), c.output(c.T, c.C));
      }},
-    {"cross_entropy",
+    {"gated_backward",
      [](Call& c) {
-       const View logits = c.input(DType::f32, c.T, c.C), dlogits = c.output(c.T, c.C);
-       const Array<double> loss(c.rig, 1);
-       c.kernels().loss.cross_entropy(c.stream(), logits, c.ids(c.T, 5, 16), 0.5f, dlogits, loss.data());
-       c.stream().synchronize();
+       c.kernels().activation.gated_backward(c.stream(), Activation::silu, c.input(c.T, 2 * c.C), c.input(c.T, c.C),
+                                             c.output(c.T, 2 * c.C), c.output(c.T, c.C));
+     }},
+    {"gated_forward of gelu_tanh",
+     [](Call& c) {
+       c.kernels().activation.gated_forward(c.stream(), Activation::gelu_tanh, c.input(c.T, 2 * c.C),
+                                            c.output(c.T, c.C));
+     }},
+    {"gated_backward of gelu_tanh",
+     [](Call& c) {
+       c.kernels().activation.gated_backward(c.stream(), Activation::gelu_tanh, c.input(c.T, 2 * c.C),
+                                             c.input(c.T, c.C), c.output(c.T, 2 * c.C), c.output(c.T, c.C));
+     }},
+    {"scale", [](Call& c) { c.kernels().residual.scale(c.stream(), c.input(c.T, c.C), 0.5f, {}, c.output(c.T, c.C)); }},
+    {"scale that adds",
+     [](Call& c) {
+       const View x = c.input(c.T, c.C), added = c.input(c.T, c.C);
+       c.kernels().residual.scale(c.stream(), x, 0.3f, added, c.output(c.T, c.C));
+     }},
+    {"cross_entropy", [](Call& c) { cross_entropy(c, {}); }},
+    {"cross_entropy of capped logits",
+     [](Call& c) {
+       cross_entropy(c, {0.5f, 2});
+     }},
+    {"transform_logits",
+     [](Call& c) {
+       c.kernels().loss.transform_logits(c.stream(), {0.5f, 2}, c.output(DType::f32, c.T, c.C));
      }},
     {"cast to fp32",
      [](Call& c) { c.kernels().memory.cast(c.stream(), c.input(c.T, c.C), c.output(DType::f32, c.T, c.C)); }},

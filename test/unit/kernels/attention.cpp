@@ -9,6 +9,7 @@ namespace {
 struct Case {
   int64_t H, G, D, window;
   std::vector<int64_t> documents;  // their lengths
+  double softcap = 0;
 
   int64_t tokens() const { return std::accumulate(documents.begin(), documents.end(), int64_t{0}); }
   std::vector<int32_t> cu_seqlens() const {
@@ -22,7 +23,7 @@ struct Case {
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   out << "H " << c.H << ", G " << c.G << ", D " << c.D << ", window " << c.window << ", documents";
   for (const int64_t length : c.documents) out << ' ' << length;
-  return out;
+  return out << ", soft cap " << c.softcap;
 }
 
 /// Every width, sharing of heads, window and length that is a way of its own through the kernels, or beside one.
@@ -48,6 +49,14 @@ const std::vector<Case> cases = {
     // Groups of documents for cuDNN: one with a place that stays empty, several of different lengths.
     {4, 2, 64, 0, {100, 100, 100, 90, 90, 80, 60}},
     {2, 1, 64, 50, {260, 130, 100, 40}},
+    // Scores of some units, many of them near their cap.
+    {2, 1, 10, 0, {37, 20}},
+    {4, 2, 20, 0, {64, 2}, 1.5},
+    {9, 3, 64, 0, {130, 1}, 1},
+    {2, 1, 32, 0, {300}, 3},
+    {2, 2, 80, 40, {45, 31}, 1},
+    {3, 1, 64, 100, {333}, 0.5},
+    {4, 2, 256, 50, {70, 66}, 1.5},
 };
 
 /// What an attention call reads and writes, as the model holds it: q, k and v are columns of one matrix.
@@ -68,7 +77,8 @@ struct Batch {
              .scale = static_cast<float>(c.scale()),
              .cu_seqlens = cu_seqlens.data(),
              .N = static_cast<int64_t>(c.documents.size()),
-             .cu_seqlens_on_device = cu_seqlens_on_device.data()};
+             .cu_seqlens_on_device = cu_seqlens_on_device.data(),
+             .softcap = static_cast<float>(c.softcap)};
   }
   View q(const Matrix& m) const { return m.view().cols_from(0, shape.H * shape.D); }
   View k(const Matrix& m) const { return m.view().cols_from(shape.H * shape.D, shape.G * shape.D); }
@@ -112,7 +122,8 @@ struct Reference {
       for (int64_t s = first; s <= t; ++s) {
         double dp = 0;
         for (int64_t d = 0; d < c_.D; ++d) dp += dy[d] * v(s, h, d);
-        const double probability = p[static_cast<size_t>(s - first)], ds = probability * (dp - delta) * c_.scale();
+        const double probability = p[static_cast<size_t>(s - first)];
+        const double ds = probability * (dp - delta) * c_.scale() * slope(score(t, h, s));
         for (int64_t d = 0; d < c_.D; ++d) {
           dqkv[q_index(t, h) + static_cast<size_t>(d)] += ds * k(s, h, d);
           dqkv[k_index(s, h) + static_cast<size_t>(d)] += ds * qkv_[q_index(t, h) + static_cast<size_t>(d)];
@@ -136,13 +147,16 @@ struct Reference {
       begin += length;
     }
   }
+  double score(int64_t t, int64_t h, int64_t s) const {
+    double product = 0;
+    for (int64_t d = 0; d < c_.D; ++d) product += qkv_[q_index(t, h) + static_cast<size_t>(d)] * k(s, h, d);
+    const double scaled = product * c_.scale();
+    return c_.softcap > 0 ? c_.softcap * std::tanh(scaled / c_.softcap) : scaled;
+  }
+  double slope(double score) const { return c_.softcap > 0 ? 1 - score / c_.softcap * (score / c_.softcap) : 1; }
   Values probabilities(int64_t t, int64_t h, int64_t first) {
     Values scores;
-    for (int64_t s = first; s <= t; ++s) {
-      double score = 0;
-      for (int64_t d = 0; d < c_.D; ++d) score += qkv_[q_index(t, h) + static_cast<size_t>(d)] * k(s, h, d);
-      scores.push_back(score * c_.scale());
-    }
+    for (int64_t s = first; s <= t; ++s) scores.push_back(score(t, h, s));
     const double max = *std::max_element(scores.begin(), scores.end());
     double sum = 0;
     for (const double score : scores) sum += std::exp(score - max);
@@ -222,7 +236,7 @@ TEMPLATE_TEST_CASE("attention_backward gives the gradients of queries, keys and 
 }
 
 TEST_CASE("the reference gradients of attention agree with finite differences", "[kernels][attention]") {
-  for (const Case& c : {Case{2, 1, 3, 0, {4, 3}}, Case{2, 2, 2, 2, {5}}}) {
+  for (const Case& c : {Case{2, 1, 3, 0, {4, 3}}, Case{2, 2, 2, 2, {5}}, Case{2, 1, 3, 0, {4, 3}, 0.75}}) {
     const Values qkv = random_values(c.tokens() * (c.H + 2 * c.G) * c.D, 1);
     const Values dout = random_values(c.tokens() * c.H * c.D, 2);
     const Values differences =

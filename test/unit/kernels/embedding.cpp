@@ -50,6 +50,43 @@ TEMPLATE_TEST_CASE("embedding_backward adds each token's gradient to its row in 
   });
 }
 
+TEMPLATE_TEST_CASE("embedding_forward multiplies by a factor and rounds the product once", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    const float factor = 33.941125f;  // √1152
+    for (const int64_t C : {1, 67, 2056}) {
+      const Matrix table = Matrix::random(rig, dtype_of<TestType>(), V, C, 1, C % 8 == 0 ? 8 : 3);
+      const Matrix y = Matrix::zeros(rig, dtype_of<TestType>(), T, C, C % 8 == 0 ? 8 : 2);
+      const Array<int32_t> tokens(rig, some_tokens());
+      rig.kernels->embedding.forward(*rig.stream, tokens.data(), table, y, factor);
+      const Values rows = table.values(), actual = y.values();
+      for (size_t i = 0; i < actual.size(); ++i) {
+        const auto width = static_cast<size_t>(C), token = static_cast<size_t>(some_tokens()[i / width]);
+        const auto row = static_cast<float>(rows[token * width + i % width]);
+        REQUIRE(actual[i] == static_cast<double>(static_cast<float>(TestType(factor * row))));
+      }
+      REQUIRE(y.intact());
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("embedding_backward multiplies the gradient by the factor", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    for (const int64_t C : {1, 67, 256}) {
+      const Matrix dy = Matrix::random(rig, dtype_of<TestType>(), T, C, 1, 3);
+      const Matrix dtable = Matrix::random(rig, DType::f32, V, C, 2, 5);
+      Values expected = dtable.values();
+      const Values dy_values = dy.values();
+      const auto width = static_cast<size_t>(C);
+      for (size_t i = 0; i < dy_values.size(); ++i)
+        expected[static_cast<size_t>(some_tokens()[i / width]) * width + i % width] += 12.5 * dy_values[i];
+      const Array<int32_t> tokens(rig, some_tokens());
+      rig.kernels->embedding.backward(*rig.stream, tokens.data(), dy, dtable, 12.5f);
+      REQUIRE_THAT(dtable.values(), near(expected, tolerance<float>()));
+      REQUIRE(dtable.intact());
+    }
+  });
+}
+
 TEST_CASE("embedding_backward keeps the order of the tokens in batches of any length", "[kernels]") {
   on_every_device([](Rig& rig) {
     for (const int64_t tokens : {1, 511, 512, 513, 8192, 8193, 9999}) {

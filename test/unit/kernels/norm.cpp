@@ -53,10 +53,10 @@ struct Case {
         dw(Matrix::random(rig, DType::f32, 1, D, 5)),
         inv_rms(rig, T * heads) {}
 
-  void forward() { rig.kernels->norm.rmsnorm_forward(*rig.stream, x, w, eps, y, inv_rms.data()); }
+  void forward() { rig.kernels->norm.rmsnorm_forward(*rig.stream, x, w, {eps}, {}, y, inv_rms.data()); }
   void backward(Write mode) {
     forward();
-    rig.kernels->norm.rmsnorm_backward(*rig.stream, x, w, inv_rms.data(), dy, dx, mode, dw);
+    rig.kernels->norm.rmsnorm_backward(*rig.stream, x, w, {eps}, inv_rms.data(), dy, dx, mode, dw);
   }
 
   Rig& rig;
@@ -82,7 +82,7 @@ TEMPLATE_TEST_CASE("rmsnorm_forward may write over its input", "[kernels]", floa
   on_every_device([](Rig& rig) {
     Case c(rig, dtype_of<TestType>(), 5, 1, 67);
     c.forward();
-    rig.kernels->norm.rmsnorm_forward(*rig.stream, c.x, c.w, eps, c.x, c.inv_rms.data());
+    rig.kernels->norm.rmsnorm_forward(*rig.stream, c.x, c.w, {eps}, {}, c.x, c.inv_rms.data());
     REQUIRE(c.x.bits() == c.y.bits());
   });
 }
@@ -126,7 +126,7 @@ TEMPLATE_TEST_CASE("rmsnorm_backward may write over dy", "[kernels]", float, bf1
     Case apart(rig, dtype_of<TestType>(), 35, 1, 67), over(rig, dtype_of<TestType>(), 35, 1, 67);
     apart.backward(Write::overwrite);
     over.forward();
-    rig.kernels->norm.rmsnorm_backward(*rig.stream, over.x, over.w, over.inv_rms.data(), over.dy, over.dy,
+    rig.kernels->norm.rmsnorm_backward(*rig.stream, over.x, over.w, {eps}, over.inv_rms.data(), over.dy, over.dy,
                                        Write::overwrite, over.dw);
     REQUIRE(over.dy.bits() == apart.dx.bits());
     REQUIRE(over.dw.bits() == apart.dw.bits());
@@ -151,11 +151,106 @@ TEMPLATE_TEST_CASE("rmsnorm_backward of each head agrees with finite differences
       Case c(rig, dtype_of<TestType>(), T, heads, D);
       const Values x = c.x.values(), w = c.w.values(), dy = c.dy.values(), dw = c.dw.values();
       c.forward();
-      rig.kernels->norm.rmsnorm_backward(*rig.stream, c.x, c.w, c.inv_rms.data(), c.dy, c.dy, Write::overwrite, c.dw);
+      rig.kernels->norm.rmsnorm_backward(*rig.stream, c.x, c.w, {eps}, c.inv_rms.data(), c.dy, c.dy, Write::overwrite,
+                                         c.dw);
       REQUIRE_THAT(c.dy.values(), near(input_gradient(x, w, dy), tolerance<TestType>()));
       REQUIRE_THAT(c.dw.values(), near(dw + weight_gradient(x, w, dy), tolerance<float>()));
       REQUIRE(c.dy.intact());
     }
+  });
+}
+
+/// As a model keeps its weights that has them less 1.
+Values less_one(Values w) {
+  for (double& value : w) value -= 1;
+  return w;
+}
+Values more_one(Values w) {
+  for (double& value : w) value += 1;
+  return w;
+}
+
+TEMPLATE_TEST_CASE("rmsnorm with a weight offset is rmsnorm with the weight and that in fp32", "[kernels]", float,
+                   bf16) {
+  on_every_device([](Rig& rig) {
+    const DType dtype = dtype_of<TestType>();
+    for (const auto& [T, heads, D] : {std::tuple{7, 1, 67}, {129, 1, 72}, {5, 3, 24}}) {
+      Case c(rig, dtype, T, heads, D);
+      c.w.set(less_one(c.w.values()));  // rounds them in bf16: what counts is what is kept
+      const Values x = c.x.values(), w = more_one(c.w.values()), dy = c.dy.values(), dw = c.dw.values();
+      const RmsNorm norm{.eps = eps, .weight_offset = 1};
+      rig.kernels->norm.rmsnorm_forward(*rig.stream, c.x, c.w, norm, {}, c.y, c.inv_rms.data());
+      rig.kernels->norm.rmsnorm_backward(*rig.stream, c.x, c.w, norm, c.inv_rms.data(), c.dy, c.dx, Write::overwrite,
+                                         c.dw);
+      REQUIRE_THAT(c.y.values(), near(rmsnorm(x, w), tolerance<TestType>()));
+      REQUIRE_THAT(c.dx.values(), near(input_gradient(x, w, dy), tolerance<TestType>()));
+      REQUIRE_THAT(c.dw.values(), near(dw + weight_gradient(x, w, dy), tolerance<float>()));
+    }
+  });
+}
+
+TEST_CASE("a weight and its offset are added in fp32", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    constexpr int64_t C = 64;
+    const Matrix x(rig, DType::bf16, 1, C, Values(C, 0.75)), w(rig, DType::bf16, 1, C, Values(C, 1.0 / 512));
+    const Matrix y = Matrix::zeros(rig, DType::bf16, 1, C);
+    const Array<float> inv_rms(rig, 1);
+    rig.kernels->norm.rmsnorm_forward(*rig.stream, x, w, {.eps = 0, .weight_offset = 511.0f / 512}, {}, y,
+                                      inv_rms.data());
+    REQUIRE(y.values() == Values(C, 1));  // bf16 has no 511/512
+  });
+}
+
+TEMPLATE_TEST_CASE("rmsnorm_forward adds the norm to another matrix, or to what y holds", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    const DType dtype = dtype_of<TestType>();
+    for (const auto& [T, heads, D] : {std::tuple{1, 1, 8}, {7, 1, 67}, {129, 1, 72}, {2, 1, 257}, {5, 3, 24}}) {
+      Case c(rig, dtype, T, heads, D);
+      const Matrix added = Matrix::random(rig, dtype, T, heads * D, 6, 4);
+      const Matrix onto(rig, dtype, T, heads * D, added.values(), 7);
+      const Values expected = added.values() + rmsnorm(c.x.values(), c.w.values());
+      rig.kernels->norm.rmsnorm_forward(*rig.stream, c.x, c.w, {eps}, added, c.y, c.inv_rms.data());
+      rig.kernels->norm.rmsnorm_forward(*rig.stream, c.x, c.w, {eps}, onto, onto, c.inv_rms.data());
+      REQUIRE_THAT(c.y.values(), near(expected, tolerance<TestType>()));
+      REQUIRE(onto.bits() == c.y.bits());
+      REQUIRE(onto.intact());
+      REQUIRE(added.intact());
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("rmsnorm takes q and k whole, where they lie beside each other", "[kernels]", float, bf16) {
+  on_every_device([](Rig& rig) {
+    const DType dtype = dtype_of<TestType>();
+    constexpr int64_t T = 37, q = 3 * 22, k = 22, v = 22;
+    const Matrix qkv = Matrix::random(rig, dtype, T, q + k + v, 1, 2),
+                 dqkv = Matrix::random(rig, dtype, T, q + k + v, 2);
+    const Matrix w_q = Matrix::random(rig, dtype, 1, q, 3), w_k = Matrix::random(rig, dtype, 1, k, 4);
+    const Matrix dw = Matrix::zeros(rig, DType::f32, 1, q), y = Matrix::zeros(rig, dtype, T, q + k + v);
+    const Array<float> inv_rms(rig, T);
+    const auto columns = [](const Matrix& m, int64_t first, int64_t count) {
+      const Values all = m.values();
+      const int64_t width = m.view().cols;
+      Values part;
+      for (int64_t t = 0; t < T; ++t)
+        part.insert(part.end(), all.begin() + t * width + first, all.begin() + t * width + first + count);
+      return part;
+    };
+    const Values v_before = columns(dqkv, q + k, v), dq = columns(dqkv, 0, q);
+    const Values gradient = input_gradient(columns(qkv, 0, q), w_q.values(), dq);
+    NormKernels& norm = rig.kernels->norm;
+    norm.rmsnorm_forward(*rig.stream, qkv.view().cols_from(q, k), w_k, {eps}, {}, y.view().cols_from(q, k),
+                         inv_rms.data());
+    norm.rmsnorm_forward(*rig.stream, qkv.view().cols_from(0, q), w_q, {eps}, {}, y.view().cols_from(0, q),
+                         inv_rms.data());
+    norm.rmsnorm_backward(*rig.stream, qkv.view().cols_from(0, q), w_q, {eps}, inv_rms.data(),
+                          dqkv.view().cols_from(0, q), dqkv.view().cols_from(0, q), Write::overwrite, dw);
+    REQUIRE_THAT(columns(y, 0, q), near(rmsnorm(columns(qkv, 0, q), w_q.values()), tolerance<TestType>()));
+    REQUIRE_THAT(columns(y, q, k), near(rmsnorm(columns(qkv, q, k), w_k.values()), tolerance<TestType>()));
+    REQUIRE(columns(y, q + k, v) == Values(static_cast<size_t>(T * v)));
+    REQUIRE_THAT(columns(dqkv, 0, q), near(gradient, tolerance<TestType>()));
+    REQUIRE_THAT(dw.values(), near(weight_gradient(columns(qkv, 0, q), w_q.values(), dq), tolerance<float>()));
+    REQUIRE(columns(dqkv, q + k, v) == v_before);
   });
 }
 
