@@ -62,6 +62,42 @@ CASES = {
         dict(model_type="qwen3", hidden_size=26, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-6),
         dict(lr_scheduler="cosine_with_min_lr", lr_scheduler_kwargs=dict(min_lr_rate=0.1), warmup_steps=0), "rope_parameters",
         "prompt full"),
+    # norms before and behind, soft caps, a window in every other layer, a head width of its own
+    "gemma2": (
+        dict(model_type="gemma2", num_hidden_layers=3, head_dim=14, tie_word_embeddings=True, sliding_window=7,
+             query_pre_attn_scalar=12, attn_logit_softcapping=4.0, final_logit_softcapping=3.0,
+             hidden_activation="gelu_pytorch_tanh"),
+        dict(micro_batch_size=3), "rope_theta", "prompt full"),
+    # q and k normalised with 1 + w, and rotary tables of their own for layers with a window
+    "gemma3": (
+        dict(model_type="gemma3_text", num_hidden_layers=4, tie_word_embeddings=True, sliding_window=9, sliding_window_pattern=3,
+             query_pre_attn_scalar=12, hidden_activation="gelu_pytorch_tanh",
+             rope_parameters=dict(full_attention=dict(rope_type="linear", rope_theta=5e4, factor=4.0),
+                                  sliding_attention=dict(rope_type="default", rope_theta=3e3))),
+        dict(lr_scheduler="linear"), "rope_parameters", "prompt full"),
+    # longrope of a part of each head, with documents on both sides of the original length
+    "phi3": (
+        dict(model_type="phi3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+             original_max_position_embeddings=24, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+             rope_parameters=dict(rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.67,
+                                  original_max_position_embeddings=24, short_factor=[1.0, 1.1, 1.3, 1.6],
+                                  long_factor=[1.0, 1.9, 3.2, 4.9])),
+        dict(adam_beta2=0.95), "rope_parameters", "prompt full"),
+    # norms behind alone, q and k normalised over all heads; windows, and scaled rotary positions without
+    "olmo3": (
+        dict(model_type="olmo3", num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, hidden_size=40,
+             sliding_window=9, rope_parameters=dict(
+                 full_attention=dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=32),
+                 sliding_attention=dict(rope_type="default", rope_theta=1e4))),
+        dict(lr_scheduler="constant", learning_rate=0.003), "rope_parameters", "prompt full"),
+    # layers whose positions turn nothing
+    "smollm3": (
+        dict(model_type="smollm3", num_hidden_layers=3, no_rope_layers=[1, 0, 1], tie_word_embeddings=True,
+             pad_token_id=0, bos_token_id=1, eos_token_id=2), dict(max_grad_norm=0.7), "rope_parameters", "full"),
+    # four multipliers
+    "granite": (
+        dict(model_type="granite", embedding_multiplier=3.0, logits_scaling=2.5, residual_multiplier=0.4,
+             attention_multiplier=0.11), dict(lr_scheduler="linear", adam_beta1=0.8), "rope_theta", "prompt full"),
 }
 
 
@@ -71,8 +107,8 @@ def write_model(settings, spelling, seed, folder):
     config = AutoConfig.for_model(**settings)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for name, weight in model.named_parameters():
-        if "norm" in name:
-            weight.data = 1 + 0.2 * torch.randn_like(weight)
+        if "norm" in name:  # of those with 1 + w around 0
+            weight.data = ("gemma" not in settings["model_type"]) + 0.2 * torch.randn_like(weight)
         elif name.endswith("bias"):
             weight.data = 0.2 * torch.randn_like(weight)
         else:  # attention well away from uniform
@@ -120,14 +156,23 @@ def make_samples(vocab, job, masks, seed):
 def exact_norms(model):
     """transformers' RMSNorm works in float32 whatever it is given; here it keeps the type of its input."""
     def forward(self, x):
-        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+        gemma = type(self).__name__.startswith("Gemma")
+        eps = self.eps if gemma else self.variance_epsilon
+        return (gemma + self.weight) * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps))
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm"):
             module.forward = forward.__get__(module)
 
 
+def exact_softmax(x, dim=None, dtype=None):
+    return torch.softmax(x, dim=dim, dtype=None if x.dtype == torch.float64 else dtype)
+
+
 def load(folder, dtype):
+    config = json.loads((folder / "config.json").read_text())
     attention = "sdpa" if dtype == torch.float64 else "eager"  # eager rounds its softmax to float32
+    if config.get("attn_logit_softcapping"):  # which sdpa leaves out
+        attention, F.softmax = "eager", exact_softmax
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
     if dtype == torch.float64:
         exact_norms(model.double())

@@ -25,11 +25,12 @@ void scale_row(ConstView x_view, float factor, View y_view) {
 }
 
 /// Columns [begin, end) of every row.
-void embedding_backward_columns(const int32_t* tokens, ConstView dy_view, float factor, View dtable_view, int64_t begin,
-                                int64_t end) {
+void embedding_backward_columns(const int32_t* tokens, ConstView dy_view, float factor, int32_t padding,
+                                View dtable_view, int64_t begin, int64_t end) {
   with_compute_type(dy_view.dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t t = 0; t < dy_view.rows; ++t) {
+      if (tokens[t] == padding) continue;
       const T* dy = dy_view.as<T>() + t * dy_view.row_stride + begin;
       float* dtable = dtable_view.as<float>() + tokens[t] * dtable_view.row_stride + begin;
       for_each_vector(end - begin, [&](int64_t i, auto span) {
@@ -72,11 +73,11 @@ class CpuEmbeddingKernels final : public EmbeddingKernels {
     });
   }
   /// The columns are divided among the threads: no two meet in a row, and each element is summed in the order of t.
-  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable,
-                                  float factor) override {
+  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable, float factor,
+                                  int32_t padding) override {
     stream.enqueue([=, threads = threads_] {
       parallel_for(threads, dy.cols, 64, [&](int64_t begin, int64_t end) {
-        HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, factor, dtable, begin, end);
+        HWY_DYNAMIC_DISPATCH(embedding_backward_columns)(tokens, dy, factor, padding, dtable, begin, end);
       });
     });
   }

@@ -64,12 +64,12 @@ constexpr int backward_threads = 128;
 /// those of one piece of the row a thread.
 template <typename T, int N>
 __global__ void __launch_bounds__(backward_threads)
-    embedding_backward_kernel(const Occurrence* sorted, int32_t count, Rows<const T> dy, float factor,
+    embedding_backward_kernel(const Occurrence* sorted, int32_t count, Rows<const T> dy, float factor, int32_t padding,
                               Rows<float> dtable, int64_t cols) {
   constexpr int together = 8;  // rows whose loads do not wait for each other; frequent tokens have hundreds
   const auto first = static_cast<int32_t>(blockIdx.x);
   const int32_t token = sorted[first].token;
-  if (first > 0 && sorted[first - 1].token == token) return;
+  if (token == padding || (first > 0 && sorted[first - 1].token == token)) return;
   const int64_t i = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * N;
   if (i >= cols) return;
 
@@ -131,8 +131,8 @@ class CudaEmbeddingKernels final : public EmbeddingKernels {
   }
 
   /// Tokens below 2^23; T at most 2^26.
-  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable,
-                                  float factor) override {
+  void enqueue_embedding_backward(Stream& stream, const int32_t* tokens, ConstView dy, View dtable, float factor,
+                                  int32_t padding) override {
     const int64_t T = dy.rows;
     if (T == 0) return;
     const Occurrence* const sorted = sort_tokens(
@@ -145,7 +145,7 @@ class CudaEmbeddingKernels final : public EmbeddingKernels {
             static_cast<unsigned>(std::min<int64_t>(round_up(ceil_div(dy.cols, N), 32), backward_threads));
         launch({"embedding_backward", dim3(blocks(T), blocks(ceil_div(dy.cols, N * threads))), dim3(threads), 0,
                 cuda_stream(stream)},
-               embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy), factor,
+               embedding_backward_kernel<Element, N>, sorted, narrow<int32_t>(T), rows_of<Element>(dy), factor, padding,
                rows_of<float>(dtable), dy.cols);
       });
     });

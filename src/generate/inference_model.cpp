@@ -58,15 +58,18 @@ Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {
   std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(length_));
   batch.cu_seqlens = {0, static_cast<int32_t>(T)};
   batch_.fill(*stream_, std::move(batch));
+  Documents documents = batch_.documents();
+  documents.rotary = rotary_.fill(kernels_, *stream_, batch_.positions(), documents, /*first_position=*/length_);
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   length_ += T;
-  std::vector<RotaryTable> rotary = rotary_.fill(kernels_, *stream_, batch_.positions(), T);
   kernels_.embedding.forward(*stream_, batch_.tokens(), embedding_table(spec_, specs_.front(), weights(0)),
-                             store_.hidden(0, T));
-  return batch_.documents(std::move(rotary));
+                             store_.hidden(0, T), embedding_factor(spec_, dtype_));
+  return documents;
 }
 
 const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
   length_ = 0;
+  tokens_.clear();
   const Documents docs = embed(prompt);
   const int64_t T = docs.T;
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -81,6 +84,12 @@ const float* InferenceModel::start(const std::vector<int32_t>& prompt) {
 }
 
 const float* InferenceModel::next(int32_t token) {
+  // Of longrope: the keys in the cache were turned by the other frequencies.
+  if (rotary_.change_between(length_, length_ + 1)) {
+    std::vector<int32_t> text = tokens_;
+    text.push_back(token);
+    return start(text);
+  }
   const Documents docs = embed({token});
   std::vector<KeyValueCache> caches;  // alive until the stream has passed
   caches.reserve(layers_.size());

@@ -29,7 +29,7 @@ class InferenceModel {
   /// Clears the cache, then processes the prompt. Returns the logits [V] after its last token; valid until the next
   /// call.
   const float* start(const std::vector<int32_t>& prompt);
-  /// One more token.
+  /// One more token.  Where the text grows over longrope's original length, all of it is computed again.
   const float* next(int32_t token);
 
   int64_t length() const { return length_; }
@@ -59,6 +59,7 @@ class InferenceModel {
   Buffer first_row_;  // the index 0, as the head takes rows
   std::vector<float> logits_on_host_;
   int64_t length_ = 0;
+  std::vector<int32_t> tokens_;  // [length_]: what the cache is of
 };
 
 }  // namespace tessera

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/number.h"
+#include "model/parts/norm.h"
 
 namespace tessera {
 namespace {
@@ -17,6 +18,11 @@ View over(const View& logits, DType dtype) {
 
 View embedding_table(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat) {
   return MatrixPlace(unit, {model.embedding + ".weight"}, model.C).in(flat);
+}
+
+float embedding_factor(const ModelSpec& model, DType compute) {
+  const bool rounded = model.rounds_embedding_scale && compute == DType::bf16;
+  return rounded ? static_cast<float>(bf16(model.embedding_scale)) : model.embedding_scale;
 }
 
 HeadWeights head_weights(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat, View embedding) {
@@ -36,7 +42,8 @@ int64_t logit_columns(int64_t V) { return round_up(V, 64); }
 LossHead::LossHead(Device& device, Kernels& kernels, const ModelSpec& model, DType dtype, int64_t max_T)
     : kernels_(kernels),
       V_(model.V),
-      norm_{static_cast<float>(model.final_norm.eps)},
+      norm_(rms_norm(model.final_norm)),
+      transform_(model.logits),
       chunk_(loss_chunk(device.kind(), V_, max_T)),
       gathered_(device, dtype, max_T, model.C, "head"),
       normed_(device, dtype, max_T, model.C, "head"),
@@ -63,7 +70,7 @@ void LossHead::forward(Stream& stream, View hidden, const HeadWeights& w, const 
   for (int64_t first = 0; first < supervised.S; first += rows) {
     const int64_t n = std::min(rows, supervised.S - first);
     kernels_.linear.forward(stream, normed_.view().rows_from(first, n), w.head, {}, {}, logits_of(n));
-    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, {}, 0, {}, loss_sum);
+    kernels_.loss.cross_entropy(stream, logits_of(n), supervised.targets + first, transform_, 0, {}, loss_sum);
   }
 }
 
@@ -77,7 +84,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
     const View normed = normed_.view().rows_from(first, n), logits = logits_of(n);
     const View d_logits = over(logits, normed.dtype);
     kernels_.linear.forward(stream, normed, w.head, {}, {}, logits);
-    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, {}, scale, d_logits, loss_sum);
+    kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, transform_, scale, d_logits, loss_sum);
     kernels_.linear.backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear.backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
     first += rows;
@@ -90,6 +97,7 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
 void LossHead::logits(Stream& stream, View hidden, const int32_t* rows, int64_t B, const HeadWeights& w, View logits) {
   gather_and_norm(stream, hidden, rows, B, w);
   kernels_.linear.forward(stream, normed_.view(B), w.head, {}, {}, logits);
+  kernels_.loss.transform_logits(stream, transform_, logits);
 }
 
 }  // namespace tessera

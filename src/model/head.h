@@ -8,6 +8,9 @@ namespace tessera {
 /// The embedding's only tensor: [V, C].
 View embedding_table(const ModelSpec& model, const UnitSpec& unit, const FlatUnit& flat);
 
+/// What its rows are multiplied with where they are looked up.
+float embedding_factor(const ModelSpec& model, DType compute);
+
 struct HeadWeights {
   View norm;  ///< [1, C]
   View head;  ///< [V, C]; the embedding's where tied
@@ -56,6 +59,7 @@ class LossHead {
   Kernels& kernels_;
   int64_t V_;
   RmsNorm norm_;
+  LogitTransform transform_;
   int64_t chunk_;                        // tokens whose logits exist at once
   Buffer gathered_, normed_, d_normed_;  // [max_T, C]
   Buffer inv_rms_;                       // [max_T] floats

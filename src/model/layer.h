@@ -2,11 +2,11 @@
 #include "model/parts/attention.h"
 #include "model/parts/mlp.h"
 #include "model/parts/norm.h"
+#include "model/parts/residual.h"
 
 namespace tessera {
 
-/// One decoder layer: x += attention(norm(x)), x += mlp(norm(x)).  Made of its description and its unit; holds no state
-/// of its own.
+/// One decoder layer, as LayerSpec says it.  Made of its description and its unit; holds no state of its own.
 class DecoderLayer {
  public:
   /// `compute`: the type of its activations.
@@ -33,18 +33,24 @@ class DecoderLayer {
   void decode(const Pass& pass, const LayerActivations& a, const KeyValueCache& cache, View output) const;
 
  private:
+  DecoderLayer(const LayerSpec& spec, const UnitSpec& unit, DType compute, int64_t C);
+  /// What a part reads: the residual stream, or its norm.
+  View normed(const Norm& norm, Slot slot, const LayerActivations& a, View x) const { return norm ? a[slot] : x; }
   void attention_inputs(const Pass& pass, const LayerActivations& a) const;
   void attention_output(const Pass& pass, const LayerActivations& a) const;
   void mlp_inputs(const Pass& pass, const LayerActivations& a) const;
+  void mlp_output(const Pass& pass, const LayerActivations& a, View output) const;
 
   SlotList slots_;
-  Norm attention_norm_;
+  Norm before_attention_;
   Slot attention_normed_;  // [T, C]
   Attention attention_;
+  Residual after_attention_;
   Slot middle_;  // [T, C]: the residual stream after attention
-  Norm mlp_norm_;
+  Norm before_mlp_;
   Slot mlp_normed_;  // [T, C]
   Mlp mlp_;
+  Residual after_mlp_;
   Slot d_normed_;  // [T, C]
 };
 

@@ -5,7 +5,7 @@
 #include "model/spec.h"
 
 /// Rotary frequencies as transformers' modeling_rope_utils computes them: default, linear (position interpolation, Chen
-/// et al. 2023), llama3 (Meta's by-parts scaling) and yarn (Peng et al. 2023).
+/// et al. 2023), llama3 (Meta's by-parts scaling), yarn (Peng et al. 2023) and longrope (Ding et al. 2024).
 namespace tessera {
 namespace {
 
@@ -54,9 +54,24 @@ void apply_yarn(const RotarySpec& rope, std::vector<double>& inv_freq) {
   }
 }
 
+/// In float32, as torch has it: the factor before the power.
+void apply_longrope(const std::vector<double>& factors, double theta, std::vector<double>& inv_freq) {
+  for (size_t i = 0; i < inv_freq.size(); ++i) {
+    const auto exponent = static_cast<float>(2 * i) / static_cast<float>(2 * inv_freq.size());
+    const auto power = static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+    inv_freq[i] = 1.0f / (static_cast<float>(factors[i]) * power);
+  }
+}
+
+double longrope_attention_factor(const RotarySpec& rotary) {
+  if (rotary.attention_factor != 0) return rotary.attention_factor;
+  if (rotary.factor <= 1) return 1;
+  return std::sqrt(1 + std::log(rotary.factor) / std::log(rotary.original_max_position_embeddings));
+}
+
 }  // namespace
 
-RotaryFrequencies rotary_frequencies(const RotarySpec& rotary) {
+RotaryFrequencies rotary_frequencies(const RotarySpec& rotary, bool long_documents) {
   std::vector<double> inv_freq = standard_frequencies(rotary);
   RotaryFrequencies result;
   switch (rotary.type) {
@@ -71,6 +86,10 @@ RotaryFrequencies rotary_frequencies(const RotarySpec& rotary) {
     case RopeType::yarn:
       apply_yarn(rotary, inv_freq);
       result.scale = static_cast<float>(yarn_attention_factor(rotary));
+      break;
+    case RopeType::longrope:
+      apply_longrope(long_documents ? rotary.long_factor : rotary.short_factor, rotary.theta, inv_freq);
+      result.scale = static_cast<float>(longrope_attention_factor(rotary));
       break;
   }
   result.inv_freq.assign(inv_freq.begin(), inv_freq.end());

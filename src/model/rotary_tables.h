@@ -12,15 +12,25 @@ class RotaryTables {
  public:
   RotaryTables(Device& device, const ModelSpec& model, int64_t max_T);
 
-  /// Enqueues the tables of T positions; they are overwritten by the next batch's.
-  std::vector<RotaryTable> fill(Kernels& kernels, Stream& stream, const int32_t* positions, int64_t T) const;
+  /// Enqueues the tables of a batch's positions; they are overwritten by the next batch's.  A document's length says
+  /// which of longrope's frequencies it gets; `first_position` tokens stand before the batch's only one.
+  std::vector<RotaryTable> fill(Kernels& kernels, Stream& stream, const int32_t* positions, const Documents& documents,
+                                int64_t first_position = 0) const;
+  /// Has a text of `longer` tokens other frequencies than one of `length`?
+  bool change_between(int64_t length, int64_t longer) const;
 
   static Amount bytes(const ModelSpec& model, int64_t max_T);
 
  private:
   struct Table {
-    RotaryFrequencies frequencies;
+    RotaryFrequencies frequencies, of_long_documents;
+    int64_t longest_short = 0;  ///< tokens; 0: all documents are alike
+    int64_t width = 0;
     Buffer cos, sin;
+
+    bool is_long(int64_t tokens) const { return longest_short > 0 && tokens > longest_short; }
+    void fill(Kernels& kernels, Stream& stream, const int32_t* positions, int64_t begin, int64_t end,
+              bool long_documents) const;
   };
   std::vector<Table> tables_;
 };

@@ -5,6 +5,8 @@
 
 #include "device/dtype.h"
 #include "job/job.h"
+#include "kernels/activation.h"
+#include "kernels/loss.h"
 
 /// What a model is, said once: a family (families/) makes this of a config.json, and everything else follows from it:
 /// tensors and units (units.h), the layers' parts (parts/), activations, memory, floating-point operations,
@@ -13,7 +15,8 @@ namespace tessera {
 
 enum class NormKind {
   none,
-  rms,  ///< x / rms(x) · w
+  rms,           ///< x / rms(x) · w
+  rms_plus_one,  ///< x / rms(x) · (1 + w)
 };
 
 struct NormSpec {
@@ -44,28 +47,31 @@ struct LinearSpec {
 
 struct AttentionSpec {
   int64_t H = 0, G = 0, D = 0;
-  int64_t window = 0;  ///< 0: none
-  float scale = 0;     ///< on the scores
-  int rotary = 0;      ///< of ModelSpec::rotary
-  LinearSpec qkv, o;   ///< queries, keys and values in this order
-  NormSpec q_norm, k_norm;
+  int64_t window = 0;       ///< 0: none
+  float scale = 0;          ///< on the scores
+  float softcap = 0;        ///< scores become softcap · tanh(score / softcap); 0: they stay
+  int rotary = 0;           ///< of ModelSpec::rotary; -1: positions turn nothing
+  LinearSpec qkv, o;        ///< queries, keys and values in this order
+  NormSpec q_norm, k_norm;  ///< of each head, or of all together
 };
 
-/// down(silu(gate(x)) · up(x))
+/// down(activation(gate(x)) · up(x))
 struct MlpSpec {
   int64_t F = 0;
+  Activation activation = Activation::silu;
   LinearSpec gate_up, down;
 };
 
-/// x += attention(norm(x)), x += mlp(norm(x))
+/// x += scale · after(f(before(x))), for f first attention, then the MLP; a norm that is none changes nothing.
 struct LayerSpec {
   std::string prefix;  ///< "model.layers.3.": stands before the names of its modules
-  NormSpec attention_norm, mlp_norm;
+  NormSpec before_attention, after_attention, before_mlp, after_mlp;
   AttentionSpec attention;
   MlpSpec mlp;
+  float residual_scale = 1;  ///< only where there is no norm behind
 };
 
-enum class RopeType { standard, linear, llama3, yarn };
+enum class RopeType { standard, linear, llama3, yarn, longrope };
 
 /// A table of rotary positions; layers name it by its place in ModelSpec::rotary.
 struct RotarySpec {
@@ -79,6 +85,9 @@ struct RotarySpec {
   double attention_factor = 0;                       // yarn; 0: 0.1 ln(factor) + 1
   double mscale = 0, mscale_all_dim = 0;             // yarn
   bool truncate = true;                              // yarn
+  /// longrope: what divides the frequencies [width/2] of documents up to original_max_position_embeddings, and of
+  /// longer ones.
+  std::vector<double> short_factor, long_factor;
 };
 
 struct ModelSpec {
@@ -86,6 +95,10 @@ struct ModelSpec {
   int64_t V = 0, C = 0;
   std::string embedding = "model.embed_tokens", head = "lm_head";  ///< modules
   bool tied = false;                                               ///< head and embedding are one tensor
+  float embedding_scale = 1;                                       ///< on the rows that are looked up
+  bool rounds_embedding_scale = false;                             ///< to the compute type, before it multiplies
+  int32_t padding_token = -1;  ///< whose row of the embedding learns nothing from being looked up; -1: there is none
+  LogitTransform logits;
   std::vector<LayerSpec> layers;
   NormSpec final_norm;
   std::vector<RotarySpec> rotary;
@@ -93,15 +106,23 @@ struct ModelSpec {
   double initializer_range = 0.02;
   std::string config;  ///< config.json's text, for checkpoints and export
 
+  /// Where the directory holds a larger model, of which this is a part.
+  struct Rename {
+    std::string from, to;  ///< what the names of tensors begin with here, and there
+  };
+  std::vector<Rename> names_in_files;    ///< of those that give a name that is there, the first counts
+  std::vector<std::string> other_parts;  ///< what the names of tensors that are left alone begin with
+
   int64_t L() const { return static_cast<int64_t>(layers.size()); }
 };
 
-/// inv_freq [width/2] and the factor on cos and sin, as transformers' modeling_rope_utils computes them.
+/// inv_freq [width/2] and the factor on cos and sin, as transformers' modeling_rope_utils computes them.  longrope: of
+/// short documents, or of `long_documents`.
 struct RotaryFrequencies {
   std::vector<float> inv_freq;
   float scale = 1;
 };
-RotaryFrequencies rotary_frequencies(const RotarySpec& rotary);
+RotaryFrequencies rotary_frequencies(const RotarySpec& rotary, bool long_documents = false);
 
 /// The layers' windows, each once, in ascending order.
 std::vector<int64_t> distinct_windows(const ModelSpec& model);

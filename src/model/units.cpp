@@ -22,7 +22,13 @@ class UnitBuilder {
     }
   }
   void add(const NormSpec& norm) {
-    if (norm) norms_.push_back({prefix_ + norm.module + ".weight", {norm.width}, 0, false, TensorSpec::Init::ones});
+    const bool plus_one = norm.kind == NormKind::rms_plus_one;
+    if (norm)
+      norms_.push_back({prefix_ + norm.module + ".weight",
+                        {norm.width},
+                        0,
+                        false,
+                        plus_one ? TensorSpec::Init::zeros : TensorSpec::Init::ones});
   }
 
   UnitSpec build() {
@@ -45,8 +51,8 @@ UnitSpec layer_unit(const LayerSpec& layer, size_t number) {
   UnitBuilder unit(fmt::format("layer {}", number), layer.prefix);
   for (const LinearSpec* linear : {&layer.attention.qkv, &layer.attention.o, &layer.mlp.gate_up, &layer.mlp.down})
     unit.add(*linear);
-  for (const NormSpec* norm :
-       {&layer.attention_norm, &layer.mlp_norm, &layer.attention.q_norm, &layer.attention.k_norm})
+  for (const NormSpec* norm : {&layer.before_attention, &layer.after_attention, &layer.before_mlp, &layer.after_mlp,
+                               &layer.attention.q_norm, &layer.attention.k_norm})
     unit.add(*norm);
   return unit.build();
 }

@@ -72,8 +72,8 @@ void DeviceBatch::upload(Stream& stream) {
 
 Supervised DeviceBatch::supervised() const { return {static_cast<int64_t>(supervised_rows_.size()), rows_, targets_}; }
 
-Documents DeviceBatch::documents(std::vector<RotaryTable> rotary) const {
-  return {batch_.size(), batch_.cu_seqlens.data(), batch_.documents(), cu_seqlens_, std::move(rotary)};
+Documents DeviceBatch::documents() const {
+  return {batch_.size(), batch_.cu_seqlens.data(), batch_.documents(), cu_seqlens_, {}};
 }
 
 }  // namespace tessera

@@ -24,8 +24,8 @@ class DeviceBatch {
   const int32_t* tokens() const { return tokens_; }
   const int32_t* positions() const { return positions_; }
   Supervised supervised() const;
-  /// With the rotary tables that the caller has enqueued for it.
-  Documents documents(std::vector<RotaryTable> rotary) const;
+  /// Without rotary tables.
+  Documents documents() const;
 
  private:
   void upload(Stream& stream);

@@ -153,11 +153,13 @@ const DeviceBatch& ShardedModel::take(Batch batch) {
 void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_.size()].passed->record(*compute_); }
 
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
-  std::vector<RotaryTable> rotary = rotary_.fill(kernels_, *compute_, batch.positions(), batch.size());
+  Documents documents = batch.documents();
+  documents.rotary = rotary_.fill(kernels_, *compute_, batch.positions(), documents);
   const View table = embedding_table(spec_, unit_spec(0), weights(visit(0)));
-  kernels_.embedding.forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()));
+  kernels_.embedding.forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()),
+                             embedding_factor(spec_, dtype_));
   gathered_.release(0);
-  return batch.documents(std::move(rotary));
+  return documents;
 }
 
 void ShardedModel::forward_layers(const Documents& documents) {
@@ -215,7 +217,8 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
   // A tied table's gradient was begun by the head; otherwise it begins here.
   float* flat = spec_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
-  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}));
+  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}),
+                              embedding_factor(spec_, dtype_), spec_.padding_token);
   gradients_.reduce(0, last);
 }
 

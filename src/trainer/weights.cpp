@@ -17,20 +17,34 @@ std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("
 std::string embedding_name(const ModelSpec& spec) { return spec.embedding + ".weight"; }
 std::string head_name(const ModelSpec& spec) { return spec.head + ".weight"; }
 
+/// The name of a tensor in the files.
+std::string name_in(const SafetensorsReader& reader, const ModelSpec& spec, const std::string& name) {
+  for (const ModelSpec::Rename& rename : spec.names_in_files)
+    if (name.starts_with(rename.from))
+      if (std::string there = rename.to + name.substr(rename.from.size()); reader.contains(there)) return there;
+  return name;
+}
+
+bool is_of_other_part(const ModelSpec& spec, const std::string& name) {
+  return std::any_of(spec.other_parts.begin(), spec.other_parts.end(),
+                     [&](const std::string& beginning) { return name.starts_with(beginning); });
+}
+
 void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const std::string& where) {
   std::set<std::string> known;
   for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) {
-      known.insert(tensor.name);
-      if (!reader.contains(tensor.name)) throw DataError("{}: tensor {} is missing", where, tensor.name);
-      if (reader.shape(tensor.name) != tensor.shape)
-        throw DataError("{}: tensor {} has shape {}, but {} by config.json", where, tensor.name,
-                        shape_text(reader.shape(tensor.name)), shape_text(tensor.shape));
+      const std::string name = name_in(reader, spec, tensor.name);
+      known.insert(name);
+      if (!reader.contains(name)) throw DataError("{}: tensor {} is missing", where, name);
+      if (reader.shape(name) != tensor.shape)
+        throw DataError("{}: tensor {} has shape {}, but {} by config.json", where, name,
+                        shape_text(reader.shape(name)), shape_text(tensor.shape));
     }
   for (const std::string& name : reader.names()) {
     const bool derived = name.ends_with("rotary_emb.inv_freq");  // old files store what config.json implies
-    const bool tied_copy = spec.tied && name == head_name(spec);
-    if (!known.contains(name) && !derived && !tied_copy)
+    const bool tied_copy = spec.tied && name == name_in(reader, spec, head_name(spec));
+    if (!known.contains(name) && !derived && !tied_copy && !is_of_other_part(spec, name))
       throw DataError("{}: tensor {} is not part of the model that config.json describes", where, name);
   }
 }
@@ -85,16 +99,18 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
 PretrainedWeights::PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec)
     : where_(directory.string()),
       reader_(directory),
-      embedding_(embedding_name(spec)),
-      head_(head_name(spec)),
+      spec_(spec),
+      embedding_(name_in(reader_, spec, embedding_name(spec))),
+      head_(name_in(reader_, spec, head_name(spec))),
       has_two_names_(spec.tied && reader_.contains(head_)) {
   check_names(spec, reader_, where_);
   if (has_two_names_ && reader_.shape(head_) != reader_.shape(embedding_)) throw_not_tied(where_, embedding_, head_);
 }
 
 void PretrainedWeights::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
-  reader_.read(name, offset, count, out);
-  if (!has_two_names_ || name != embedding_) return;
+  const std::string there = name_in(reader_, spec_, name);
+  reader_.read(there, offset, count, out);
+  if (!has_two_names_ || there != embedding_) return;
   std::vector<float> head(static_cast<size_t>(count));
   reader_.read(head_, offset, count, head.data());
   if (!std::equal(head.begin(), head.end(), out)) throw_not_tied(where_, embedding_, head_);

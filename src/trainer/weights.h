@@ -13,7 +13,8 @@ namespace tessera {
 /// The weights of a Hugging Face directory, checked against its config.json.
 class PretrainedWeights {
  public:
-  /// Throws DataError with the name of a tensor that is missing, has another shape, or is not part of the model.
+  /// `spec` outlives it.  Throws DataError with the name of a tensor that is missing, has another shape, or is not part
+  /// of the model.
   PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec);
 
   /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError if a tied model's embedding and head
@@ -23,6 +24,7 @@ class PretrainedWeights {
  private:
   std::string where_;
   SafetensorsReader reader_;
+  const ModelSpec& spec_;
   std::string embedding_, head_;
   bool has_two_names_;  // the one matrix of a tied model is stored as embedding and as head
 };

@@ -1,4 +1,5 @@
-"""strategies.py TRAIN: every strategy, recomputation, schedule of gathers and place of the state gives the curve of the reference case."""
+"""strategies.py TRAIN: every strategy, recomputation, schedule of gathers and place of the state gives the curves of reference
+cases with each kind of layer."""
 from harness import OWN_CASES, Case, program, require_reference, workspace
 
 RUNS = [  # ranks, what differs from the defaults
@@ -15,10 +16,16 @@ RUNS = [  # ranks, what differs from the defaults
     (4, {"shard.offload": "optimizer", "shard.strategy": "hybrid_shard", "shard.group_size": 2}),
 ]
 
+CASES = ["qwen2",    # tied embedding and biases
+         "gemma2",   # norms before and behind
+         "olmo3",    # norms behind alone, and of q and k
+         "granite"]  # scaled residuals
+
 train, _ = program()
-case = Case(OWN_CASES / "qwen2")  # tied embedding and biases
 with workspace() as place:
-    for number, (ranks, changes) in enumerate(RUNS):
-        run = train.run(place / f"run-{number}", {**case.settings(), **changes}, ranks)
-        words = ", ".join(f"{key.split('.')[1]} = {value}" for key, value in changes.items())
-        require_reference(case, run, f"{words} on {ranks} ranks gives the curve")
+    for name in CASES:
+        case = Case(OWN_CASES / name)
+        for number, (ranks, changes) in enumerate(RUNS):
+            run = train.run(place / f"{name}-{number}", {**case.settings(), **changes}, ranks)
+            words = ", ".join(f"{key.split('.')[1]} = {value}" for key, value in changes.items())
+            require_reference(case, run, f"{name}: {words} on {ranks} ranks gives the curve")

@@ -40,6 +40,7 @@ class ConfigReader {
   void refuse_unread(const char* why) const;
 
   const std::string& where() const { return where_; }
+  const nlohmann::json& json() const { return object_; }  ///< nothing counts as read
 
  private:
   ConfigReader(nlohmann::json object, std::string where, std::nullptr_t);

@@ -15,10 +15,17 @@ namespace {
 struct Family {
   std::string_view model_type;
   ModelSpec (*read)(const ConfigReader& config);
+  std::string_view architecture = "ForCausalLM";  ///< what architectures' names end with
 };
 
-constexpr std::array families = {Family{"llama", read_llama}, Family{"mistral", read_mistral},
-                                 Family{"qwen2", read_qwen2}, Family{"qwen3", read_qwen3}};
+constexpr std::array families = {
+    Family{"llama", read_llama},        Family{"mistral", read_mistral},
+    Family{"qwen2", read_qwen2},        Family{"qwen3", read_qwen3},
+    Family{"gemma", read_gemma},        Family{"gemma2", read_gemma2},
+    Family{"gemma3_text", read_gemma3}, Family{"gemma3", read_gemma3_text_part, "ForConditionalGeneration"},
+    Family{"phi3", read_phi3},          Family{"olmo2", read_olmo2},
+    Family{"olmo3", read_olmo3},        Family{"smollm3", read_smollm3},
+    Family{"granite", read_granite}};
 
 const Family& find_family(const ConfigReader& config) {
   const std::string type = config.text("model_type", "");
@@ -30,7 +37,7 @@ const Family& find_family(const ConfigReader& config) {
   throw DataError("{}: model_type \"{}\" is not supported; expected one of {}", config.where(), type, known);
 }
 
-void require_causal_model(const ConfigReader& config) {
+void require_causal_model(const ConfigReader& config, std::string_view architecture) {
   config.require_neutral("is_encoder_decoder", "only decoders are");
   config.require_neutral("add_cross_attention", "only decoders are");
   config.require_neutral("pruned_heads", "heads are whole");
@@ -38,8 +45,8 @@ void require_causal_model(const ConfigReader& config) {
   config.ignore({"is_decoder", "cross_attention_hidden_size", "tie_encoder_decoder"});
   if (!config.has("architectures")) return;
   for (const auto& name : config.at("architectures"))
-    if (!name.is_string() || !name.get<std::string>().ends_with("ForCausalLM"))
-      throw DataError("{}: architectures has {}, expected a ...ForCausalLM", config.where(), shown(name));
+    if (!name.is_string() || !name.get<std::string>().ends_with(architecture))
+      throw DataError("{}: architectures has {}, expected a ...{}", config.where(), shown(name), architecture);
 }
 
 }  // namespace
@@ -47,11 +54,11 @@ void require_causal_model(const ConfigReader& config) {
 ModelSpec parse_model(const std::string& text, const std::string& where) {
   const ConfigReader config(text, where);
   const Family& family = find_family(config);
-  require_causal_model(config);
+  require_causal_model(config, family.architecture);
   ModelSpec model = family.read(config);
   config.refuse_unread(" and might change what the model computes; remove the key if it does not");
   model.family = family.model_type;
-  model.config = text;
+  if (model.config.empty()) model.config = text;
   return model;
 }
 

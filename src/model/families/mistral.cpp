@@ -6,6 +6,7 @@ namespace tessera {
 ModelSpec read_mistral(const ConfigReader& config) {
   config.integer("num_key_value_heads");  // transformers' default is 8, whatever the heads
   DecoderSettings s = read_decoder(config);
+  s.rotary = read_rotary(config, {s.D, s.max_position_embeddings});
   config.require_neutral("attention_bias", "a mistral model has no biases");
   config.require_neutral("mlp_bias", "a mistral model has no biases");
   s.window = read_windows(config, s.L, read_window(config, 4096));

@@ -18,10 +18,11 @@ Attention::Attention(const AttentionSpec& spec, const std::string& prefix, const
       d_projected_(slots.add(spec.qkv.rows(), Keep::gradient)) {}
 
 AttentionShape Attention::shape(const Documents& documents) const {
-  return {spec_.H,     spec_.G,
-          spec_.D,     spec_.window,
-          spec_.scale, documents.cu_seqlens,
-          documents.N, documents.cu_seqlens_on_device};
+  return {spec_.H,      spec_.G,
+          spec_.D,      spec_.window,
+          spec_.scale,  documents.cu_seqlens,
+          documents.N,  documents.cu_seqlens_on_device,
+          spec_.softcap};
 }
 
 Attention::Heads Attention::heads(const LayerActivations& a) const {
@@ -34,12 +35,12 @@ void Attention::inputs(const Pass& pass, const LayerActivations& a, ConstView x)
   const int64_t q = q_columns(), k = k_columns();
   qkv_.forward(pass, x, {}, a[projected_]);
   if (has_norms()) {
-    q_norm_.forward(pass, a, a[projected_].cols_from(0, q), a[normed_].cols_from(0, q));
-    k_norm_.forward(pass, a, a[projected_].cols_from(q, k), a[normed_].cols_from(q, k));
+    q_norm_.forward(pass, a, a[projected_].cols_from(0, q), {}, a[normed_].cols_from(0, q));
+    k_norm_.forward(pass, a, a[projected_].cols_from(q, k), {}, a[normed_].cols_from(q, k));
   }
-  const RotaryTable& table = pass.documents.rotary[static_cast<size_t>(spec_.rotary)];
   const View turned = has_norms() ? a[normed_] : a[projected_];
-  pass.kernels.rotary.rope_forward(pass.stream, table.cos, table.sin, {spec_.D, spec_.D}, turned.cols_from(0, q + k));
+  if (const RotaryTable* const t = table(pass.documents))
+    pass.kernels.rotary.rope_forward(pass.stream, t->cos, t->sin, {spec_.D, t->width}, turned.cols_from(0, q + k));
 }
 
 void Attention::attend(const Pass& pass, const LayerActivations& a) const {
@@ -73,8 +74,8 @@ void Attention::backward(const BackwardPass& pass, const LayerActivations& a, Co
   const Heads h = heads(a);
   pass.kernels.attention.backward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
                                   a[log_sum_exp_].as<float>(), a[d_attended_], dq, dk, dv);
-  const RotaryTable& table = pass.documents.rotary[static_cast<size_t>(spec_.rotary)];
-  pass.kernels.rotary.rope_backward(pass.stream, table.cos, table.sin, {spec_.D, spec_.D}, d.cols_from(0, q + k));
+  if (const RotaryTable* const t = table(pass.documents))
+    pass.kernels.rotary.rope_backward(pass.stream, t->cos, t->sin, {spec_.D, t->width}, d.cols_from(0, q + k));
   if (has_norms()) {
     q_norm_.backward(pass, a, a[projected_].cols_from(0, q), dq, dq, Write::overwrite);
     k_norm_.backward(pass, a, a[projected_].cols_from(q, k), dk, dk, Write::overwrite);

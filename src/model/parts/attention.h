@@ -41,6 +41,9 @@ class Attention {
  private:
   AttentionShape shape(const Documents& documents) const;
   bool has_norms() const { return static_cast<bool>(q_norm_); }
+  const RotaryTable* table(const Documents& documents) const {  // null: positions turn nothing
+    return spec_.rotary < 0 ? nullptr : &documents.rotary[static_cast<size_t>(spec_.rotary)];
+  }
   int64_t q_columns() const { return spec_.H * spec_.D; }
   int64_t k_columns() const { return spec_.G * spec_.D; }
 

@@ -3,7 +3,8 @@
 namespace tessera {
 
 Mlp::Mlp(const MlpSpec& spec, const std::string& prefix, const UnitSpec& unit, SlotList& slots)
-    : gate_up_(spec.gate_up, prefix, unit),
+    : activation_(spec.activation),
+      gate_up_(spec.gate_up, prefix, unit),
       down_(spec.down, prefix, unit),
       projected_(slots.add(spec.gate_up.rows(), Keep::unless_full)),
       activated_(slots.add(spec.F, Keep::never)) {}
@@ -13,7 +14,7 @@ void Mlp::inputs(const Pass& pass, const LayerActivations& a, ConstView x) const
 }
 
 void Mlp::output(const Pass& pass, const LayerActivations& a, ConstView added, View y) const {
-  pass.kernels.activation.gated_forward(pass.stream, Activation::silu, a[projected_], a[activated_]);
+  pass.kernels.activation.gated_forward(pass.stream, activation_, a[projected_], a[activated_]);
   down_.forward(pass, a[activated_], added, y);
 }
 
@@ -23,7 +24,7 @@ void Mlp::backward(const BackwardPass& pass, const LayerActivations& a, ConstVie
   // gradients and the product there.
   const View d_activated = a[activated_], d_projected = a[projected_];
   down_.backward_input(pass, dy, d_activated, Write::overwrite);
-  pass.kernels.activation.gated_backward(pass.stream, Activation::silu, a[projected_], d_activated, d_projected,
+  pass.kernels.activation.gated_backward(pass.stream, activation_, a[projected_], d_activated, d_projected,
                                          a[activated_]);
   down_.backward_weight(pass, dy, a[activated_]);
   gate_up_.backward_weight(pass, d_projected, x);

@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// down(silu(gate(x)) · up(x)), gate and up being one product of the input.
+/// down(activation(gate(x)) · up(x)), gate and up being one product of the input.
 class Mlp {
  public:
   Mlp(const MlpSpec& spec, const std::string& prefix, const UnitSpec& unit, SlotList& slots);
@@ -19,6 +19,7 @@ class Mlp {
                 Write mode) const;
 
  private:
+  Activation activation_;
   Linear gate_up_, down_;
   Slot projected_;  // [T, 2F]
   Slot activated_;  // [T, F]: not kept; the backward pass has its gradient there, then makes it again

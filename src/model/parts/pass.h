@@ -13,6 +13,7 @@ namespace tessera {
 
 /// cos and sin of a table of rotary positions: [T, width/2], from rope_table.
 struct RotaryTable {
+  int64_t width = 0;  ///< columns of a head that turn
   const float* cos = nullptr;
   const float* sin = nullptr;
 };

@@ -87,6 +87,25 @@ TEMPLATE_TEST_CASE("embedding_backward multiplies the gradient by the factor", "
   });
 }
 
+TEST_CASE("embedding_backward leaves the row of the padding token as it is", "[kernels]") {
+  on_every_device([](Rig& rig) {
+    const int64_t C = 67;
+    const int32_t padding = some_tokens()[2];
+    const Matrix dy = Matrix::random(rig, DType::f32, T, C, 1, 3);
+    const Matrix dtable = Matrix::random(rig, DType::f32, V, C, 2, 5),
+                 all_rows = Matrix::random(rig, DType::f32, V, C, 2, 5);
+    Values expected = dtable.values();
+    const Array<int32_t> tokens(rig, some_tokens());
+    rig.kernels->embedding.backward(*rig.stream, tokens.data(), dy, all_rows);
+    rig.kernels->embedding.backward(*rig.stream, tokens.data(), dy, dtable, 1, padding);
+    const Values added = all_rows.values();
+    for (size_t i = 0; i < expected.size(); ++i)
+      if (static_cast<int32_t>(i / static_cast<size_t>(C)) != padding) expected[i] = added[i];
+    REQUIRE(expected != added);
+    REQUIRE(dtable.values() == expected);
+  });
+}
+
 TEST_CASE("embedding_backward keeps the order of the tokens in batches of any length", "[kernels]") {
   on_every_device([](Rig& rig) {
     for (const int64_t tokens : {1, 511, 512, 513, 8192, 8193, 9999}) {

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "base/error.h"
 #include "model/families/family.h"
@@ -44,7 +45,7 @@ TEST_CASE("A llama config gives the sizes it names and the defaults it leaves ou
   const AttentionSpec& attention = c.layers.front().attention;
   CHECK((c.C == 64 && c.V == 512 && c.L() == 3 && c.layers.front().mlp.F == 172));
   CHECK((attention.H == 8 && attention.G == 4 && attention.D == 8));
-  CHECK((c.final_norm.eps == 1e-5 && c.layers.front().mlp_norm.eps == 1e-5));
+  CHECK((c.final_norm.eps == 1e-5 && c.layers.front().before_mlp.eps == 1e-5));
   CHECK_FALSE(c.tied);
   CHECK_FALSE(attention.qkv.bias);
   CHECK(windows(c) == std::vector<int64_t>{0, 0, 0});
@@ -185,4 +186,132 @@ TEST_CASE("Only norms and biases are spared from weight decay", "[model]") {
   for (const auto& unit : model_units(parsed(R"("attention_bias": true, "mlp_bias": true)")))
     for (const auto& tensor : unit.tensors)
       CHECK(tensor.decay == (tensor.name.find("norm") == std::string::npos && !tensor.name.ends_with("bias")));
+}
+
+namespace {
+
+/// The smallest config.json of a family, with more keys at its end.
+std::string family_config(const std::string& family, const std::string& more) {
+  return R"({"model_type": ")" + family +
+         R"(", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "vocab_size": 512, "max_position_embeddings": 256)" +
+         (more.empty() ? "" : ", " + more) + "}";
+}
+ModelSpec of_family(const std::string& family, const std::string& more = "") {
+  return parse_model(family_config(family, more), "config.json");
+}
+std::string error_of_family(const std::string& family, const std::string& more) {
+  try {
+    of_family(family, more);
+  } catch (const DataError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("Each family refuses an activation and a rope type that it does not know, by name", "[model]") {
+  for (const char* family : {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2",
+                             "olmo3", "smollm3", "granite"}) {
+    INFO(family);
+    const std::string name = family;
+    const bool late = name == "gemma2" || name == "gemma3_text";
+    const std::string key = late ? "hidden_activation" : "hidden_act";
+    CHECK_THAT(error_of_family(name, "\"" + key + "\": \"relu7\""), Contains(key) && Contains("relu7"));
+    CHECK_THAT(error_of_family(name, R"("rope_scaling": {"rope_type": "spiral", "factor": 2})"), Contains("spiral"));
+    CHECK_THAT(error_of_family(name, R"("router_aux": 3)"), Contains("router_aux"));
+    CHECK(of_family(name, R"("router_aux": null)").L() == 4);
+  }
+}
+
+TEST_CASE("Gemma takes what transformers' classes take where a config says nothing", "[model]") {
+  const ModelSpec gemma = of_family("gemma", R"("hidden_act": "gelu", "hidden_activation": null)");
+  CHECK((gemma.tied && gemma.embedding_scale == 8 && gemma.padding_token == 0));
+  CHECK(gemma.layers.front().attention.D == 256);
+  CHECK(gemma.layers.front().mlp.activation == Activation::gelu_tanh);
+  const ModelSpec gemma2 = of_family("gemma2");
+  CHECK(windows(gemma2) == std::vector<int64_t>{4096, 0, 4096, 0});
+  CHECK((gemma2.layers.front().attention.softcap == 50 && gemma2.logits.softcap == 30));
+  CHECK(gemma2.layers.front().attention.scale == 0.0625f);
+  const ModelSpec capless = of_family("gemma2", R"("attn_logit_softcapping": null, "final_logit_softcapping": null)");
+  CHECK((capless.layers.front().attention.softcap == 0 && capless.logits.softcap == 0));
+}
+
+TEST_CASE("Layers of Gemma 3 with a window have rotary positions of their own", "[model]") {
+  const ModelSpec old = of_family("gemma3_text", R"("sliding_window": 9, "sliding_window_pattern": 2,
+      "rope_theta": 5e5, "rope_local_base_freq": 3e3, "rope_scaling": {"rope_type": "linear", "factor": 8})");
+  CHECK(windows(old) == std::vector<int64_t>{9, 0, 9, 0});
+  CHECK((old.rotary[0].theta == 5e5 && old.rotary[0].type == RopeType::linear));
+  CHECK((old.rotary[1].theta == 3e3 && old.rotary[1].type == RopeType::standard));
+  CHECK((old.layers[0].attention.rotary == 1 && old.layers[1].attention.rotary == 0));
+  const ModelSpec now = of_family("gemma3_text", R"("sliding_window": 9,
+      "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+      "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8, "rope_theta": 5e5},
+                          "sliding_attention": {"rope_type": "default", "rope_theta": 3e3}})");
+  for (const size_t table : {0, 1})
+    CHECK(rotary_frequencies(now.rotary[table]).inv_freq == rotary_frequencies(old.rotary[table]).inv_freq);
+  CHECK_THAT(error_of_family("gemma3_text", R"("rope_parameters": {"global_attention": {"rope_theta": 2}})"),
+             Contains("global_attention"));
+}
+
+TEST_CASE("Phi-3 has longrope for short documents and for long ones", "[model]") {
+  const std::string factors = R"("short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [2, 2, 2, 2, 2, 2, 2, 2])";
+  const std::string original = R"("original_max_position_embeddings": 64)";
+  for (const char* type : {"longrope", "su", "yarn"}) {
+    const ModelSpec phi =
+        of_family("phi3", original + R"(, "rope_scaling": {"type": ")" + type + R"(", )" + factors + "}");
+    const RotaryFrequencies of_short = rotary_frequencies(phi.rotary.front());
+    const RotaryFrequencies of_long = rotary_frequencies(phi.rotary.front(), /*long_documents=*/true);
+    CHECK(of_long.inv_freq[3] == Approx(of_short.inv_freq[3] / 2));
+    CHECK(of_short.scale == Approx(std::sqrt(1 + std::log(4.0) / std::log(64.0))));
+  }
+  CHECK_THAT(
+      error_of_family("phi3",
+                      original + R"(, "rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1]})"),
+      Contains("short_factor") && Contains("8 numbers"));
+  CHECK_THAT(
+      error_of_family("phi3",
+                      original + R"(, "rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1, 1, 1, 1, 1]})"),
+      Contains("long_factor"));
+}
+
+TEST_CASE("A part of each head turns in Phi-4-mini", "[model]") {
+  const ModelSpec phi = of_family("phi3", R"("partial_rotary_factor": 0.75)");
+  CHECK(phi.rotary.front().width == 12);
+  CHECK_THAT(error_of_family("llama", R"("partial_rotary_factor": 0.75)"), Contains("partial_rotary_factor"));
+}
+
+TEST_CASE("Layers of SmolLM3 that no_rope_layers gives a 0 turn nothing", "[model]") {
+  const ModelSpec by_interval = of_family("smollm3"),
+                  by_list = of_family("smollm3", R"("no_rope_layers": [0, 1, 1, 1])");
+  CHECK((by_interval.layers[0].attention.rotary == 0 && by_interval.layers[3].attention.rotary == -1));
+  CHECK((by_list.layers[0].attention.rotary == -1 && by_list.layers[3].attention.rotary == 0));
+  CHECK_THAT(error_of_family("smollm3", R"("no_rope_layers": [0, 1])"), Contains("no_rope_layers"));
+}
+
+TEST_CASE("Full layers of Olmo 3 alone have scaled rotary positions", "[model]") {
+  const ModelSpec olmo =
+      of_family("olmo3", R"("rope_theta": 1e5, "rope_scaling": {"rope_type": "linear", "factor": 4})");
+  CHECK(windows(olmo) == std::vector<int64_t>{4096, 4096, 4096, 0});
+  CHECK((olmo.rotary[0].type == RopeType::linear && olmo.rotary[0].theta == 1e5));
+  CHECK((olmo.rotary[1].type == RopeType::standard && olmo.rotary[1].theta == 5e5));
+  CHECK_FALSE(olmo.layers.front().before_attention);
+  CHECK(olmo.layers.front().attention.q_norm.width == 64);
+}
+
+TEST_CASE("Granite's multipliers are where transformers has them", "[model]") {
+  const ModelSpec granite = of_family("granite", R"("embedding_multiplier": 12, "logits_scaling": 8,
+      "residual_multiplier": 0.22, "attention_multiplier": 0.015625)");
+  CHECK((granite.embedding_scale == 12 && granite.logits.scale == 0.125f));
+  CHECK((granite.layers[0].residual_scale == 0.22f && granite.layers[0].attention.scale == 0.015625f));
+}
+
+TEST_CASE("The padding token is that of torch's embedding", "[model]") {
+  CHECK(parsed("").padding_token == -1);
+  CHECK(parsed(R"("pad_token_id": null)").padding_token == -1);
+  CHECK(parsed(R"("pad_token_id": 7)").padding_token == 7);
+  CHECK(parsed(R"("pad_token_id": -1)").padding_token == 511);
+  CHECK_THAT(error_of(R"("pad_token_id": 512)"), Contains("pad_token_id"));
+  CHECK(of_family("phi3").padding_token == -1);  // its default lies beyond this vocabulary
 }
