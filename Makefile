@@ -2,7 +2,7 @@
 BUILD := build/release
 JOBS ?= 2
 
-.PHONY: build program setup venv torch test tidy demo bench bundle gpu-check clean
+.PHONY: build program setup venv torch test tidy fuzz demo bench bundle gpu-check clean
 # Everything, with tests, benchmark and GPU part.
 build: setup
 	@$(call ninja,all)
@@ -28,6 +28,11 @@ test: build torch
 
 tidy: setup
 	@scripts/check_tidy.sh
+
+# For hours: FUZZ_SECONDS of each target, or FUZZ_RUNS; FUZZ_TARGETS=job,shard picks some.
+FUZZ_SECONDS ?= 3600
+fuzz: setup
+	@scripts/fuzz.py $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(if $(FUZZ_TARGETS),--targets $(FUZZ_TARGETS)) --jobs $(JOBS)
 
 demo: program venv
 	@scripts/demo.sh

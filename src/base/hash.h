@@ -11,6 +11,19 @@ namespace tessera {
 /// XXH3-64 of the bytes; `seed` 0 as the checkpoint format writes it.
 uint64_t xxh3(const void* data, size_t bytes);
 
+#ifdef TESSERA_FUZZ
+/// For fuzz targets alone (test/fuzz): what lies behind a checksum is reached where every one passes.
+inline bool every_checksum_passes = false;
+#endif
+
+/// Is the checksum that was found the one that a file claims?
+inline bool is_checksum(uint64_t found, uint64_t claimed) {
+#ifdef TESSERA_FUZZ
+  if (every_checksum_passes) return true;
+#endif
+  return found == claimed;
+}
+
 /// XXH3-64 of a stream of pieces.
 class Hasher {
  public:

@@ -73,7 +73,7 @@ OpenShard open_shard(const fs::path& path, const ShardFile& expected) {
   RawFile raw = RawFile::open_read(path);
   const bool has_own = expected.metadata_bytes > 0;
   const uint64_t found = xxh3_of_beginning(raw, has_own ? expected.metadata_bytes : expected.bytes);
-  if (found != (has_own ? expected.metadata_xxh3 : expected.xxh3))
+  if (!is_checksum(found, has_own ? expected.metadata_xxh3 : expected.xxh3))
     throw DataError("{}: {} not match the checksum in the manifest: the file is damaged", path.string(),
                     has_own ? "its attributes and layout do" : "its bytes do");
   return {std::move(raw), hdf5::File::open_read(path)};
@@ -214,7 +214,7 @@ void CheckpointReader::State::verify_and_read(const OpenShard& shard, const std:
     require_finite(piece.data(), count, path, dataset);
     wanted.take(piece.data(), part.offset + done, count);
   }
-  if (hasher.digest() != shard.file.read_uint(dataset, "xxh3"))
+  if (!is_checksum(hasher.digest(), shard.file.read_uint(dataset, "xxh3")))
     throw DataError("{}: {}: its bytes do not match their checksum: the file is damaged", path, dataset);
 }
 

@@ -76,8 +76,9 @@ std::string weights_name(size_t file, size_t files) {
 void write_weights(const CheckpointReader& checkpoint, const std::vector<ExportedTensor>& tensors, DType dtype,
                    const fs::path& path) {
   SafetensorsWriter writer(path, tensors, dtype);
-  std::vector<float> piece(static_cast<size_t>(copied_elements));
-  for (const ExportedTensor& tensor : tensors)
+  std::vector<float> piece;
+  for (const ExportedTensor& tensor : tensors) {
+    piece.resize(static_cast<size_t>(std::clamp<int64_t>(tensor.count, std::ssize(piece), copied_elements)));
     for (int64_t done = 0; done < tensor.count; done += copied_elements) {
       const int64_t count = std::min(copied_elements, tensor.count - done);
       checkpoint.read({{.name = tensor.name,
@@ -87,6 +88,7 @@ void write_weights(const CheckpointReader& checkpoint, const std::vector<Exporte
                         .master = piece.data()}});
       writer.append(piece.data(), count);
     }
+  }
   writer.finish();
 }
 

@@ -15,7 +15,7 @@ PreparedReader::PreparedReader(const std::filesystem::path& path)
   for (const std::string_view name : token_columns) columns.push_back(describe(std::string(name)));
   for (const std::string_view split : split_names)
     for (const std::string_view name : split_columns) columns.push_back(describe(split_column(split, name)));
-  if (prepared_checksum(header_, columns) != file_.read_uint("/", "xxh3"))
+  if (!is_checksum(prepared_checksum(header_, columns), file_.read_uint("/", "xxh3")))
     throw DataError("{}: its header does not match its checksum: the file is damaged", path.string());
   if (header_.vocab_size < 1 || header_.vocab_size > std::numeric_limits<int32_t>::max())
     throw DataError("{}: its vocab_size is {}", path.string(), header_.vocab_size);
@@ -57,8 +57,8 @@ void PreparedReader::read_blocks(const HashedColumn& column, int64_t begin, int6
     file_.read(column.name, piece, piece_end - piece, out + (piece - begin));
     for (int64_t block = piece; block < piece_end; block += prepared_block) {
       const int64_t block_end = std::min(block + prepared_block, piece_end);
-      if (xxh3(out + (block - begin), narrow<size_t>(block_end - block) * sizeof(T)) !=
-          column.hashes[narrow<size_t>(block / prepared_block)])
+      if (!is_checksum(xxh3(out + (block - begin), narrow<size_t>(block_end - block) * sizeof(T)),
+                       column.hashes[narrow<size_t>(block / prepared_block)]))
         throw DataError("{}: {}: its elements {} to {} do not match their checksum: the file is damaged",
                         path().string(), column.name, block, block_end);
     }
