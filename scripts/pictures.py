@@ -18,9 +18,9 @@ COLUMNS = 110
 def ticks(low, high, count):
     """About `count` round numbers from low to high."""
     step = min((m * 10.0**e for e in range(-3, 5) for m in (1, 2, 5)), key=lambda s: abs((high - low) / s - count))
-    value = -(-low // step) * step
+    value = -(-low // step) * step + 0.0
     while value <= high + 1e-9:
-        yield round(value, 6)
+        yield round(value, 6) + 0.0
         value += step
 
 
