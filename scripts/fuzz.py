@@ -54,7 +54,19 @@ def config_seeds():
     configs = [config(), config(rope_scaling=llama3, attention_bias=True, mlp_bias=True), config(rope_scaling={"type": "linear", "factor": 2}),
                config(rope_parameters={**yarn, "rope_theta": 5000}), config(model_type="mistral", sliding_window=32, head_dim=8),
                config(model_type="qwen2", use_sliding_window=True, sliding_window=16, max_window_layers=1),
-               config(model_type="qwen3", head_dim=16, layer_types=["full_attention", "sliding_attention"], sliding_window=8)]
+               config(model_type="qwen3", head_dim=16, layer_types=["full_attention", "sliding_attention"], sliding_window=8),
+               config(model_type="gemma2", hidden_activation="gelu_pytorch_tanh", sliding_window=8, query_pre_attn_scalar=8,
+                      attn_logit_softcapping=5.0, final_logit_softcapping=None, pad_token_id=0),
+               {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "vision_config": {},
+                "text_config": config(model_type="gemma3_text", hidden_activation="gelu_pytorch_tanh", rope_local_base_freq=3e3,
+                                      sliding_window_pattern=2)},
+               config(model_type="gemma3_text", hidden_activation="gelu_pytorch_tanh", rope_parameters={
+                   "full_attention": {"rope_type": "linear", "factor": 4}, "sliding_attention": {"rope_theta": 3e3}}),
+               config(model_type="phi3", original_max_position_embeddings=64, partial_rotary_factor=0.67, rope_scaling={
+                   "type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2.0, 4.0]}),
+               config(model_type="olmo3", sliding_window=8, rope_scaling={"rope_type": "yarn", "factor": 2}),
+               config(model_type="smollm3", no_rope_layers=[1, 0], use_sliding_window=True, sliding_window=8),
+               config(model_type="granite", embedding_multiplier=3, logits_scaling=2.5, residual_multiplier=0.4, attention_multiplier=0.1)]
     return [json.dumps(one).encode() for one in configs]
 
 
