@@ -75,7 +75,7 @@ TEST_CASE("anything but a regular file is refused at once, with its kind") {
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
   fs::create_symlink("loop", folder / "loop");
   fs::create_symlink("pipe", folder / "to-pipe");
-  CHECK_THROWS_WITH(InputFile(folder / "pipe"), Contains("pipe: is a pipe, not a file"));
+  CHECK_THROWS_WITH(InputFile(folder / "pipe"), Contains("pipe: is a pipe, not a regular file"));
   CHECK_THROWS_WITH(InputFile(folder / "to-pipe"), Contains("to-pipe: is a pipe"));
   CHECK_THROWS_WITH(InputFile(folder.path()), Contains("is a directory"));
   CHECK_THROWS_WITH(InputFile("/dev/zero"), Contains("/dev/zero: is a device"));

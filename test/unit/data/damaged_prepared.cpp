@@ -204,7 +204,7 @@ TEST_CASE("An implausible prepared file with correct checksums is refused", "[da
   refused([](Contents& c) { c.train[0].file = 1; }, "file 1");
   refused([](Contents& c) { c.train[0].file = -1; }, "file -1");
   refused([](Contents& c) { c.train[0].line = -1; }, "line -1");
-  refused([](Contents& c) { c.header.vocab_size = 3; }, "no token");
+  refused([](Contents& c) { c.header.vocab_size = 3; }, "an invalid token");
   refused([](Contents& c) { c.header.vocab_size = int64_t{1} << 40; }, "vocab_size");
 }
 

@@ -203,13 +203,13 @@ TEST_CASE("Text without a tokenizer is a mistake of the job", "[sources]") {
 }
 
 TEST_CASE("A broken line is an error with file and line", "[sources]") {
-  REQUIRE_THAT(line_error("{\"input_ids\": [1, 2"), Catch::Contains("a.jsonl:2: broken JSON"));
+  REQUIRE_THAT(line_error("{\"input_ids\": [1, 2"), Catch::Contains("a.jsonl:2: invalid JSON"));
 }
 
 TEST_CASE("A broken element of an array is an error with the line where it begins", "[sources]") {
   const TemporaryFolder folder;
   const Path path = folder.write("a.json", "[\n" + first + ",\n{\"input_ids\": [1 2]},\n" + second + "\n]");
-  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("a.json:3: broken JSON"));
+  REQUIRE_THAT(preparation_error(folder, path), Catch::Contains("a.json:3: invalid JSON"));
 }
 
 TEST_CASE("An array that does not end is an error", "[sources]") {
