@@ -21,8 +21,9 @@ ORDER = [
     ["shard"],
     ["optim"],
     ["checkpoint"],
-    ["trainer"],
-    ["generate"],
+    ["session", "report"],
+    ["trainer", "generate"],
+    ["verbs"],
     ["main"],
 ]
 
@@ -108,11 +109,12 @@ def self_test():
         "src/trainer/trainer.h": "#include <nccl.h>\n",
         "src/attic/old.h": '#include "base/error.h"\n',
         "src/main.cpp": '#include "trainer/trainer.h"\n#include <nvml.h>\n',
-        "src/generate/generate.h": '#include "main.cpp"\n#include "trainer/trainer.h"\n',
+        "src/session/session.h": "",
+        "src/generate/generate.h": '#include "main.cpp"\n#include "session/session.h"\n#include "trainer/trainer.h"\n',
     }
     expected = {
         "kernels/cpu/gemm.cpp:2", "src/attic/old.h:1", "src/checkpoint/shard_file.h:1", "src/generate/generate.h:1",
-        "src/job/parse.cpp:3", "src/main.cpp:2", "src/model/model.h:1", "src/shard/shard.h:2", "src/trainer/trainer.h:1",
+        "src/generate/generate.h:3", "src/job/parse.cpp:3", "src/main.cpp:2", "src/model/model.h:1", "src/shard/shard.h:2", "src/trainer/trainer.h:1",
     }
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name)

@@ -1,5 +1,6 @@
 #include "base/host_memory.h"
 
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 
 #include <algorithm>
@@ -48,6 +49,12 @@ int64_t host_memory_bytes() {
   const Amount unit = int64_t{host.mem_unit};
   const Amount memory = unit * narrow<int64_t>(host.totalram), swap = unit * narrow<int64_t>(host.totalswap);
   return (std::min(memory, Amount(control_group_limit("/proc/self/cgroup", "/sys/fs/cgroup"))) + swap).value();
+}
+
+int64_t peak_host_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace tessera

@@ -19,10 +19,10 @@
 #include "generate/sampler.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "trainer/compute_device.h"
-#include "trainer/job_choices.h"
-#include "trainer/session.h"
-#include "trainer/weights.h"
+#include "session/compute_device.h"
+#include "session/job_choices.h"
+#include "session/session.h"
+#include "session/weights.h"
 
 namespace tessera {
 namespace {

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "cluster/agree.h"
 #include "data/order.h"
-#include "trainer/job_choices.h"
+#include "session/job_choices.h"
 
 namespace tessera {
 

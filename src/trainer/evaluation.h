@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "data/prepared.h"
-#include "trainer/plan.h"
-#include "trainer/session.h"
+#include "session/session.h"
+#include "trainer/training_plan.h"
 
 namespace tessera {
 

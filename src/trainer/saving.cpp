@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "checkpoint/rotation.h"
 #include "cluster/agree.h"
-#include "trainer/weights.h"
+#include "session/weights.h"
 
 namespace tessera {
 
@@ -42,12 +42,12 @@ SaveReport Saving::report() const {
   return report;
 }
 
-std::optional<Saving::Outcome> Saving::collect(const std::vector<SaveReport>& reports) {
+std::optional<SaveMetrics> Saving::collect(const std::vector<SaveReport>& reports) {
   if (!running_) return std::nullopt;
   // The first group's ranks are world ranks 0 … S-1: they are the ones that write.
   const auto writers = static_cast<size_t>(model_.group().size());
   std::vector<ShardFile> files;
-  Outcome outcome{info_.step, 0, 0};
+  SaveMetrics outcome{info_.step, 0, 0};
   for (size_t r = 0; r < writers; ++r) {
     const auto status = static_cast<Status>(reports[r].status);
     if (status == Status::failed) {

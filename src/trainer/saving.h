@@ -6,6 +6,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "job/job.h"
+#include "report/metrics.h"
 #include "shard/sharded_model.h"
 
 namespace tessera {
@@ -33,13 +34,9 @@ class Saving {
   void wait() { writer_.wait(); }
 
   SaveReport report() const;
-  struct Outcome {
-    int64_t step;
-    double save_seconds, pause_seconds;  ///< the slowest rank's
-  };
   /// Takes every rank's report: commits once all have written, and returns the outcome. Throws DataError if a rank
   /// failed.
-  std::optional<Outcome> collect(const std::vector<SaveReport>& reports);
+  std::optional<SaveMetrics> collect(const std::vector<SaveReport>& reports);
 
  private:
   ShardedModel& model_;

@@ -6,12 +6,16 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "cluster/agree.h"
 #include "optim/schedule.h"
-#include "trainer/compute_device.h"
-#include "trainer/job_choices.h"
-#include "trainer/weights.h"
+#include "report/metrics_file.h"
+#include "report/progress.h"
+#include "report/tensorboard.h"
+#include "session/compute_device.h"
+#include "session/job_choices.h"
+#include "session/weights.h"
 
 namespace tessera {
 namespace {
@@ -71,15 +75,10 @@ Trainer::~Trainer() = default;
 
 ExitCode Trainer::run() {
   load_weights();
-  const int64_t first_step = resumed_step_ == 0 ? 0 : resumed_step_ + 1;  // step 0: the first evaluation
-  if (session_.is_first()) {
-    metrics_.emplace(job_.job.output_dir / "metrics.jsonl", resumed_step_);
-    if (job_.log.tensorboard) tensorboard_.emplace(job_.job.output_dir / "tensorboard", first_step);
-    progress_.emplace(resumed_step_ + 1, plan_.total_steps(), job_.log.logging_steps);
-  }
+  add_observers();
   announce();
   if (any_rank(session_.world(), "the ranks' stop signals", signals::stop_requested())) {
-    if (progress_) progress_->note("stopped by a signal before the first step; run the same command again");
+    observers_.note("stopped by a signal before the first step; run the same command again");
     return ExitCode::asked_to_stop;
   }
   if (resumed_step_ == 0) evaluate(0);
@@ -92,17 +91,16 @@ ExitCode Trainer::run() {
     if (stop_ && !last) {
       finish_saving();
       write_trace();
-      if (progress_)
-        progress_->note(fmt::format("stopped by {} after step {}; run the same command{} to resume",
-                                    signals::stop_reason(), k,
-                                    job_.checkpoint.resume == "auto" ? "" : " with checkpoint.resume=auto"));
+      observers_.note(fmt::format("stopped by {} after step {}; run the same command{} to resume",
+                                  signals::stop_reason(), k,
+                                  job_.checkpoint.resume == "auto" ? "" : " with checkpoint.resume=auto"));
       return ExitCode::asked_to_stop;
     }
   }
   finish_saving();
-  if (progress_) progress_->finish();
+  observers_.finish();
   write_trace();
-  if (progress_ && job_.log.profile && plan_.total_steps() > resumed_step_)
+  if (session_.is_first() && job_.log.profile && plan_.total_steps() > resumed_step_)
     log::info("{}", profile_table(phase_seconds_, plan_.total_steps() - resumed_step_, training_seconds_));
   if (job_.checkpoint.export_when != Export::never) export_model(std::max(resumed_step_, plan_.total_steps()));
   return ExitCode::done;
@@ -138,6 +136,15 @@ void Trainer::load_weights() {
   if (directory && session_.is_first()) log::info("resuming from {}", directory->string());
 }
 
+void Trainer::add_observers() {
+  if (!session_.is_first()) return;
+  observers_.add(std::make_unique<MetricsFile>(job_.job.output_dir / "metrics.jsonl", resumed_step_));
+  const int64_t first_step = resumed_step_ == 0 ? 0 : resumed_step_ + 1;  // step 0: the first evaluation
+  if (job_.log.tensorboard)
+    observers_.add(std::make_unique<TensorBoardFile>(job_.job.output_dir / "tensorboard", first_step));
+  observers_.add(std::make_unique<Progress>(resumed_step_ + 1, plan_.total_steps(), job_.log.logging_steps));
+}
+
 /// A run may continue with other settings; the user should know that its curve then has two parts.
 void Trainer::warn_of_changes(const CheckpointInfo& before) const {
   if (!session_.is_first()) return;
@@ -150,7 +157,7 @@ void Trainer::warn_of_changes(const CheckpointInfo& before) const {
 }
 
 void Trainer::announce() {
-  if (!progress_) return;
+  if (!session_.is_first()) return;
   if (resumed_step_ >= plan_.total_steps())
     log::info("all {} steps are already done; nothing left to train", plan_.total_steps());
   log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
@@ -243,7 +250,7 @@ StepMetrics Trainer::summarise(int64_t k, const TrainingPlan::Update& update, co
 
 void Trainer::require_finite(const StepMetrics& m) {
   if (std::isfinite(m.loss) && std::isfinite(m.grad_norm)) return;
-  if (progress_) progress_->finish();
+  observers_.finish();
   if (saving_.running()) finish_saving();
   if (!session_.is_first()) throw FailedElsewhere(ExitCode::bad_data);
   throw DataError(
@@ -277,21 +284,8 @@ void Trainer::step(int64_t k) {
     m.phases.emplace_back(phase, spent);
     phase_seconds_[i] += spent;
   }
-  tell(m);
+  observers_.step(m);
   collect_save(reports);
-}
-
-void Trainer::tell(const StepMetrics& m) {
-  if (!metrics_) return;
-  metrics_->step(m);
-  progress_->step(m);
-  if (tensorboard_)
-    tensorboard_->scalars(m.step, {{"train/loss", m.loss},
-                                   {"train/grad_norm", m.grad_norm},
-                                   {"train/learning_rate", m.learning_rate},
-                                   {"train/epoch", m.epoch},
-                                   {"train/tokens_per_second", m.tokens_per_second()},
-                                   {"train/mfu", m.mfu}});
 }
 
 // ---- evaluation, saving, export ----
@@ -299,11 +293,7 @@ void Trainer::tell(const StepMetrics& m) {
 void Trainer::evaluate(int64_t step) {
   if (evaluation_.empty()) return;
   const EvaluationResult result = evaluation_.run();
-  if (metrics_) {
-    metrics_->evaluation(step, result.loss, result.tokens);
-    progress_->note(fmt::format("step {}: evaluation loss {:.4f} over {} tokens", step, result.loss, result.tokens));
-    if (tensorboard_) tensorboard_->scalars(step, {{"eval/loss", result.loss}});
-  }
+  observers_.evaluation({step, result.loss, result.tokens});
   step_started_ = now();
 }
 
@@ -328,11 +318,7 @@ void Trainer::collect_save(const std::vector<Report>& reports) {
   const auto outcome = saving_.collect(saves);
   if (!outcome) return;
   last_saved_ = outcome->step;
-  if (metrics_) {
-    metrics_->save(outcome->step, outcome->save_seconds, outcome->pause_seconds);
-    progress_->note(fmt::format("step {}: checkpoint saved in {:.1f} s; training paused for {:.2f} s", outcome->step,
-                                outcome->save_seconds, outcome->pause_seconds));
-  }
+  observers_.save(*outcome);
   if (job_.checkpoint.export_when == Export::every && outcome->step < plan_.total_steps()) export_model(outcome->step);
 }
 

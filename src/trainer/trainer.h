@@ -6,16 +6,14 @@
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
 #include "optim/adamw.h"
+#include "report/observer.h"
+#include "report/profile_table.h"
+#include "report/trace.h"
+#include "session/flops.h"
+#include "session/session.h"
 #include "trainer/evaluation.h"
-#include "trainer/flops.h"
-#include "trainer/metrics.h"
-#include "trainer/plan.h"
-#include "trainer/profile_table.h"
-#include "trainer/progress.h"
 #include "trainer/saving.h"
-#include "trainer/session.h"
-#include "trainer/tensorboard.h"
-#include "trainer/trace.h"
+#include "trainer/training_plan.h"
 
 namespace tessera {
 
@@ -42,6 +40,7 @@ class Trainer {
   };
 
   void load_weights();
+  void add_observers();
   void warn_of_changes(const CheckpointInfo& before) const;
   void announce();
 
@@ -51,7 +50,6 @@ class Trainer {
   StepMetrics summarise(int64_t k, const TrainingPlan::Update& update, const std::vector<Report>& reports,
                         int64_t supervised);
   void require_finite(const StepMetrics& metrics);
-  void tell(const StepMetrics& metrics);
 
   void evaluate(int64_t step);
   void save(int64_t step);
@@ -81,10 +79,7 @@ class Trainer {
   PhaseSeconds phase_seconds_{};  // of all steps, with log.profile
   double communication_wait_so_far_ = 0;
   std::optional<Trace> trace_;
-  // Rank 0 only.
-  std::optional<MetricsFile> metrics_;
-  std::optional<TensorBoardFile> tensorboard_;
-  std::optional<Progress> progress_;
+  Observers observers_;
 };
 
 }  // namespace tessera

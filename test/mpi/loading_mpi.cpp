@@ -17,7 +17,7 @@
 #include "cluster/cluster.h"
 #include "model/families/family.h"
 #include "shard/memory.h"
-#include "trainer/weights.h"
+#include "session/weights.h"
 
 using namespace tessera;
 

@@ -1,6 +1,4 @@
-#include "trainer/metrics.h"
-
-#include <sys/resource.h>
+#include "report/metrics_file.h"
 
 #include <optional>
 #include <sstream>
@@ -64,18 +62,14 @@ void MetricsFile::step(const StepMetrics& m) {
   line(json.dump());
 }
 
-void MetricsFile::evaluation(int64_t step, double loss, int64_t tokens) {
-  line(nlohmann::ordered_json{{"step", step}, {"eval_loss", loss}, {"eval_tokens", tokens}}.dump());
+void MetricsFile::evaluation(const EvaluationMetrics& m) {
+  line(nlohmann::ordered_json{{"step", m.step}, {"eval_loss", m.loss}, {"eval_tokens", m.tokens}}.dump());
 }
 
-void MetricsFile::save(int64_t step, double save_seconds, double pause_seconds) {
-  line(nlohmann::ordered_json{{"step", step}, {"save_seconds", save_seconds}, {"pause_seconds", pause_seconds}}.dump());
-}
-
-int64_t peak_host_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+void MetricsFile::save(const SaveMetrics& m) {
+  const nlohmann::ordered_json json = {
+      {"step", m.step}, {"save_seconds", m.save_seconds}, {"pause_seconds", m.pause_seconds}};
+  line(json.dump());
 }
 
 }  // namespace tessera

@@ -1,4 +1,4 @@
-#include "trainer/session.h"
+#include "session/session.h"
 
 #include <algorithm>
 
@@ -9,8 +9,8 @@
 #include "base/number.h"
 #include "base/size_text.h"
 #include "cluster/agree.h"
-#include "trainer/compute_device.h"
-#include "trainer/flops.h"
+#include "session/compute_device.h"
+#include "session/flops.h"
 
 namespace tessera {
 

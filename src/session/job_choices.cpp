@@ -1,4 +1,4 @@
-#include "trainer/job_choices.h"
+#include "session/job_choices.h"
 
 #include "base/error.h"
 #include "base/files.h"

@@ -1,4 +1,4 @@
-#include "trainer/flops.h"
+#include "session/flops.h"
 
 #include <catch2/catch.hpp>
 #include <set>

@@ -1,4 +1,4 @@
-#include "trainer/plan.h"
+#include "trainer/training_plan.h"
 
 #include <algorithm>
 #include <cmath>

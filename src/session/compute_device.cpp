@@ -1,4 +1,4 @@
-#include "trainer/compute_device.h"
+#include "session/compute_device.h"
 
 #include <algorithm>
 #include <array>

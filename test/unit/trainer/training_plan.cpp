@@ -1,4 +1,4 @@
-#include "trainer/plan.h"
+#include "trainer/training_plan.h"
 
 #include <catch2/catch.hpp>
 #include <set>

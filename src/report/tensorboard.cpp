@@ -1,4 +1,4 @@
-#include "trainer/tensorboard.h"
+#include "report/tensorboard.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -84,5 +84,16 @@ void TensorBoardFile::scalars(int64_t step, const std::vector<std::pair<std::str
   for (const auto& [tag, value] : values) summary += field(1, field(1, tag) + field(2, static_cast<float>(value)));
   record(field(1, wall_time()) + field(2, static_cast<uint64_t>(step)) + field(5, summary));
 }
+
+void TensorBoardFile::step(const StepMetrics& m) {
+  scalars(m.step, {{"train/loss", m.loss},
+                   {"train/grad_norm", m.grad_norm},
+                   {"train/learning_rate", m.learning_rate},
+                   {"train/epoch", m.epoch},
+                   {"train/tokens_per_second", m.tokens_per_second()},
+                   {"train/mfu", m.mfu}});
+}
+
+void TensorBoardFile::evaluation(const EvaluationMetrics& m) { scalars(m.step, {{"eval/loss", m.loss}}); }
 
 }  // namespace tessera

@@ -1,4 +1,4 @@
-#include "trainer/trace.h"
+#include "report/trace.h"
 
 #include <algorithm>
 #include <chrono>

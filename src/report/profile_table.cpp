@@ -1,4 +1,4 @@
-#include "trainer/profile_table.h"
+#include "report/profile_table.h"
 
 #include <fmt/format.h>
 

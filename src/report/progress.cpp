@@ -1,4 +1,4 @@
-#include "trainer/progress.h"
+#include "report/progress.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -54,6 +54,15 @@ void Progress::step(const StepMetrics& m) {
   } else if (m.step % logging_steps_ == 0 || m.step == total_steps_) {
     log::info("step {}/{}  {}", m.step, total_steps_, numbers);
   }
+}
+
+void Progress::evaluation(const EvaluationMetrics& m) {
+  note(fmt::format("step {}: evaluation loss {:.4f} over {} tokens", m.step, m.loss, m.tokens));
+}
+
+void Progress::save(const SaveMetrics& m) {
+  note(fmt::format("step {}: checkpoint saved in {:.1f} s; training paused for {:.2f} s", m.step, m.save_seconds,
+                   m.pause_seconds));
 }
 
 void Progress::draw(const std::string& bar) {

@@ -1,4 +1,4 @@
-#include "trainer/flops.h"
+#include "session/flops.h"
 
 #include <algorithm>
 #include <chrono>

@@ -3,20 +3,22 @@
 #include <cstdint>
 #include <string>
 
-#include "trainer/metrics.h"
+#include "report/observer.h"
 
 namespace tessera {
 
 /// Shows the progress of a run: a bar on a terminal, otherwise a line every logging_steps.
-class Progress {
+class Progress final : public Observer {
  public:
   /// first_step: the first step of this run; after a resume not 1.
   Progress(int64_t first_step, int64_t total_steps, int64_t logging_steps);
 
-  void step(const StepMetrics& metrics);
+  void step(const StepMetrics& metrics) override;
+  void evaluation(const EvaluationMetrics& metrics) override;
+  void save(const SaveMetrics& metrics) override;
   /// A line between the bar's redraws.
-  void note(const std::string& line);
-  void finish();
+  void note(const std::string& line) override;
+  void finish() override;
 
  private:
   std::string remaining(int64_t step) const;

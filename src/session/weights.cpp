@@ -1,4 +1,4 @@
-#include "trainer/weights.h"
+#include "session/weights.h"
 
 #include <algorithm>
 #include <cmath>
