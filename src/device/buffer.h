@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "base/amount.h"
 #include "device/device.h"
 #include "device/view.h"
 
@@ -20,7 +21,7 @@ class Buffer {
   /// Elements of `dtype`: [rows, cols].
   Buffer(Device& device, DType dtype, int64_t rows, int64_t cols, const std::string& what,
          Memory place = Memory::device)
-      : Buffer(device, rows * cols * size_of(dtype), what, place) {
+      : Buffer(device, (Amount(rows) * cols * size_of(dtype)).value(), what, place) {
     dtype_ = dtype, rows_ = rows, cols_ = cols;
   }
   ~Buffer() { reset(); }

@@ -91,15 +91,4 @@ LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
   return {hidden(layer, T), std::move(slots)};
 }
 
-Amount activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers) {
-  const Amount stream = Amount(sizes.max_T) * sizes.C * size_of(sizes.compute);
-  Amount bytes = stream * (sizes.trains ? static_cast<int64_t>(layers.size()) + 2 : int64_t{2});
-  for (const SlotList* const layer : layers)
-    for (const SlotList::Entry& entry : layer->entries())
-      if (has_own_memory(sizes, entry.keep)) bytes = bytes + bytes_of(device, sizes, entry);
-  for (const SlotList::Entry& entry : shared_entries(device, sizes, layers))
-    bytes = bytes + bytes_of(device, sizes, entry);
-  return bytes;
-}
-
 }  // namespace tessera

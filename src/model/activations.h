@@ -99,7 +99,4 @@ class ActivationStore {
   Buffer residual_gradient_;
 };
 
-/// What an ActivationStore of these allocates.
-Amount activation_bytes(DeviceKind device, const ActivationSizes& sizes, const std::vector<const SlotList*>& layers);
-
 }  // namespace tessera

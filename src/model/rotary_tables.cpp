@@ -44,10 +44,4 @@ bool RotaryTables::change_between(int64_t length, int64_t longer) const {
                      [&](const Table& table) { return table.is_long(length) != table.is_long(longer); });
 }
 
-Amount RotaryTables::bytes(const ModelSpec& model, int64_t max_T) {
-  int64_t columns = 0;
-  for (const RotarySpec& rotary : model.rotary) columns += 2 * (rotary.width / 2);
-  return Amount(max_T) * columns * size_of(DType::f32);
-}
-
 }  // namespace tessera

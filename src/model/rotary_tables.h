@@ -1,7 +1,6 @@
 #pragma once
 #include <vector>
 
-#include "base/amount.h"
 #include "device/buffer.h"
 #include "model/parts/pass.h"
 
@@ -18,8 +17,6 @@ class RotaryTables {
                                 int64_t first_position = 0) const;
   /// Has a text of `longer` tokens other frequencies than one of `length`?
   bool change_between(int64_t length, int64_t longer) const;
-
-  static Amount bytes(const ModelSpec& model, int64_t max_T);
 
  private:
   struct Table {

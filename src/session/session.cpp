@@ -87,7 +87,7 @@ void Session::plan_memory_and_reserve() {
   const int ranks = groups_->group->size();
   const int64_t longest = job_.data.sequence_len, max_tokens = job_.train.micro_batch_size * longest;
   memory_plan_ = plan_memory(device_->kind(), spec_, job_.shard, job_.model, ranks, max_tokens);
-  plan_device(memory_plan_, *device_, *kernels_, largest_shapes(spec_, job_.model, ranks, max_tokens, longest));
+  plan_device(memory_plan_, *kernels_, largest_shapes(spec_, job_.model, ranks, max_tokens, longest));
   require_host_memory();
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
   device_->reserve((Amount(memory_plan_.total()) + most_gap * (64 + 16 * spec_.L())).value(), memory_plan_.describe());

@@ -3,69 +3,56 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/amount.h"
-#include "device/dtype.h"
-#include "model/head.h"
+#include "cluster/counting_communicator.h"
+#include "device/counting_device.h"
+#include "kernels/counting_kernels.h"
 #include "model/layer.h"
-#include "model/rotary_tables.h"
-#include "shard/device_batch.h"
-#include "shard/host_update.h"
 #include "shard/layout.h"
-#include "shard/prefetch.h"
+#include "shard/sharded_model.h"
 
 namespace tessera {
 namespace {
 
-/// Bytes a weight of the flat shard, by where they lie.
-struct ShardBytes {
-  int64_t device, host;
+/// The part of the plan that memory of a purpose belongs to; what no part names is the kernels'.
+struct Part {
+  const char* purpose;
+  int64_t MemoryPlan::*bytes;
 };
+constexpr std::array parts = {Part{"master weights", &MemoryPlan::shards},
+                              Part{"AdamW's first moment", &MemoryPlan::shards},
+                              Part{"AdamW's second moment", &MemoryPlan::shards},
+                              Part{"gradient shard", &MemoryPlan::shards},
+                              Part{"weight shard", &MemoryPlan::shards},
+                              Part{"gathered units", &MemoryPlan::gathered},
+                              Part{"unit gradients", &MemoryPlan::unit_gradients},
+                              Part{"activations", &MemoryPlan::activations},
+                              Part{"rotary tables", &MemoryPlan::activations},
+                              Part{"head", &MemoryPlan::head},
+                              Part{"logits", &MemoryPlan::head}};
 
-ShardBytes shard_bytes(Offload offload, int64_t b) {
-  constexpr int64_t state = 16;  // master, two moments, gradient
-  const int64_t weights = b == 2 ? 2 : 0;
-  switch (offload) {
-    case Offload::optimizer:
-      return {.device = b, .host = state};
-    case Offload::params:
-      return {.device = 0, .host = state + weights};
-    case Offload::none:
-      break;
-  }
-  return {.device = state + weights, .host = 0};
+int64_t MemoryPlan::*part_of(const std::string& purpose) {
+  const auto found = std::ranges::find(parts, purpose, &Part::purpose);
+  return found == parts.end() ? &MemoryPlan::kernels : found->bytes;
 }
 
 }  // namespace
 
-MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
+MemoryPlan plan_memory(DeviceKind kind, const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
                        int ranks, int64_t max_tokens) {
-  const ShardLayout layout(spec, 0, ranks);
-  const auto& units = layout.units();
-  const int64_t b = size_of(compute_dtype(model));
-  const int64_t embedding = units.front().padded, head = units.back().padded, layer = layout.largest_layer();
+  CountingDevice device(kind);
+  const auto kernels = make_counting_kernels();
+  Profiler profiler(device);
+  ShardGroups groups(std::make_unique<CountingCommunicator>(ranks), nullptr);
+  const ShardedModel counted(device, *kernels, profiler, groups, spec, shard, model, max_tokens);
 
   MemoryPlan plan;
-  const ShardBytes shards = shard_bytes(shard.offload, b);
-  plan.shards = layout.size() * shards.device;
-  plan.host = layout.size() * shards.host;
-  if (shard.offload == Offload::optimizer && b == 2) plan.host += 2 * b * host_update_piece;
-  if (ranks > 1 || shard.offload == Offload::params) {
-    const GatherSlots slots = gather_slots(shard, spec.L());
-    const int64_t ends = spec.tied || slots.separate ? embedding + head : std::max(embedding, head);
-    plan.gathered = b * (std::min(slots.layers, spec.L()) * layer + ends);
-  }
-  if (ranks > 1 || shard.offload != Offload::none) {
-    const int64_t ends = spec.tied ? embedding + head : std::max(embedding, head);
-    plan.unit_gradients = 4 * (std::min<int64_t>(2, spec.L()) * layer + ends);
-    if (ranks > 1 && shard.offload != Offload::none) plan.unit_gradients += plan.unit_gradients / ranks;
-  }
-  const std::vector<DecoderLayer> layers = make_layers(spec, layout.unit_specs(), compute_dtype(model));
-  plan.activations = (activation_bytes(device, activation_sizes(spec, model, max_tokens), slots_of(layers)) +
-                      RotaryTables::bytes(spec, max_tokens))
-                         .value();
-  const int64_t chunk = loss_chunk(device, spec.V, max_tokens);
-  plan.head = (Amount(max_tokens) * (3 * b * spec.C + 4) + Amount(chunk) * logit_columns(spec.V) * 4).value();
+  const auto add = [](int64_t& to, Amount bytes) { to = (Amount(to) + bytes).value(); };
+  for (const auto& [purpose, bytes] : device.allocated(Memory::device)) add(plan.*part_of(purpose), bytes);
+  for (const auto& [purpose, bytes] : device.allocated(Memory::host))
+    if (purpose != "batches" && purpose != "loss") add(plan.host, bytes);
   return plan;
 }
 
@@ -79,8 +66,8 @@ LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, 
                         ShardLayout(spec, 0, ranks).size());
 }
 
-void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest) {
-  plan.kernels = kernels.workspace_bytes(largest) + batches_ahead * DeviceBatch::device_bytes(device, largest.T);
+void plan_device(MemoryPlan& plan, Kernels& kernels, const LargestShapes& largest) {
+  plan.kernels = (Amount(plan.kernels) + kernels.workspace_bytes(largest)).value();
 }
 
 int64_t MemoryPlan::total() const {

@@ -9,15 +9,15 @@
 
 namespace tessera {
 
-/// What a rank allocates for a job, in bytes, by the formulas of docs/sharding.md#memory: of its device's memory, but
-/// for what shard.offload keeps in the host's.
+/// What a rank allocates for a job, in bytes: of its device's memory, but for what shard.offload keeps in the host's.
+/// Counted, not computed: the sharded model is built on a device that only counts (CountingDevice).
 struct MemoryPlan {
   int64_t shards = 0;          ///< master weights, moments, gradient, and the slice in compute precision
   int64_t gathered = 0;        ///< whole units that are in use or on their way
   int64_t unit_gradients = 0;  ///< whole units' gradients
   int64_t activations = 0;     ///< of the largest micro-batch, with the gradients inside one layer
   int64_t head = 0;            ///< final norm and the logits of one chunk
-  int64_t kernels = 0;         ///< a GPU's workspace for kernels, and its batches: plan_device()
+  int64_t kernels = 0;         ///< all else: a GPU's batches, and by plan_device() its kernels' workspace
   int64_t host = 0;            ///< in host memory (page-locked for a GPU); no part of total()
 
   int64_t total() const;         ///< the largest int64 where that cannot hold it
@@ -35,7 +35,7 @@ ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& mod
 LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, int ranks, int64_t max_tokens,
                              int64_t longest);
 
-/// Adds what this device's kernels and batches take; a CPU has none to announce.
-void plan_device(MemoryPlan& plan, const Device& device, Kernels& kernels, const LargestShapes& largest);
+/// Adds the workspace of this device's kernels; a CPU's have none to announce.
+void plan_device(MemoryPlan& plan, Kernels& kernels, const LargestShapes& largest);
 
 }  // namespace tessera

@@ -25,6 +25,9 @@ namespace tessera {
 struct ShardGroups {
   ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
               const CommunicatorSettings& communicators = {});
+  /// Groups that are made already.
+  ShardGroups(std::unique_ptr<Communicator> group, std::unique_ptr<Communicator> replicas)
+      : group(std::move(group)), replicas(std::move(replicas)) {}
 
   std::unique_ptr<Communicator> group;
   std::unique_ptr<Communicator> replicas;  ///< null where there are none
