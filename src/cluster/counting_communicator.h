@@ -7,43 +7,46 @@
 
 namespace tessera {
 
-/// Rank 0 of a group that does not exist: its collectives send nothing, and what rank 0 would send is counted.
+/// Rank 0 of a group that does not exist: its collectives send nothing, and what MessageCommunicator would send is
+/// counted.  It receives as much.
 class CountingCommunicator final : public Communicator {
  public:
-  explicit CountingCommunicator(int size) : size_(size) {}
+  /// The other ranks of the group: on this rank's host, and on other hosts.
+  CountingCommunicator(int inside, int outside) : inside_(inside), outside_(outside) {}
 
   int rank() const override { return 0; }
-  int size() const override { return size_; }
-  std::vector<Peer> peers() const override { return std::vector<Peer>(static_cast<size_t>(size_)); }
+  int size() const override { return 1 + inside_ + outside_; }
+  std::vector<Peer> peers() const override { return std::vector<Peer>(static_cast<size_t>(size())); }
 
-  void all_gather(Stream&, const void*, void*, int64_t bytes, CollectiveName) override { sent_ += others() * bytes; }
+  void all_gather(Stream&, const void*, void*, int64_t bytes, CollectiveName) override { send_to_each(bytes); }
   void reduce_scatter(Stream&, const float*, float*, int64_t count, CollectiveName) override {
-    sent_ += others() * count * size_of(DType::f32);
+    send_to_each(count * size_of(DType::f32));
   }
-  /// A slice to every other rank, and the sums of its own slice.
+  /// To each its slice, and the sums of the own one.
   void all_reduce(Stream&, float*, int64_t count, CollectiveName) override {
-    sent_ += 2 * others() * (count * size_of(DType::f32) / size_);
+    send_to_each(2 * (count * size_of(DType::f32) / size()));
   }
-  void broadcast(Stream&, void*, int64_t bytes, int, CollectiveName) override { sent_ += others() * bytes; }
+  void broadcast(Stream&, void*, int64_t bytes, int, CollectiveName) override { send_to_each(bytes); }
 
   void all_gather_host(const void*, void*, int64_t, CollectiveName) override {}
   void broadcast_host(void*, int64_t, int, CollectiveName) override {}
   void barrier(CollectiveName) override {}
 
   std::unique_ptr<Communicator> split(int, const std::string&) override {
-    return std::make_unique<CountingCommunicator>(size_);
+    return std::make_unique<CountingCommunicator>(inside_, outside_);
   }
   double timeout() const override { return 0; }
   void set_timeout(double) override {}
 
-  /// Bytes; as many are received.
-  int64_t bytes_sent() const { return sent_; }
+  /// Bytes that the rank has sent to ranks of its host, and to others.
+  int64_t sent_inside() const { return sent_to_one_ * inside_; }
+  int64_t sent_outside() const { return sent_to_one_ * outside_; }
 
  private:
-  int64_t others() const { return size_ - 1; }
+  void send_to_each(int64_t bytes) { sent_to_one_ += bytes; }
 
-  int size_;
-  int64_t sent_ = 0;
+  int inside_, outside_;
+  int64_t sent_to_one_ = 0;
 };
 
 }  // namespace tessera

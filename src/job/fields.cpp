@@ -203,6 +203,22 @@ Section device_section() {
                       "backward, whose sums depend on timing")}};
 }
 
+Section plan_section() {
+  const Of<PlanSettings> plan{&Job::plan};
+  const auto devices = choice<DeviceType>({{DeviceType::cpu, "cpu"}, {DeviceType::cuda, "cuda"}});
+  return {"plan",
+          "Settings of the verb `plan`.",
+          false,
+          {plan.key("ranks", &PlanSettings::ranks, whole_number(1, most::ranks), "Ranks of the planned job"),
+           plan.key("ranks_per_host", &PlanSettings::ranks_per_host, whole_number(0, most::ranks),
+                    "Ranks on each host, a divisor of ranks. 0: all on one host"),
+           plan.key("device", &PlanSettings::device, devices, "Device whose memory is planned"),
+           plan.key("flops", &PlanSettings::flops, number(at_least(0).up_to(1e21)),
+                    "FLOP/s that a rank reaches, for the expected time. 0: no time"),
+           plan.key("network", &PlanSettings::network, number(at_least(0).up_to(1e15)),
+                    "Bytes per second that a host sends to other hosts, for the expected time. 0: no time")}};
+}
+
 Section network_section() {
   const Of<NetworkSettings> network{&Job::network};
   return {
@@ -235,7 +251,8 @@ const std::vector<Section>& sections() {
       log_section(),
       generate_section(),
       device_section(),
-      network_section()};
+      network_section(),
+      plan_section()};
   return all;
 }
 

@@ -159,6 +159,15 @@ struct NetworkSettings {
   int64_t nccl_max_ctas = 0;  // of a collective; 0: NCCL's choice between hosts, 8 inside one
 };
 
+/// Of the verb plan, which starts no ranks.
+struct PlanSettings {
+  int64_t ranks = 1;
+  int64_t ranks_per_host = 0;           // 0: all on one host
+  DeviceType device = DeviceType::cpu;  // cpu or cuda
+  double flops = 0;                     // FLOP/s that a rank reaches; 0: no time is computed
+  double network = 0;                   // bytes/s that a host sends to others; 0: likewise
+};
+
 struct Job {
   Path file;  // the job file itself
   JobSettings job;
@@ -174,6 +183,7 @@ struct Job {
   GenerateSettings generate;
   DeviceSettings device;
   NetworkSettings network;
+  PlanSettings plan;
   /// "[section] key" of each value, paths apart, that names an environment variable → the value as written, so that a
   /// secret stays in the environment.
   std::map<std::string, std::string> from_environment;

@@ -45,7 +45,7 @@ MemoryPlan plan_memory(DeviceKind kind, const ModelSpec& spec, const ShardSettin
   CountingDevice device(kind);
   const auto kernels = make_counting_kernels();
   Profiler profiler(device);
-  ShardGroups groups(std::make_unique<CountingCommunicator>(ranks), nullptr);
+  ShardGroups groups(std::make_unique<CountingCommunicator>(ranks - 1, 0), nullptr);
   const ShardedModel counted(device, *kernels, profiler, groups, spec, shard, model, max_tokens);
 
   MemoryPlan plan;

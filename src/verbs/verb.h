@@ -52,6 +52,7 @@ ExitCode run_evaluate(VerbContext& context);
 ExitCode run_generate(VerbContext& context);
 ExitCode run_export(VerbContext& context);
 ExitCode run_inspect(VerbContext& context);
+ExitCode run_plan(VerbContext& context);
 ExitCode run_tokenize(VerbContext& context);
 
 }  // namespace tessera

@@ -38,12 +38,15 @@ const std::vector<Verb>& all_verbs() {
        .run = run_inspect,
        .prepares_data = true,
        .runs_alone = true},
+      {.name = "plan",
+       .help = "memory, traffic and operations per rank for plan.ranks ranks, without starting them",
+       .run = run_plan,
+       .runs_alone = true},
       {.name = "tokenize",
        .help = "train tokenize DIR: read JSON strings from standard input, write ids and offsets",
        .run = run_tokenize,
        .reads_job = false},
       {.name = "check", .help = "", .run = run_missing, .reads_job = false},
-      {.name = "plan", .help = "", .run = run_missing, .reads_job = false},
   };
   return verbs;
 }
