@@ -101,7 +101,6 @@ class CheckpointWriter {
   const ShardFile& result() const;  ///< when written
   std::string error() const;        ///< when failed: the message for the user
   void acknowledge();               ///< written or failed → idle
-  int64_t step() const;             ///< of the save that runs or has just ended
   double pause_seconds() const;     ///< what the last begin() cost the step
   double save_seconds() const;      ///< from begin() to synced
 

@@ -53,8 +53,7 @@ struct CheckpointWriter::State {
   std::atomic<Status> status{Status::idle};
   std::thread thread;
   Snapshot snapshot;
-  int64_t step = 0;
-  ShardFile result;  // the thread writes these four before it sets the status
+  ShardFile result;  // the thread writes these three before it sets the status
   std::string error;
   double save_seconds = 0;
   Clock::time_point begin;
@@ -84,7 +83,6 @@ void CheckpointWriter::begin(const std::filesystem::path& step_directory, const 
   wait();
   if (status() == Status::failed) throw DataError("{}", error());
   state_->begin = begin;
-  state_->step = info.step;
   state_->error.clear();
   if (async || !state_->on_host) {
     auto copies = state_->snapshot.copy(slices);
@@ -118,7 +116,6 @@ void CheckpointWriter::acknowledge() {
   state_->status = Status::idle;
 }
 
-int64_t CheckpointWriter::step() const { return state_->step; }
 double CheckpointWriter::pause_seconds() const { return state_->pause_seconds; }
 double CheckpointWriter::save_seconds() const { return state_->save_seconds; }
 

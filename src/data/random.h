@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/splitmix.h"
+
 namespace tessera {
 
 /// Random numbers that are the same on every platform and with every compiler, which std::shuffle and the standard
@@ -13,8 +15,8 @@ class Random {
  public:
   Random(int64_t seed, int64_t stream) {
     uint64_t mixed = static_cast<uint64_t>(seed);
-    mixed = splitmix(mixed) ^ static_cast<uint64_t>(stream);
-    for (uint64_t& word : state_) word = splitmix(mixed);
+    mixed = next_of(mixed) ^ static_cast<uint64_t>(stream);
+    for (uint64_t& word : state_) word = next_of(mixed);
   }
 
   uint64_t next() {
@@ -44,11 +46,10 @@ class Random {
   }
 
  private:
-  static uint64_t splitmix(uint64_t& state) {
-    uint64_t z = (state += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
+  static uint64_t next_of(uint64_t& state) {
+    const uint64_t drawn = splitmix64(state);
+    state += splitmix64_increment;
+    return drawn;
   }
 
   uint64_t state_[4];

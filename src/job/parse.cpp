@@ -3,10 +3,10 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/nearest.h"
 #include "job/checks.h"
 #include "job/fields.h"
 #include "job/ini.h"
-#include "job/nearest.h"
 
 namespace tessera {
 namespace {

@@ -8,8 +8,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/nearest.h"
 #include "job/ini.h"
-#include "job/nearest.h"
 
 namespace tessera {
 namespace {

@@ -1,36 +1,23 @@
 #include "text/chat_template.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <numeric>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "text/python_strip.h"
 
 namespace tessera {
 namespace {
 
-constexpr std::string_view kNames = "chatml, llama3, llama2, mistral";
+const std::vector<std::string> template_names = {"chatml", "llama3", "llama2", "mistral"};
 
 void add(std::vector<ChatPiece>& pieces, ChatPiece::Kind kind, size_t message, std::string text) {
   if (!text.empty()) pieces.push_back({kind, static_cast<int>(message), std::move(text)});
 }
 using enum ChatPiece::Kind;
-constexpr size_t kNoMessage = static_cast<size_t>(-1);
-
-/// Letters to change, add or drop to make `b` of `a`.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t corner = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = corner + (a[i] != b[j]);
-      corner = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, corner + 1});
-    }
-  }
-  return row.back();
-}
+constexpr size_t no_message = static_cast<size_t>(-1);
 
 /// What a model that thinks wrote before its answer, and the answer.
 struct Thought {
@@ -77,11 +64,8 @@ ChatTemplate ChatTemplate::by_name(std::string_view name) {
     result.family_ = Family::mistral;
     result.end_of_turn_ = "</s>";
   } else {
-    std::string_view nearest;
-    for (const std::string_view known : {"chatml", "llama3", "llama2", "mistral"}) {
-      if (nearest.empty() || distance(name, known) < distance(name, nearest)) nearest = known;
-    }
-    throw JobError("no chat template \"{}\"; did you mean {}?  Available: {}", name, nearest, kNames);
+    throw JobError("no chat template \"{}\"; did you mean {}?  Available: {}", name, nearest(name, template_names),
+                   fmt::join(template_names, ", "));
   }
   return result;
 }
@@ -90,7 +74,7 @@ std::vector<ChatPiece> ChatTemplate::render(const std::vector<Message>& messages
   std::vector<ChatPiece> pieces = family_ == Family::chatml   ? render_chatml(messages)
                                   : family_ == Family::llama3 ? render_llama3(messages)
                                                               : render_instructions(messages);
-  if (add_generation_prompt || always_prompts_) add(pieces, scaffold, kNoMessage, generation_prompt_);
+  if (add_generation_prompt || always_prompts_) add(pieces, scaffold, no_message, generation_prompt_);
   return pieces;
 }
 
@@ -98,7 +82,7 @@ std::vector<ChatPiece> ChatTemplate::render_chatml(const std::vector<Message>& m
   std::vector<ChatPiece> pieces;
   const size_t query = last_query(messages);
   if (!default_system_.empty() && !messages.empty() && messages[0].role != "system") {
-    add(pieces, scaffold, kNoMessage, "<|im_start|>system\n" + default_system_ + "<|im_end|>\n");
+    add(pieces, scaffold, no_message, "<|im_start|>system\n" + default_system_ + "<|im_end|>\n");
   }
   for (size_t i = 0; i < messages.size(); ++i) {
     const Message& message = messages[i];
@@ -126,7 +110,7 @@ std::vector<ChatPiece> ChatTemplate::render_chatml(const std::vector<Message>& m
 
 std::vector<ChatPiece> ChatTemplate::render_llama3(const std::vector<Message>& messages) const {
   std::vector<ChatPiece> pieces;
-  if (!messages.empty()) add(pieces, scaffold, kNoMessage, "<|begin_of_text|>");
+  if (!messages.empty()) add(pieces, scaffold, no_message, "<|begin_of_text|>");
   for (size_t i = 0; i < messages.size(); ++i) {
     add(pieces, scaffold, i, "<|start_header_id|>" + messages[i].role + "<|end_header_id|>\n\n");
     add(pieces, content, i, python_strip(messages[i].content));
@@ -141,7 +125,7 @@ std::vector<ChatPiece> ChatTemplate::render_instructions(const std::vector<Messa
   const bool is_llama2 = family_ == Family::llama2;
   const bool has_system = !messages.empty() && messages[0].role == "system";
   std::vector<ChatPiece> pieces;
-  if (!is_llama2) add(pieces, scaffold, kNoMessage, "<s>");
+  if (!is_llama2) add(pieces, scaffold, no_message, "<s>");
   for (size_t i = has_system; i < messages.size(); ++i) {
     const Message& message = messages[i];
     const bool asks = (i - has_system) % 2 == 0;

@@ -75,7 +75,6 @@ class Trainer {
   int64_t resumed_step_ = 0;
   Path resumed_directory_;  // of the checkpoint that it was resumed from
   bool stop_ = false;
-  int64_t last_evaluated_ = -1;
   int64_t last_saved_ = 0;
   int64_t samples_seen_ = 0, tokens_seen_ = 0;
   double step_started_ = 0, training_seconds_ = 0;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/splitmix.h"
 #include "device/parallel.h"
 
 namespace tessera {
@@ -56,18 +57,12 @@ void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const s
       where, head, embedding, head);
 }
 
-/// splitmix64 (Steele et al. 2014).
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 /// The i-th standard normal of a stream: Box-Muller of two counter-based uniforms, so that any rank can make any of
 /// them.
 float normal_at(uint64_t stream, int64_t i) {
-  const auto uniform = [&](uint64_t k) { return (static_cast<double>(mix(stream ^ mix(k)) >> 11) + 0.5) * 0x1p-53; };
+  const auto uniform = [&](uint64_t k) {
+    return (static_cast<double>(splitmix64(stream ^ splitmix64(k)) >> 11) + 0.5) * 0x1p-53;
+  };
   const auto k = static_cast<uint64_t>(i) * 2;
   return static_cast<float>(std::sqrt(-2 * std::log(uniform(k))) * std::cos(2 * std::numbers::pi * uniform(k + 1)));
 }
@@ -132,7 +127,7 @@ void initialise_random(ShardedModel& model, int64_t seed, int threads) {
   std::vector<float> memory;
   for (const ShardPiece& piece : model.layout().pieces()) {
     const uint64_t stream =
-        mix(static_cast<uint64_t>(seed)) ^ xxh3(piece.tensor->name.data(), piece.tensor->name.size());
+        splitmix64(static_cast<uint64_t>(seed)) ^ xxh3(piece.tensor->name.data(), piece.tensor->name.size());
     const auto value = [&](int64_t i) {
       if (piece.tensor->init == TensorSpec::Init::normal) return deviation * normal_at(stream, piece.tensor_offset + i);
       return piece.tensor->init == TensorSpec::Init::ones ? 1.0f : 0.0f;

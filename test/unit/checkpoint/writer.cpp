@@ -51,7 +51,6 @@ TEST_CASE("a save has the state at begin, whatever training does afterwards") {
   saving.model.clear();
   saving.writer.wait();
   REQUIRE(saving.writer.status() == Status::written);
-  CHECK(saving.writer.step() == 100);
   CHECK(saving.committed(100) == at_begin);
 }
 

@@ -1,8 +1,8 @@
 // Which sections and keys there are, and what is said of those that are not.
 #include <algorithm>
 
+#include "base/nearest.h"
 #include "job/fields.h"
-#include "job/nearest.h"
 #include "job_files.h"
 
 using namespace tessera;
