@@ -98,7 +98,8 @@ void* CudaDevice::allocate_on_device(int64_t bytes, const std::string& what) {
   void* memory = cut(bytes);
   if (memory == nullptr) {
     const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes));
-    if (error == cudaErrorMemoryAllocation) throw_out_of_memory(fmt::format("{} requested for {}", size_text(bytes), what));
+    if (error == cudaErrorMemoryAllocation)
+      throw_out_of_memory(fmt::format("{} requested for {}", size_text(bytes), what));
     check(error, "allocating " + what);
   }
   count(bytes);
