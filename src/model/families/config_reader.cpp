@@ -79,12 +79,15 @@ double ConfigReader::number(const std::string& key, double otherwise) const {
 double ConfigReader::number(const std::string& key, double otherwise, double low, double high) const {
   const double value = number(key, otherwise);
   if (!(value >= low && value <= high))
-    throw DataError("{}: {} is {}, expected a number from {} to {}", where_, key, shown(object_[key]), low, high);
+    throw DataError("{}: {} is {}, expected a number from {} to {}", where_, key,
+                    has(key) ? shown(object_[key]) : shown(Json(value)), low, high);
   return value;
 }
 double ConfigReader::positive(const std::string& key, double otherwise) const {
   const double value = number(key, otherwise);
-  if (!(value > 0)) throw DataError("{}: {} is {}, expected a number above 0", where_, key, shown(object_[key]));
+  if (!(value > 0))
+    throw DataError("{}: {} is {}, expected a number above 0", where_, key,
+                    has(key) ? shown(object_[key]) : shown(Json(value)));
   return value;
 }
 bool ConfigReader::boolean(const std::string& key, bool otherwise) const {
@@ -101,6 +104,7 @@ std::string ConfigReader::text(const std::string& key, const std::string& otherw
 
 const Json& ConfigReader::at(const std::string& key) const {
   read_.insert(key);
+  if (!object_.contains(key)) throw DataError("{}: {} is missing", where_, key);
   return object_.at(key);
 }
 ConfigReader ConfigReader::object(const std::string& key) const {

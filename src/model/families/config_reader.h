@@ -28,7 +28,7 @@ class ConfigReader {
   double positive(const std::string& key, double otherwise) const;
   bool boolean(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise) const;
-  const nlohmann::json& at(const std::string& key) const;
+  const nlohmann::json& at(const std::string& key) const;  ///< has to be there
   /// The object of that key, with a reader of its own; "config.json: rope_scaling" in messages.
   ConfigReader object(const std::string& key) const;
 
