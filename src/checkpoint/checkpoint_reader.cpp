@@ -251,7 +251,7 @@ void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
 
 void CheckpointReader::stream_master(const std::string& name, const TakePiece& take) const {
   const std::string dataset = tensor_group(name) + "/" + moments[0].dataset;
-  bool taking = false;  // an error of whoever takes is none of the checkpoint's
+  bool taking = false;  // an error of take() is not the checkpoint's
   const auto take_piece = [&](const float* piece, int64_t, int64_t count) {
     taking = true;
     take(piece, count);

@@ -12,7 +12,7 @@ using Json = nlohmann::json;
 /// Keys that cannot change what a causal language model computes in training: identity, generation settings, other
 /// heads' settings, storage.
 const std::set<std::string> harmless_keys = {
-    // who made it and how it is stored
+    // origin and storage
     "_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "transformers_version",
     "transformers.js_config", "dtype", "torch_dtype", "use_cache", "auto_map", "model_name", "unsloth_version",
     "unsloth_fixed", "pretraining_tp", "initializer_range", "max_position_embeddings", "is_llama_config",

@@ -9,9 +9,9 @@
 
 namespace tessera {
 
-/// A config.json, or an object in it, read key by key.  What is read has its type and range checked; what nobody has
-/// read in the end, and may change what the model computes, is refused by name.  Errors are DataErrors that begin with
-/// the file.
+/// A config.json, or an object in it, read key by key.  What is read has its type and range checked; a key
+/// that was not read in the end, and may change what the model computes, is refused by name.  Errors are DataErrors
+/// that begin with the file.
 class ConfigReader {
  public:
   /// Throws where the text is no JSON object.

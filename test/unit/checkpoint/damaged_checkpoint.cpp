@@ -84,7 +84,7 @@ TEST_CASE("a slice is refused for damage anywhere in its data set") {
   CHECK_THROWS_AS(CheckpointReader(saved.newer).read({{"model.norm.weight", {24}, 0, 1, &first}}), DataError);
 }
 
-TEST_CASE("streaming a tensor ends with an error where its data set is damaged, and passes on errors of who takes it") {
+TEST_CASE("streaming a tensor ends with an error where its data set is damaged, and passes on errors of its taker") {
   TwoCheckpoints saved;
   const std::string dataset = "/tensors/model.norm.weight/master";
   const auto at = hdf5::File::open_read(saved.shard()).byte_offset(dataset, hdf5::Type::float32);
