@@ -34,7 +34,8 @@ FUZZ_SECONDS ?= 3600
 fuzz: setup
 	@scripts/fuzz.py $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS),--seconds $(FUZZ_SECONDS)) $(if $(FUZZ_TARGETS),--targets $(FUZZ_TARGETS)) --jobs $(JOBS)
 
-demo: program venv
+demo: setup
+	@$(MAKE) --no-print-directory -j2 program venv  # pip waits for the network while the compiler works
 	@scripts/demo.sh
 
 bench: build torch

@@ -14,8 +14,8 @@ class ActivationKernels : public KernelSubject {
   void gated_forward(Stream& stream, Activation activation, ConstView gate_up, View y) {
     timed(stream, Phase::elementwise, "gated_forward", [&] { enqueue_gated_forward(stream, activation, gate_up, y); });
   }
-  /// d(gate_up) [T, 2F] from dy [T, F], and y once more, bit for bit, which costs little there: who needs it in the
-  /// backward pass need not have kept it.  dgate_up may be gate_up, y may be dy.
+  /// d(gate_up) [T, 2F] from dy [T, F], and y once more, bit for bit, which costs little there: a backward
+  /// pass that reads it need not keep it.  dgate_up may be gate_up, y may be dy.
   void gated_backward(Stream& stream, Activation activation, ConstView gate_up, ConstView dy, View dgate_up, View y) {
     timed(stream, Phase::elementwise, "gated_backward",
           [&] { enqueue_gated_backward(stream, activation, gate_up, dy, dgate_up, y); });

@@ -24,7 +24,7 @@ class LossKernels : public KernelSubject {
     timed(stream, Phase::loss, "cross_entropy",
           [&] { enqueue_cross_entropy(stream, logits, targets, transform, gradient_scale, dlogits, loss_sum); });
   }
-  /// logits = z, in place; fp32.  For who samples from them.
+  /// logits = z, in place; fp32.  For sampling.
   void transform_logits(Stream& stream, const LogitTransform& transform, View logits) {
     if (transform.none()) return;
     timed(stream, Phase::loss, "transform_logits", [&] { enqueue_transform_logits(stream, transform, logits); });

@@ -95,7 +95,9 @@ def tokenizer_seeds():
                  {"type": "Split", "pattern": {"Regex": r"(?i:'s|'t)|\p{N}{1,3}| ?\p{L}+|\s+(?!\S)|[^\s]"}, "behavior": "Isolated", "invert": False},
                  {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
              "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
-    chatml = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+    chatml = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nBe brief.<|im_end|>\\n' }}"
+              "{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+              "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
     settings = {"bos_token": "<s>", "eos_token": {"content": "<s>"}, "chat_template": chatml}
     texts = ["Hello, wörld!  ab<s> 1234\n", "aabb ab\t\r\n\u00e9e\u0301 \U0001f600"]
     seeds = [json.dumps(small) + "\0" + json.dumps(settings) + "\0" + texts[0]]
@@ -257,9 +259,9 @@ class Outcome:
         print("".join(line + "\n" for line in self.log.splitlines()[-60:]), end="", flush=True)
 
 
-def environment(target):
+def environment(target, folders):
     """Freed memory is kept for a while, not for long: half of the time would go into fresh pages."""
-    return {**os.environ, "ASAN_OPTIONS": f"malloc_context_size=8:quarantine_size_mb=16:detect_leaks={int(not target.hdf5)}",
+    return {**os.environ, "TMPDIR": str(folders.work), "ASAN_OPTIONS": f"malloc_context_size=8:quarantine_size_mb=16:detect_leaks={int(not target.hdf5)}",
             "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
@@ -279,7 +281,7 @@ def fuzz(name, arguments, folders):
         began = time.monotonic()
         log = BUILD / "findings" / f"{name}.log"
         with log.open("wb") as output:
-            status = subprocess.run([str(word) for word in command], cwd=folders.work, env=environment(target), stdout=subprocess.DEVNULL,
+            status = subprocess.run([str(word) for word in command], cwd=folders.work, env=environment(target, folders), stdout=subprocess.DEVNULL,
                                     stderr=output).returncode
         outcome.add(status, time.monotonic() - began, log.read_text(errors="replace"), target.hdf5)
         if (outcome.runs >= runs) if runs else (outcome.seconds >= arguments.seconds):

@@ -1,9 +1,12 @@
-"""The pictures of the README: a loss curve and a terminal, as SVG, from a recorded run.
+"""Draws the pictures of the README, a loss curve and a terminal, as SVG from a recorded run.
 
-    script -qec 'make demo' demo.txt                          (in a terminal of 110 columns)
-    scripts/pictures.py build/demo/metrics.jsonl demo.txt     (writes docs/pictures/loss.svg and terminal.svg)
+    script -qefc 'stty cols 110; make demo' demo.txt
+    scripts/pictures.py 'make demo' build/demo/metrics.jsonl demo.txt      (writes docs/pictures/loss.svg and terminal.svg)
 
-docs/pictures/demo.jsonl and demo.txt are the recording of the committed pictures; without arguments the script draws them.
+`script` records what a terminal of 110 columns shows.  The first argument is the command that the picture shows.  The committed
+pictures are those of docs/pictures/stories.ini:
+
+    scripts/pictures.py 'mpirun -n 2 ./train stories.ini' docs/pictures/stories.jsonl docs/pictures/stories.txt
 """
 import json
 import re
@@ -60,14 +63,15 @@ def loss_curve(rows):
         above = y(loss) - 10 if y(loss) - 10 > top else y(loss) + 20
         anchor, shift = ("start", 8) if step == 0 else ("end", -4) if step == last else ("middle", 0)
         parts.append(text(x(step) + shift, above, f"{loss:.2f}", anchor, 13, "#c2571a"))
-    for place, colour, words in ((left, "#7aa6d8", "training loss"), (left + 150, "#c2571a", "evaluation loss, unseen words")):
+    for place, colour, words in ((left, "#7aa6d8", "training loss"), (left + 150, "#c2571a", "evaluation loss")):
         parts.append(f'<rect x="{place}" y="18" width="16" height="4" fill="{colour}"/>')
         parts.append(text(place + 22, 25, words, "start"))
     return "\n".join(parts + ["</svg>"]) + "\n"
 
 
 def screen(recording):
-    """The lines that a terminal shows at the end: carriage returns overwrite, escape sequences and `script`'s own lines do not show."""
+    """The lines that a terminal shows at the end: carriage returns overwrite, escape sequences, `script`'s own lines and the
+    folder of the run do not show."""
     lines, column = [""], 0
     for character in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", recording.replace("\r\n", "\n")):
         if character == "\n":
@@ -78,7 +82,8 @@ def screen(recording):
         elif character >= " ":
             lines[-1] = lines[-1][:column].ljust(column) + character + lines[-1][column + 1:]
             column += 1
-    lines = [line.rstrip() for line in lines if not re.match(r"Script (started|done) on|mkdir|ninja:|\[\d+/\d+\]", line)]
+    lines = [re.sub(r"(?<= )/\S*/(?=(?:build|out)/)", "", line.rstrip()) for line in lines
+             if not re.match(r"Script (started|done) on|ninja:|\[\d+/\d+\]", line)]
     return [line[begin:begin + COLUMNS] for line in lines for begin in range(0, max(len(line), 1), COLUMNS)]
 
 
@@ -107,10 +112,13 @@ def terminal(lines, command):
 
 
 def main():
-    metrics, recording = map(Path, sys.argv[1:3] if len(sys.argv) == 3 else (PICTURES / "demo.jsonl", PICTURES / "demo.txt"))
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    command, metrics, recording = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    PICTURES.mkdir(exist_ok=True)
     (PICTURES / "loss.svg").write_text(loss_curve(rows))
-    (PICTURES / "terminal.svg").write_text(terminal(screen(recording.read_bytes().decode()), "make demo"))
+    (PICTURES / "terminal.svg").write_text(terminal(screen(recording.read_bytes().decode()), command))
 
 
 main()

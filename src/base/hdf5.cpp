@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hdf5_calls.h"
+#include "base/utf8.h"
 
 namespace tessera::hdf5 {
 namespace {
@@ -164,6 +165,8 @@ std::vector<std::string> File::names(const std::string& group) const {
   };
   where.check(H5Literate(opened_group.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, add, &names),
               "its members cannot be listed");
+  if (!std::all_of(names.begin(), names.end(), utf8::is_valid))
+    throw DataError("{}: {}: the name of a member is not UTF-8", path_.string(), group);
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -68,7 +68,8 @@ enum class Layout {
 
 /// One HDF5 file, open for reading or for writing.  Object names are paths inside the file:
 /// "/tensors/model.norm.weight".  Files that are read may be untrusted: links other than hard ones, data sets whose
-/// bytes lie in other files or behind a filter, and sizes beyond the file's are DataErrors.
+/// bytes lie in other files or behind a filter, names and strings that are not UTF-8, and sizes beyond the file's are
+/// DataErrors.
 class File {
  public:
   /// A new file in place of an existing one, which is removed; a link is not followed.  The metadata cache is flushed

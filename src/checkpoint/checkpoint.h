@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,6 +76,12 @@ class CheckpointReader {
   /// data set's xxh3, and that its elements are finite, the first time it is touched.  Throws DataError: tensor
   /// missing, other shape, checksum, not finite.
   void read(const std::vector<TensorSlice>& slices) const;
+
+  /// Hands out a tensor's master weights in pieces, from its first element to its last, so that they are read once: the
+  /// checksum is compared behind the last piece of a data set, and what was taken is to be thrown away where this
+  /// throws.  Throws DataError as read().
+  using TakePiece = std::function<void(const float* piece, int64_t count)>;
+  void stream_master(const std::string& name, const TakePiece& take) const;
 
  private:
   struct State;

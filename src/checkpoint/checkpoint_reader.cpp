@@ -126,7 +126,9 @@ struct CheckpointReader::State {
   void add_tensor(size_t shard, const std::string& name);
   void read_slice(const TensorSlice& slice);
   void read_part(const std::string& name, const Part& part, const Moment& moment, const Wanted& wanted);
-  void verify_and_read(const OpenShard& shard, const std::string& dataset, const Part& part, const Wanted& wanted);
+  template <typename Take>
+  void stream(const OpenShard& shard, const std::string& dataset, const Part& part, Take take) const;
+  const StoredTensor& at(const std::string& name) const;
 };
 
 void CheckpointReader::State::open(const Manifest& manifest) {
@@ -167,17 +169,22 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
   if (part.count > 0) tensor.parts.push_back(part);
 }
 
-void CheckpointReader::State::read_slice(const TensorSlice& slice) {
-  const auto found = stored.find(slice.name);
+const StoredTensor& CheckpointReader::State::at(const std::string& name) const {
+  const auto found = stored.find(name);
   if (found == stored.end())
-    throw DataError("{}: has no tensor {}; the checkpoint belongs to another model", directory.string(), slice.name);
-  if (found->second.shape != slice.global_shape)
+    throw DataError("{}: has no tensor {}; the checkpoint belongs to another model", directory.string(), name);
+  return found->second;
+}
+
+void CheckpointReader::State::read_slice(const TensorSlice& slice) {
+  const StoredTensor& tensor = at(slice.name);
+  if (tensor.shape != slice.global_shape)
     throw DataError("{}: tensor {}: its shape is {}, but {} in the model; the checkpoint belongs to another model",
-                    directory.string(), slice.name, shape_text(found->second.shape), shape_text(slice.global_shape));
+                    directory.string(), slice.name, shape_text(tensor.shape), shape_text(slice.global_shape));
   const int64_t end = slice.offset + slice.count;
   if (slice.offset < 0 || slice.count < 0 || end > *element_count(slice.global_shape))
     throw std::logic_error("CheckpointReader::read: the slice of " + slice.name + " lies outside its tensor");
-  for (const Part& part : found->second.parts) {
+  for (const Part& part : tensor.parts) {
     if (part.offset >= end || part.offset + part.count <= slice.offset) continue;
     for (const Moment& moment : moments)
       if (float* out = slice.*moment.data) read_part(slice.name, part, moment, {slice.offset, end, out});
@@ -189,7 +196,7 @@ void CheckpointReader::State::read_part(const std::string& name, const Part& par
   const OpenShard& shard = shards[part.shard];
   const std::string dataset = tensor_group(name) + "/" + moment.dataset;
   if (!verified.contains({part.shard, dataset})) {
-    verify_and_read(shard, dataset, part, wanted);
+    stream(shard, dataset, part, [&](const float* piece, int64_t at, int64_t count) { wanted.take(piece, at, count); });
     verified.insert({part.shard, dataset});
     return;
   }
@@ -198,9 +205,10 @@ void CheckpointReader::State::read_part(const std::string& name, const Part& par
                  wanted.out + (first - wanted.begin), (last - first) * float_bytes);
 }
 
-/// Streams the whole data set, for its checksum, and keeps what is wanted.
-void CheckpointReader::State::verify_and_read(const OpenShard& shard, const std::string& dataset, const Part& part,
-                                              const Wanted& wanted) {
+/// Calls `take(piece, at, count)` for the whole data set in turn, and compares its checksum at the end.
+template <typename Take>
+void CheckpointReader::State::stream(const OpenShard& shard, const std::string& dataset, const Part& part,
+                                     Take take) const {
   const std::string path = shard.file.path().string();
   if (const int64_t size = shard.file.size(dataset); size != part.count)
     throw DataError("{}: {}: has {} elements, but its count is {}", path, dataset, size, part.count);
@@ -212,7 +220,7 @@ void CheckpointReader::State::verify_and_read(const OpenShard& shard, const std:
     shard.raw.read(begin + done * float_bytes, piece.data(), count * float_bytes);
     hasher.update(piece.data(), static_cast<size_t>(count * float_bytes));
     require_finite(piece.data(), count, path, dataset);
-    wanted.take(piece.data(), part.offset + done, count);
+    take(piece.data(), part.offset + done, count);
   }
   if (!is_checksum(hasher.digest(), shard.file.read_uint(dataset, "xxh3")))
     throw DataError("{}: {}: its bytes do not match their checksum: the file is damaged", path, dataset);
@@ -237,6 +245,23 @@ void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
   try {
     for (const TensorSlice& slice : slices) state_->read_slice(slice);
   } catch (const DataError& error) {
+    throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));
+  }
+}
+
+void CheckpointReader::stream_master(const std::string& name, const TakePiece& take) const {
+  const std::string dataset = tensor_group(name) + "/" + moments[0].dataset;
+  bool taking = false;  // an error of take() is not the checkpoint's
+  const auto take_piece = [&](const float* piece, int64_t, int64_t count) {
+    taking = true;
+    take(piece, count);
+    taking = false;
+  };
+  try {
+    for (const Part& part : state_->at(name).parts)
+      state_->stream(state_->shards[part.shard], dataset, part, take_piece);
+  } catch (const DataError& error) {
+    if (taking) throw;
     throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));
   }
 }

@@ -16,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr int64_t copied_elements = 1 << 20;
 constexpr auto temporary_ending = ".tmp";
 
 constexpr const char* tokenizer_files[] = {
@@ -76,19 +75,8 @@ std::string weights_name(size_t file, size_t files) {
 void write_weights(const CheckpointReader& checkpoint, const std::vector<ExportedTensor>& tensors, DType dtype,
                    const fs::path& path) {
   SafetensorsWriter writer(path, tensors, dtype);
-  std::vector<float> piece;
-  for (const ExportedTensor& tensor : tensors) {
-    piece.resize(static_cast<size_t>(std::clamp<int64_t>(tensor.count, std::ssize(piece), copied_elements)));
-    for (int64_t done = 0; done < tensor.count; done += copied_elements) {
-      const int64_t count = std::min(copied_elements, tensor.count - done);
-      checkpoint.read({{.name = tensor.name,
-                        .global_shape = tensor.shape,
-                        .offset = done,
-                        .count = count,
-                        .master = piece.data()}});
-      writer.append(piece.data(), count);
-    }
-  }
+  for (const ExportedTensor& tensor : tensors)
+    checkpoint.stream_master(tensor.name, [&](const float* piece, int64_t count) { writer.append(piece, count); });
   writer.finish();
 }
 

@@ -54,7 +54,7 @@ std::vector<Status> gather(Communicator& group, const std::string& name, const S
 class Rounds {
  public:
   Rounds(Communicator& group, const std::string& name)
-      : group_(group), name_("a heartbeat during " + name), thread_([this] { run(); }) {}
+      : group_(group), name_("the heartbeat while " + name), thread_([this] { run(); }) {}
   Rounds(const Rounds&) = delete;
   Rounds& operator=(const Rounds&) = delete;
 

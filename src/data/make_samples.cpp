@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace tessera {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 Sample make_sample(const Record& record, const Place& place, const SampleFormat& format,
                    simdjson::dom::parser& parser) {
   if (record.kind == Record::Kind::document) {
-    if (!simdjson::validate_utf8(record.text))
+    if (!utf8::is_valid(record.text))
       throw DataError("{}: the text is not UTF-8; convert it, for example with iconv -t utf-8", place);
     return format.from_document(record.text, record.part, place);
   }

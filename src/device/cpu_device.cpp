@@ -73,7 +73,8 @@ void* CpuDevice::allocate(int64_t bytes, const std::string& what, Memory place) 
                                       : std::aligned_alloc(alignment, static_cast<size_t>(round_up(bytes, alignment)));
   if (memory == nullptr) {
     throw ClusterError(
-        "out of memory: {} requested {}, with {} in use. Try gradient_checkpointing = full, micro_batch_size = 1 or "
+        "out of memory: {} requested for {}, with {} in use. Try gradient_checkpointing = full, micro_batch_size = 1 "
+        "or "
         "more "
         "ranks.",
         size_text(bytes), what, size_text(bytes_in_use()));

@@ -47,6 +47,9 @@ struct Described : Field {
   }
 };
 
+/// What the key has in a job that does not mention it.
+std::string default_words_of(const Field& field);
+
 template <typename T, typename Access>
 Described describe(std::string key, Access access, Value<T> value, std::string help) {
   Described field;
@@ -64,9 +67,7 @@ Described describe(std::string key, Access access, Value<T> value, std::string h
       throw std::logic_error("the key " + field.key + " is a number without bounds");
     field.range = value.range;
   }
-  Job untouched;
-  DatasetSettings untouched_dataset;
-  field.default_words = field.write({untouched, &untouched_dataset});
+  field.default_words = default_words_of(field);
   return field;
 }
 

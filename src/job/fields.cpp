@@ -256,6 +256,12 @@ const std::vector<Section>& sections() {
   return all;
 }
 
+std::string default_words_of(const Field& field) {
+  Job untouched;
+  DatasetSettings untouched_dataset;
+  return field.write({untouched, &untouched_dataset});
+}
+
 const Field* Section::find(const std::string& key) const {
   const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& field) { return field.key == key; });
   return found == fields.end() ? nullptr : &*found;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace tessera::ini {
 namespace {
@@ -61,7 +62,7 @@ class Parser {
 
   void read_line(std::string_view line) {
     ++line_;
-    if (!is_utf8(line)) throw JobError("{}: not UTF-8; save the job file as UTF-8", where());
+    if (!utf8::is_valid(line)) throw JobError("{}: not UTF-8; save the job file as UTF-8", where());
     if (line.find('\0') != line.npos) throw JobError("{}: contains a zero byte; a job file is UTF-8 text", where());
     line = trimmed(line);
     if (line.empty() || starts_comment(line[0])) return;
@@ -114,25 +115,6 @@ class Parser {
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(blanks);
   return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
-
-/// As Unicode 15, table 3-7 defines it.
-bool is_utf8(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  for (size_t i = 0; i < text.size();) {
-    const unsigned lead = byte(i);
-    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    if (length == 0) return false;
-    for (size_t k = 1; k < length; ++k)
-      if ((byte(i + k) & 0xC0) != 0x80) return false;
-    const unsigned second = byte(i + 1);
-    const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-    const bool surrogate = lead == 0xED && second > 0x9F;
-    const bool beyond_unicode = lead == 0xF4 && second > 0x8F;
-    if (overlong || surrogate || beyond_unicode) return false;
-    i += length;
-  }
-  return true;
 }
 
 std::vector<Section> parse(const std::string& text, const std::string& file) {

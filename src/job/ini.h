@@ -38,9 +38,6 @@ std::string quoted(const std::string& value);
 /// The same for a text as Entry has it, whose ${NAME} are variables.
 std::string quoted_text(const std::string& text);
 
-/// Is the text well-formed UTF-8, as a job file has to be?
-bool is_utf8(std::string_view text);
-
 /// `text` without blanks at its ends.
 std::string_view trimmed(std::string_view text);
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "job/fields.h"
 #include "job/ini.h"
 
@@ -66,7 +67,7 @@ Job expanded(const Job& job) {
 }
 
 void require_name(const std::string& name, const std::string& where) {
-  const bool sayable = ini::is_utf8(name) && name.find_first_of("]\n") == name.npos && ini::trimmed(name) == name;
+  const bool sayable = utf8::is_valid(name) && name.find_first_of("]\n") == name.npos && ini::trimmed(name) == name;
   if (!sayable)
     throw JobError("{}: [{}]: this name cannot be written to the resolved job file; rename the data set", where,
                    printable(name));
@@ -107,7 +108,7 @@ void require_resolvable(const Job& job) {
   say_job(
       job, [&](const std::string& section) { require_name(section, where); },
       [&](const std::string& section, const Field& field, const std::string& text) {
-        if (!ini::is_utf8(text))
+        if (!utf8::is_valid(text))
           throw JobError("{}: [{}] {}: {} is not UTF-8 and cannot be written to the resolved job file; rename it",
                          where, section, field.key, printable(text));
       });

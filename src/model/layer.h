@@ -54,7 +54,7 @@ class DecoderLayer {
   Slot d_normed_;  // [T, C]
 };
 
-/// What the kernels are told of a model; `longest`, `shard`: as LargestShapes has them.
+/// The largest sizes of a model, for Kernels::reserve(); `longest`, `shard`: as LargestShapes has them.
 LargestShapes largest_shapes(const ModelSpec& model, DType compute, int64_t max_T, int64_t longest, int64_t shard);
 
 /// The layers of a model; `units`: all of it.

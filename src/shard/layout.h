@@ -4,7 +4,7 @@
 
 #include "model/units.h"
 
-/// The shard room: who holds what, and when units are gathered, released and reduced (docs/sharding.md has the
+/// The shard room: what each rank holds, and when units are gathered, released and reduced (docs/sharding.md has the
 /// picture).
 namespace tessera {
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/description.h"
 #include "text/metaspace.h"
@@ -34,7 +35,7 @@ class ByteFallback : public Decoder {
     std::vector<std::string> result;
     std::string bytes;
     const auto flush = [&] {
-      if (unicode::is_valid(bytes)) {
+      if (utf8::is_valid(bytes)) {
         if (!bytes.empty()) result.push_back(bytes);
       } else {
         result.insert(result.end(), bytes.size(), "\xEF\xBF\xBD");

@@ -7,6 +7,7 @@
 #include "base/excerpt.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "text/added_tokens.h"
 #include "text/byte_alphabet.h"
 #include "text/byte_pair_model.h"
@@ -257,7 +258,7 @@ Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
 }
 
 Encoding Tokenizer::encode(std::string_view text, SpecialTokens special) const {
-  if (!unicode::is_valid(text)) {
+  if (!utf8::is_valid(text)) {
     std::vector<uint32_t> source;
     const std::string whole = unicode::replace_broken(text, &source);
     Encoding encoding = encode(whole, special);
@@ -284,7 +285,7 @@ Encoding Tokenizer::encode(std::string_view text, SpecialTokens special) const {
 }
 
 std::vector<int32_t> Tokenizer::ids(std::string_view text, SpecialTokens special) const {
-  if (!unicode::is_valid(text)) return ids(unicode::replace_broken(text), special);
+  if (!utf8::is_valid(text)) return ids(unicode::replace_broken(text), special);
   ScratchPool::Lease lease(state_->scratches);
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 1);

@@ -19,8 +19,6 @@ char32_t next(std::string_view text, size_t& at);
 void append(std::string& text, char32_t character);
 int64_t count(std::string_view text);  ///< characters of valid UTF-8
 
-bool is_valid(std::string_view text);
-
 /// `text` with every maximal broken part replaced by U+FFFD (Unicode 15, section 3.9, as browsers and Rust do).
 /// `source`, where given: the byte of `text` that each byte of the result stands for, and one more for the end.
 std::string replace_broken(std::string_view text, std::vector<uint32_t>* source = nullptr);

@@ -98,7 +98,8 @@ void* CudaDevice::allocate_on_device(int64_t bytes, const std::string& what) {
   void* memory = cut(bytes);
   if (memory == nullptr) {
     const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes));
-    if (error == cudaErrorMemoryAllocation) throw_out_of_memory(fmt::format("{} requested {}", size_text(bytes), what));
+    if (error == cudaErrorMemoryAllocation)
+      throw_out_of_memory(fmt::format("{} requested for {}", size_text(bytes), what));
     check(error, "allocating " + what);
   }
   count(bytes);
@@ -113,7 +114,7 @@ void* CudaDevice::allocate(int64_t bytes, const std::string& what, Memory place)
   const cudaError_t error = cudaHostAlloc(&memory, static_cast<size_t>(bytes), cudaHostAllocPortable);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // the error is reported here; clear it for later calls
-    throw ClusterError("out of page-locked host memory: {} requested {}; close other programs or use more hosts",
+    throw ClusterError("out of page-locked host memory: {} requested for {}; close other programs or use more hosts",
                        size_text(bytes), what);
   }
   check(error, "allocating " + what);

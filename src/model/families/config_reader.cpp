@@ -12,7 +12,7 @@ using Json = nlohmann::json;
 /// Keys that cannot change what a causal language model computes in training: identity, generation settings, other
 /// heads' settings, storage.
 const std::set<std::string> harmless_keys = {
-    // who made it and how it is stored
+    // origin and storage
     "_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "transformers_version",
     "transformers.js_config", "dtype", "torch_dtype", "use_cache", "auto_map", "model_name", "unsloth_version",
     "unsloth_fixed", "pretraining_tp", "initializer_range", "max_position_embeddings", "is_llama_config",
@@ -79,12 +79,15 @@ double ConfigReader::number(const std::string& key, double otherwise) const {
 double ConfigReader::number(const std::string& key, double otherwise, double low, double high) const {
   const double value = number(key, otherwise);
   if (!(value >= low && value <= high))
-    throw DataError("{}: {} is {}, expected a number from {} to {}", where_, key, shown(object_[key]), low, high);
+    throw DataError("{}: {} is {}, expected a number from {} to {}", where_, key,
+                    has(key) ? shown(object_[key]) : shown(Json(value)), low, high);
   return value;
 }
 double ConfigReader::positive(const std::string& key, double otherwise) const {
   const double value = number(key, otherwise);
-  if (!(value > 0)) throw DataError("{}: {} is {}, expected a number above 0", where_, key, shown(object_[key]));
+  if (!(value > 0))
+    throw DataError("{}: {} is {}, expected a number above 0", where_, key,
+                    has(key) ? shown(object_[key]) : shown(Json(value)));
   return value;
 }
 bool ConfigReader::boolean(const std::string& key, bool otherwise) const {
@@ -101,6 +104,7 @@ std::string ConfigReader::text(const std::string& key, const std::string& otherw
 
 const Json& ConfigReader::at(const std::string& key) const {
   read_.insert(key);
+  if (!object_.contains(key)) throw DataError("{}: {} is missing", where_, key);
   return object_.at(key);
 }
 ConfigReader ConfigReader::object(const std::string& key) const {

@@ -9,9 +9,9 @@
 
 namespace tessera {
 
-/// A config.json, or an object in it, read key by key.  What is read has its type and range checked; what nobody has
-/// read in the end, and may change what the model computes, is refused by name.  Errors are DataErrors that begin with
-/// the file.
+/// A config.json, or an object in it, read key by key.  What is read has its type and range checked; a key
+/// that was not read in the end, and may change what the model computes, is refused by name.  Errors are DataErrors
+/// that begin with the file.
 class ConfigReader {
  public:
   /// Throws where the text is no JSON object.
@@ -28,7 +28,7 @@ class ConfigReader {
   double positive(const std::string& key, double otherwise) const;
   bool boolean(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise) const;
-  const nlohmann::json& at(const std::string& key) const;
+  const nlohmann::json& at(const std::string& key) const;  ///< has to be there
   /// The object of that key, with a reader of its own; "config.json: rope_scaling" in messages.
   ConfigReader object(const std::string& key) const;
 

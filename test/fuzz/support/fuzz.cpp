@@ -5,19 +5,15 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 
 namespace tessera::fuzz {
 namespace {
 
-/// In memory where the system has such a place.
+/// Where TMPDIR says: scripts/fuzz.py names a place in memory, and removes what a target leaves that died.
 class Folder {
  public:
-  Folder() {
+  Folder() : path(std::filesystem::temp_directory_path() / ("tessera-fuzz-" + std::to_string(::getpid()))) {
     spdlog::set_level(spdlog::level::off);
-    const std::filesystem::path memory = "/dev/shm";
-    const auto parent = std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
-    path = parent / ("tessera-fuzz-" + std::to_string(::getpid()));
     std::filesystem::create_directories(path);
   }
   ~Folder() {
@@ -55,6 +51,8 @@ std::string_view take_part(std::string_view& rest) {
 }
 
 void require_named(std::string_view message, std::string_view file) {
+  static const bool shows = std::getenv("FUZZ_SHOW") != nullptr;
+  if (shows) std::fprintf(stderr, "%.*s\n", static_cast<int>(message.size()), message.data());
   if (message.find(file) != message.npos) return;
   std::fprintf(stderr, "the error does not name %.*s: %.*s\n", static_cast<int>(file.size()), file.data(),
                static_cast<int>(message.size()), message.data());

@@ -8,7 +8,7 @@
 /// exception that is none of the project's (nothing catches it), or an error that does not name the file.
 namespace tessera::fuzz {
 
-/// The folder of this process in memory, gone at its end.
+/// The folder of this process, gone at its end.
 const std::filesystem::path& folder();
 
 /// Makes a file in the folder, in place of what has that name.
@@ -21,7 +21,7 @@ inline std::string_view text_of(const uint8_t* data, size_t size) {
 /// Takes the part of `rest` up to a zero byte, which no text file has, and takes it off.
 std::string_view take_part(std::string_view& rest);
 
-/// Ends the process unless the message names the file.
+/// Ends the process unless the message names the file.  Prints it where the environment has FUZZ_SHOW.
 void require_named(std::string_view message, std::string_view file);
 
 /// Runs what reads an input.  True where it read it; false where it ended with an error of the project, which has to

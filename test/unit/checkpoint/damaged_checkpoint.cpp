@@ -84,6 +84,20 @@ TEST_CASE("a slice is refused for damage anywhere in its data set") {
   CHECK_THROWS_AS(CheckpointReader(saved.newer).read({{"model.norm.weight", {24}, 0, 1, &first}}), DataError);
 }
 
+TEST_CASE("streaming a tensor ends with an error where its data set is damaged, and passes on errors of its taker") {
+  TwoCheckpoints saved;
+  const std::string dataset = "/tensors/model.norm.weight/master";
+  const auto at = hdf5::File::open_read(saved.shard()).byte_offset(dataset, hdf5::Type::float32);
+  flip_byte(saved.shard(), static_cast<size_t>(at));
+  const CheckpointReader reader(saved.newer);
+  CHECK_THROWS_WITH(reader.stream_master("model.norm.weight", [](const float*, int64_t) {}),
+                    Contains(dataset) && Contains("checksum") && names_the_older());
+  CHECK_THROWS_WITH(
+      reader.stream_master("model.norm.weight", [](const float*, int64_t) { throw DataError("the disk is full"); }),
+      "the disk is full");
+  CHECK_THROWS_WITH(reader.stream_master("model.missing", [](const float*, int64_t) {}), Contains("model.missing"));
+}
+
 TEST_CASE("a changed byte in a shard's model_config, job or data is detected before use") {
   TwoCheckpoints saved;
   const bool old = GENERATE(false, true);

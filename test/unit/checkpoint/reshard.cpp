@@ -45,6 +45,23 @@ TEST_CASE("a tensor larger than the pieces it is read in comes back") {
   CHECK(std::equal(out.begin(), out.begin() + 100, values.begin() + (3 << 20)));
 }
 
+TEST_CASE("a tensor streams from its first element to its last, from however many shards hold it") {
+  const TemporaryFolder folder;
+  const TestModel original;
+  for (const int ranks : {1, 4}) {
+    TestModel model;
+    const CheckpointReader reader(save(folder.path(), model, ranks, ranks));
+    for (const TestTensor& tensor : original.tensors) {
+      std::vector<float> streamed;
+      reader.stream_master(tensor.name, [&](const float* piece, int64_t count) {
+        streamed.insert(streamed.end(), piece, piece + count);
+      });
+      REQUIRE(streamed.size() == static_cast<size_t>(tensor.count));
+      CHECK(std::equal(streamed.begin(), streamed.end(), original.master.begin() + tensor.offset));
+    }
+  }
+}
+
 TEST_CASE("a checkpoint has the info it was saved with") {
   const TemporaryFolder folder;
   TestModel model;

@@ -104,7 +104,7 @@ TEST_CASE("with unlimited patience a rank that sends no heartbeat is named", "[c
   });
   for (const size_t rank : {0, 1})
     REQUIRE_THAT(texts[rank],
-                 Catch::Contains("rank 2 (node2) has not reached a heartbeat during preparing the data for 0.2 s"));
+                 Catch::Contains("rank 2 (node2) has not reached the heartbeat while preparing the data for 0.2 s"));
 }
 
 TEST_CASE("any_rank is true on all ranks if one rank says so", "[cluster]") {

@@ -52,7 +52,7 @@ TEST_CASE("an allocation beyond the device's memory names its purpose", "[cuda_s
                         Catch::Contains("This job holds 1.00 GiB (weights 1.00 GiB)") &&
                         Catch::Contains("shard.offload = optimizer"));
   CHECK_THROWS_WITH(Buffer(device, int64_t{1} << 40, "activations"),
-                    Catch::Contains("1024.00 GiB asked for activations"));
+                    Catch::Contains("1024.00 GiB requested for activations"));
   CHECK(device.bytes_in_use() == int64_t{1} << 30);
 }
 

@@ -255,6 +255,15 @@ TEST_CASE("Layers of Gemma 3 with a window have rotary positions of their own", 
              Contains("global_attention"));
 }
 
+TEST_CASE("A larger model without a text part, and a default that a formula cannot use, are refused by name",
+          "[model]") {
+  CHECK_THAT(error_of_family("gemma3", ""), Contains("text_config is missing"));
+  CHECK_THAT(error_of_family("gemma3", R"("text_config": null)"), Contains("text_config is not an object"));
+  CHECK_THAT(error_of_family("phi3", R"("original_max_position_embeddings": 1, "rope_scaling": {"type": "longrope",
+      "short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [1, 1, 1, 1, 1, 1, 1, 1]})"),
+             Contains("original_max_position_embeddings is 1"));
+}
+
 TEST_CASE("Phi-3 has longrope for short documents and for long ones", "[model]") {
   const std::string factors = R"("short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [2, 2, 2, 2, 2, 2, 2, 2])";
   const std::string original = R"("original_max_position_embeddings": 64)";
