@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/agree.h"
 #include "cluster/cluster.h"
 #include "device/device.h"
 
@@ -30,7 +31,7 @@ double processor_seconds() {
 }
 
 Cost cost_of(Cluster& cluster, const std::function<void()>& work) {
-  cluster.world().barrier("before a measurement");
+  agree(cluster.world(), "beginning a measurement", [] {});
   const auto start = std::chrono::steady_clock::now();
   const double processor = processor_seconds();
   work();

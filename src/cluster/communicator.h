@@ -30,13 +30,11 @@ class Communicator {
   virtual void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) = 0;
   /// data[i] = Σ_r (rank r's data)[i], the same bits on every rank.
   virtual void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) = 0;
-  virtual void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) = 0;
 
   /// Host-side and blocking, one at a time, for small control messages: the concatenation in rank order; `bytes` from
   /// every rank.
   virtual void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) = 0;
   virtual void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) = 0;
-  virtual void barrier(CollectiveName name) = 0;
 
   /// The ranks of this group with the same color, ordered by rank.
   virtual std::unique_ptr<Communicator> split(int color, const std::string& name) = 0;

@@ -13,9 +13,6 @@
 namespace tessera {
 namespace {
 
-/// Below this many bytes everybody sends everything to everybody: one message time instead of two.
-constexpr int64_t small_bytes = 64 << 10;
-
 /// A sum waits for every rank's piece; while it is made, the next pieces arrive in the other slots.
 constexpr int ring_slots = 8;
 constexpr int64_t bytes_of_all_rings = 32 << 20;  // of all rings together, where many ranks make the pieces small
@@ -159,38 +156,11 @@ void MessageCommunicator::reduce_large(float* data, int64_t count, const Collect
 void MessageCommunicator::all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) {
   check(count >= 0, name);
   enqueue(stream, [=, this, name = std::move(name)] {
-    if (count * int64_t{sizeof(float)} <= small_bytes) {
+    if (count * int64_t{sizeof(float)} <= small_sum_bytes) {
       reduce_small(data, count, name);
     } else {
       reduce_large(data, count, name);
     }
-  });
-}
-
-/// The data leaves the root once: it distributes slices to the others, which forward them to each other.
-void MessageCommunicator::broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) {
-  check(bytes >= 0 && root >= 0 && root < size(), name);
-  enqueue(stream, [=, this, name = std::move(name)] {
-    const std::vector<int64_t> bounds = even_bounds(bytes, std::max(1, size() - 1));
-    const auto slice = [&](int r) {  // of rank r, which is not the root
-      const int64_t begin = bounds[static_cast<size_t>(r < root ? r : r - 1)];
-      const int64_t end = bounds[static_cast<size_t>(r < root ? r : r - 1) + 1];
-      return std::pair(static_cast<char*>(data) + begin, end - begin);
-    };
-    Exchange exchange = begin(Lane::stream, name);
-    if (rank() != root) {
-      exchange.receive(root, slice(rank()).first, slice(rank()).second);
-      exchange.finish();
-    }
-    for (const int peer : others()) {
-      if (rank() == root) {
-        exchange.send(peer, slice(peer).first, slice(peer).second);
-      } else if (peer != root) {
-        exchange.send(peer, slice(rank()).first, slice(rank()).second);
-        exchange.receive(peer, slice(peer).first, slice(peer).second);
-      }
-    }
-    exchange.finish();
   });
 }
 
@@ -208,12 +178,6 @@ void MessageCommunicator::broadcast_host(void* data, int64_t bytes, int root, Co
     exchange.receive(root, data, bytes);
   }
   exchange.finish();
-}
-
-void MessageCommunicator::barrier(CollectiveName name) {
-  const char here = 0;
-  std::vector<char> everybody(static_cast<size_t>(size()));
-  gather(Lane::control, &here, everybody.data(), 1, name);
 }
 
 std::unique_ptr<Communicator> MessageCommunicator::split(int color, const std::string& name) {

@@ -13,6 +13,9 @@ namespace tessera {
 
 class Exchange;
 
+/// Up to this many bytes every rank of a sum sends everything to every other one: one message time instead of two.
+constexpr int64_t small_sum_bytes = 64 << 10;
+
 /// The collectives of CPU ranks, made of point-to-point messages between host memories.  Every rank sends directly to
 /// every other one: a few hosts need no trees, and a late rank is known by name. MPI's own reductions are not used,
 /// since they guarantee no order of the summands.
@@ -27,11 +30,9 @@ class MessageCommunicator final : public Communicator {
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override;
   void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) override;
   void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) override;
-  void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) override;
 
   void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) override;
   void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) override;
-  void barrier(CollectiveName name) override;
 
   std::unique_ptr<Communicator> split(int color, const std::string& name) override;
   double timeout() const override { return *timeout_; }

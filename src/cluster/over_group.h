@@ -21,7 +21,6 @@ class OverGroup : public Communicator {
   void broadcast_host(void* data, int64_t bytes, int root, CollectiveName name) override {
     group_->broadcast_host(data, bytes, root, std::move(name));
   }
-  void barrier(CollectiveName name) override { group_->barrier(std::move(name)); }
 
   double timeout() const override { return group_->timeout(); }
   void set_timeout(double seconds) override { group_->set_timeout(seconds); }

@@ -37,11 +37,4 @@ void StagedCommunicator::all_reduce(Stream& stream, float* data, int64_t count, 
   stream.transfer(staged, data, bytes);
 }
 
-void StagedCommunicator::broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) {
-  char* staged = staging(stream, bytes);
-  stream.transfer(data, staged, bytes);
-  group().broadcast(stream, staged, bytes, root, std::move(name));
-  stream.transfer(staged, data, bytes);
-}
-
 }  // namespace tessera

@@ -17,7 +17,6 @@ class StagedCommunicator final : public OverGroup {
   void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override;
   void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) override;
   void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) override;
-  void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) override;
 
   std::unique_ptr<Communicator> split(int color, const std::string& name) override {
     return std::make_unique<StagedCommunicator>(device_, group().split(color, name));

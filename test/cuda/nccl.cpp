@@ -29,9 +29,6 @@ TEST_CASE("NCCL's collectives of one rank give what was sent", "[cuda]") {
   device->copy(sent.data(), to.data(), to.bytes());
   nccl->all_reduce(*stream, to.as<float>(), 1000, "all_reduce of a test");
   require_sent("all_reduce");
-  device->copy(sent.data(), to.data(), to.bytes());
-  nccl->broadcast(*stream, to.data(), to.bytes(), 0, "broadcast of a test");
-  require_sent("broadcast");
 }
 
 }  // namespace tessera::test

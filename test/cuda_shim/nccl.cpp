@@ -16,17 +16,14 @@
 namespace {
 
 struct Call {
-  enum Kind { all_gather, reduce_scatter, all_reduce, broadcast } kind;
+  enum Kind { all_gather, reduce_scatter, all_reduce } kind;
   const void* send;
   void* recv;
   size_t count;
   ncclDataType_t type;
-  int root;
 
   size_t bytes() const { return count * (type == ncclFloat32 ? sizeof(float) : 1); }
-  bool matches(const Call& other) const {
-    return kind == other.kind && count == other.count && type == other.type && root == other.root;
-  }
+  bool matches(const Call& other) const { return kind == other.kind && count == other.count && type == other.type; }
 };
 
 /// Where the ranks of a communicator meet.
@@ -59,7 +56,6 @@ std::vector<char> result_of(const Group::Meeting& meeting, int rank) {
   const auto append = [&](const void* from) {
     made.insert(made.end(), static_cast<const char*>(from), static_cast<const char*>(from) + own.bytes());
   };
-  if (own.kind == Call::broadcast) append(meeting.calls.at(own.root).send);
   if (own.kind == Call::all_gather)
     for (const auto& [r, call] : meeting.calls) append(call.send);
   if (own.kind == Call::reduce_scatter || own.kind == Call::all_reduce) {
@@ -218,17 +214,13 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 
 ncclResult_t ncclAllGather(const void* send, void* recv, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
-  return start(comm, stream, {Call::all_gather, send, recv, count, type, 0});
+  return start(comm, stream, {Call::all_gather, send, recv, count, type});
 }
 ncclResult_t ncclReduceScatter(const void* send, void* recv, size_t count, ncclDataType_t type, ncclRedOp_t,
                                ncclComm_t comm, cudaStream_t stream) {
-  return start(comm, stream, {Call::reduce_scatter, send, recv, count, type, 0});
+  return start(comm, stream, {Call::reduce_scatter, send, recv, count, type});
 }
 ncclResult_t ncclAllReduce(const void* send, void* recv, size_t count, ncclDataType_t type, ncclRedOp_t,
                            ncclComm_t comm, cudaStream_t stream) {
-  return start(comm, stream, {Call::all_reduce, send, recv, count, type, 0});
-}
-ncclResult_t ncclBroadcast(const void* send, void* recv, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
-                           cudaStream_t stream) {
-  return start(comm, stream, {Call::broadcast, send, recv, count, type, root});
+  return start(comm, stream, {Call::all_reduce, send, recv, count, type});
 }

@@ -127,18 +127,6 @@ inline std::string check_all_reduce(Communicator& group, Stream& stream) {
   return {};
 }
 
-inline std::string check_broadcast(Communicator& group, Stream& stream) {
-  for (const int64_t bytes : kByteCounts) {
-    for (const int root : {0, group.size() / 2, group.size() - 1}) {
-      std::vector<char> data = bytes_of(group.rank(), bytes);
-      group.broadcast(stream, data.data(), bytes, root, "broadcast");
-      stream.synchronize();
-      if (auto d = difference("broadcast", bytes, data, bytes_of(root, bytes)); !d.empty()) return d;
-    }
-  }
-  return {};
-}
-
 inline std::string check_host_collectives(Communicator& group, Stream&) {
   for (const int64_t bytes : {0, 1, 12, 100001}) {
     std::vector<char> recv(static_cast<size_t>(bytes * group.size()), 'x');
@@ -149,7 +137,6 @@ inline std::string check_host_collectives(Communicator& group, Stream&) {
       group.broadcast_host(data.data(), bytes, root, "broadcast_host");
       if (auto d = difference("broadcast_host", bytes, data, bytes_of(root, bytes)); !d.empty()) return d;
     }
-    group.barrier("barrier");
   }
   return {};
 }
@@ -217,7 +204,6 @@ inline std::vector<CollectiveClaim> collective_claims() {
       {"reduce_scatter gives the sum, made in the order of ranks, bit for bit", check_reduce_scatter},
       {"all_reduce gives every rank the sum in the order of ranks, bit for bit", check_all_reduce},
       {"data of more pieces than are in flight at a time arrives whole", check_many_pieces},
-      {"broadcast gives every rank the root's bytes, whichever the root", check_broadcast},
       {"host-side collectives do the same for control messages", check_host_collectives},
       {"split makes groups that keep to themselves", check_split},
       {"control messages and a stream's collectives run side by side", check_control_beside_stream},

@@ -9,7 +9,7 @@
 namespace tessera {
 
 struct CollectiveCall {
-  enum class Kind { all_gather, reduce_scatter, all_reduce, broadcast };
+  enum class Kind { all_gather, reduce_scatter, all_reduce };
   enum class Element { byte, f32 };
 
   Kind kind;
@@ -17,19 +17,18 @@ struct CollectiveCall {
   void* recv;
   size_t count;  ///< elements of one rank: NCCL's sendcount of an all-gather, recvcount of a reduce-scatter, else count
   Element element;
-  int root = 0;
 
   /// Nothing to send on any rank of the group: NCCL is not called.
   bool empty() const { return count == 0; }
 };
 
 inline CollectiveCall collective_call(CollectiveCall::Kind kind, const void* send, void* recv, int64_t count,
-                                      CollectiveCall::Element element, int root = 0) {
-  if (count < 0 || root < 0) throw std::logic_error("a collective was given a negative size or root");
-  return {kind, send, recv, static_cast<size_t>(count), element, root};
+                                      CollectiveCall::Element element) {
+  if (count < 0) throw std::logic_error("a collective was given a negative size");
+  return {kind, send, recv, static_cast<size_t>(count), element};
 }
 
-/// The arguments are those of Communicator's collectives.  A sum or a broadcast in place is NCCL's with send = recv.
+/// The arguments are those of Communicator's collectives.  A sum in place is NCCL's with send = recv.
 inline CollectiveCall all_gather_call(const void* send, void* recv, int64_t bytes) {
   return collective_call(CollectiveCall::Kind::all_gather, send, recv, bytes, CollectiveCall::Element::byte);
 }
@@ -38,9 +37,6 @@ inline CollectiveCall reduce_scatter_call(const float* send, float* recv, int64_
 }
 inline CollectiveCall all_reduce_call(float* data, int64_t count) {
   return collective_call(CollectiveCall::Kind::all_reduce, data, data, count, CollectiveCall::Element::f32);
-}
-inline CollectiveCall broadcast_call(void* data, int64_t bytes, int root) {
-  return collective_call(CollectiveCall::Kind::broadcast, data, data, bytes, CollectiveCall::Element::byte, root);
 }
 
 /// Address and bytes of what a call reads and writes on a rank, for NCCL to register: each memory once, so an

@@ -239,8 +239,6 @@ void NcclCommunicator::issue(const CollectiveCall& call, cudaStream_t stream, co
         return ncclReduceScatter(call.send, call.recv, call.count, type_of(call.element), ncclSum, comm_, stream);
       case CollectiveCall::Kind::all_reduce:
         return ncclAllReduce(call.send, call.recv, call.count, type_of(call.element), ncclSum, comm_, stream);
-      case CollectiveCall::Kind::broadcast:
-        return ncclBroadcast(call.send, call.recv, call.count, type_of(call.element), call.root, comm_, stream);
     }
     return ncclInvalidArgument;
   }();

@@ -56,9 +56,6 @@ class NcclCommunicator final : public OverGroup {
   void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) override {
     enqueue(stream, all_reduce_call(data, count), name);
   }
-  void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) override {
-    enqueue(stream, broadcast_call(data, bytes, root), name);
-  }
 
   std::unique_ptr<Communicator> split(int color, const std::string& name) override {
     return std::make_unique<NcclCommunicator>(device_, group().split(color, name), max_ctas_);

@@ -105,10 +105,6 @@ class HostOnly final : public OverGroup {
     check(data, count * size_of(DType::f32));
     group().all_reduce(stream, data, count, std::move(name));
   }
-  void broadcast(Stream& stream, void* data, int64_t bytes, int root, CollectiveName name) override {
-    check(data, bytes);
-    group().broadcast(stream, data, bytes, root, std::move(name));
-  }
 
   std::unique_ptr<Communicator> split(int color, const std::string& name) override {
     return std::make_unique<HostOnly>(device_, group().split(color, name));

@@ -23,9 +23,6 @@ TEST_CASE("NCCL is given counts of one rank: bytes to gather, floats to sum", "[
   const CollectiveCall sum = all_reduce_call(a.data(), 12);
   CHECK((sum.kind == Kind::all_reduce && sum.element == Element::f32 && sum.count == 12));
   CHECK((sum.send == a.data() && sum.recv == a.data()));
-  const CollectiveCall broadcast = broadcast_call(a.data(), 48, 2);
-  CHECK((broadcast.kind == Kind::broadcast && broadcast.element == Element::byte && broadcast.count == 48));
-  CHECK((broadcast.send == a.data() && broadcast.recv == a.data() && broadcast.root == 2));
 }
 
 TEST_CASE("counts beyond 32 bits reach NCCL whole", "[cluster]") {
@@ -37,7 +34,6 @@ TEST_CASE("NCCL is not called for empty or negative counts", "[cluster]") {
   CHECK(all_gather_call(nullptr, nullptr, 0).empty());
   CHECK(reduce_scatter_call(nullptr, nullptr, 0).empty());
   CHECK_THROWS_AS(all_reduce_call(nullptr, -1), std::logic_error);
-  CHECK_THROWS_AS(broadcast_call(nullptr, 1, -1), std::logic_error);
 }
 
 TEST_CASE("the memory of a call is what each rank reads and writes, once", "[cluster]") {
@@ -47,7 +43,6 @@ TEST_CASE("the memory of a call is what each rank reads and writes, once", "[clu
   CHECK(memory_of(all_gather_call(b.data() + 6, b.data(), 8), 3) == Ranges{{b.data() + 6, 8}, {b.data(), 24}});
   CHECK(memory_of(reduce_scatter_call(a.data(), b.data(), 4), 3) == Ranges{{a.data(), 48}, {b.data(), 16}});
   CHECK(memory_of(all_reduce_call(a.data(), 5), 3) == Ranges{{a.data(), 20}});
-  CHECK(memory_of(broadcast_call(a.data(), 5, 1), 3) == Ranges{{a.data(), 5}});
 }
 
 TEST_CASE("an NCCL that is too old is named with the version that is needed", "[cluster]") {

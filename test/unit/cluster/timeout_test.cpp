@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cluster/exchange.h"
 #include "cluster/waited.h"
+#include "support/barrier.h"
 #include "support/local_communicator.h"
 
 using namespace tessera;
@@ -112,7 +113,7 @@ TEST_CASE("several late ranks are named together", "[cluster]") {
 }
 
 TEST_CASE("a late rank is named in host-side collectives too", "[cluster]") {
-  const auto texts = messages_without({0}, 3, [](Communicator& group) { group.barrier("the end of step 7"); });
+  const auto texts = messages_without({0}, 3, [](Communicator& group) { barrier(group, "the end of step 7"); });
   REQUIRE_THAT(texts[1], Contains("rank 0 (node0) has not reached the end of step 7"));
 }
 
@@ -121,7 +122,7 @@ TEST_CASE("a late rank of a split group is named by its rank in the world", "[cl
   for (const auto& error : try_on_ranks(4, [](Communicator& group) {
          const auto half = group.split(group.rank() / 2, "halves");
          half->set_timeout(0.2);
-         if (group.rank() != 3) half->barrier("a barrier");
+         if (group.rank() != 3) barrier(*half, "a barrier");
        })) {
     texts.push_back(text_of(error));
   }

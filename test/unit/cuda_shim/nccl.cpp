@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cluster/last_words.h"
 #include "cluster/nccl/nccl_communicator.h"
+#include "support/barrier.h"
 #include "support/collective_claims.h"
 #include "support/local_communicator.h"
 
@@ -76,9 +77,9 @@ TEST_CASE("memory is registered once, between hosts alone, and by no NCCL that c
       std::vector<float> own(8);
       for (int time = 0; time < 3; ++time) group.all_reduce(stream, own.data(), 8, "all_reduce");
       stream.synchronize();
-      group.barrier("everybody has registered");
+      barrier(group, "everybody has registered");
       if (group.rank() == 0) registered = nccl_shim::held().registrations;
-      group.barrier("it was counted");
+      barrier(group, "it was counted");
       return {};
     });
     REQUIRE(problems == none(ranks));
@@ -120,7 +121,7 @@ TEST_CASE("a rank that waits for a stalled rank gets an error, and NCCL is abort
       again = thrown_by([&] { group.all_reduce(stream, data.data(), 4, "the next one"); });
     }
     group.set_timeout(60);
-    group.barrier("the other one has given up");
+    barrier(group, "the other one has given up");
     return told == again ? told : "first: " + told + "; then: " + again;
   });
   CHECK_THAT(problems[0], Contains("rank 0 (node0) has waited in the sum of step 7 for 0.2 s") && !Contains("first:"));
@@ -138,7 +139,7 @@ TEST_CASE("an error that NCCL reports later ends the collective that runs", "[cu
         nccl_shim::report(ncclSystemError);
         stream.synchronize();
       });
-    group.barrier("the error was seen");
+    barrier(group, "the error was seen");
     nccl_shim::report(ncclSuccess);
     return told;
   });
