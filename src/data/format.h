@@ -51,7 +51,4 @@ std::unique_ptr<const SampleFormat> input_output_format(const DataSettings& data
 std::unique_ptr<const SampleFormat> chat_format(const DatasetSettings& dataset, const DataSettings& data,
                                                 const Tokenizer& tokenizer);
 
-/// `name`, or `otherwise` where the job leaves it out.
-inline std::string name_or(const std::string& name, const char* otherwise) { return name.empty() ? otherwise : name; }
-
 }  // namespace tessera

@@ -18,7 +18,6 @@ std::optional<std::string> known_role(std::string_view role) {
 }
 
 std::vector<std::string> roles_to_train(const DatasetSettings& dataset) {
-  if (dataset.roles_to_train.empty()) return {"assistant"};
   std::vector<std::string> roles;
   for (const std::string& name : dataset.roles_to_train) {
     const auto role = known_role(name);
@@ -91,8 +90,7 @@ class ChatFormat : public SampleFormat {
  private:
   Conversation read_conversation(const Fields& fields) const {
     refuse(fields, sample_keys_not_rendered);
-    std::string key = name_or(dataset_.field_messages, "messages");
-    if (dataset_.field_messages.empty() && !fields.has(key) && fields.has("conversations")) key = "conversations";
+    const std::string key = one_of(fields, dataset_.field_messages, "messages", "conversations");
     Conversation conversation;
     int64_t index = 0;
     for (const auto element : fields.array(key, "field_messages")) {
@@ -101,7 +99,7 @@ class ChatFormat : public SampleFormat {
       conversation.trained.push_back(is_trained(message, conversation.messages.back().role));
     }
     if (conversation.messages.empty()) throw DataError("{}: {} is empty", fields.place(), key);
-    add_system(conversation, fields.text_or_empty(name_or(dataset_.field_system, "system")));
+    add_system(conversation, fields.text_or_empty(dataset_.field_system));
     return conversation;
   }
 
@@ -127,7 +125,7 @@ class ChatFormat : public SampleFormat {
   /// axolotl's `training` says it of a message whatever its role; OpenAI's `weight` of 0 takes a message out, and that
   /// of 1 leaves it to its role.
   bool is_trained(const Fields& message, const std::string& role) const {
-    const std::string training = name_or(dataset_.message_field_training, "training");
+    const std::string& training = dataset_.message_field_training;
     if (message.has("weight") && weight_of(message) == 0) {
       if (message.has(training) && message.boolean(training))
         throw DataError("{}: {} is true but {} is 0; remove one of the two", message.place(), message.name_of(training),
@@ -175,8 +173,7 @@ class ChatFormat : public SampleFormat {
 }  // namespace
 
 ChatTemplate choose_template(const DatasetSettings& dataset, const Tokenizer& tokenizer) {
-  if (!dataset.chat_template.empty() && dataset.chat_template != "tokenizer_default")
-    return ChatTemplate::by_name(dataset.chat_template);
+  if (dataset.chat_template != "tokenizer_default") return ChatTemplate::by_name(dataset.chat_template);
   return ChatTemplate::recognise(tokenizer.chat_template());
 }
 

@@ -30,7 +30,7 @@ void append_eos(std::vector<int32_t>& ids, int32_t eos) {
 class CompletionFormat : public SampleFormat {
  public:
   CompletionFormat(const DatasetSettings& dataset, const Tokenizer& tokenizer)
-      : field_(name_or(dataset.field, "text")), tokenizer_(tokenizer), eos_(eos_of(tokenizer)) {}
+      : field_(dataset.field), tokenizer_(tokenizer), eos_(eos_of(tokenizer)) {}
 
   /// {"text": "…"}, or the text alone as a JSON string.
   Sample from_json(simdjson::dom::element record, const Place& place) const override {
@@ -80,10 +80,10 @@ std::string alpaca_prompt(std::string_view system, std::string_view instruction,
 class AlpacaFormat : public SampleFormat {
  public:
   AlpacaFormat(const DatasetSettings& dataset, const DataSettings& data, const Tokenizer& tokenizer)
-      : field_system_(name_or(dataset.field_system, "system")),
-        field_instruction_(name_or(dataset.field_instruction, "instruction")),
-        field_input_(name_or(dataset.field_input, "input")),
-        field_output_(name_or(dataset.field_output, "output")),
+      : field_system_(dataset.field_system),
+        field_instruction_(dataset.field_instruction),
+        field_input_(dataset.field_input),
+        field_output_(dataset.field_output),
         system_prompt_(dataset.system_prompt),
         prompt_loss_(data.train_on_inputs ? Loss::yes : Loss::no),
         tokenizer_(tokenizer),

@@ -13,21 +13,15 @@ std::vector<Field> dataset_text_fields() {
   const auto train_on_eos = choice<TrainOnEos>(
       {{TrainOnEos::turn, "turn"}, {TrainOnEos::last, "last"}, {TrainOnEos::none, "none"}, {TrainOnEos::all, "all"}});
   return {
-      dataset_key("field", &DatasetSettings::field, word(), "JSON key of the text")
-          .with("type", {"completion"})
-          .filled("text"),
+      dataset_key("field", &DatasetSettings::field, word(), "JSON key of the text").with("type", {"completion"}),
       dataset_key("field_system", &DatasetSettings::field_system, word(), "JSON key of the system prompt")
-          .with("type", {"alpaca"})
-          .filled("system"),
+          .with("type", {"alpaca"}),
       dataset_key("field_instruction", &DatasetSettings::field_instruction, word(), "JSON key of the instruction")
-          .with("type", {"alpaca"})
-          .filled("instruction"),
+          .with("type", {"alpaca"}),
       dataset_key("field_input", &DatasetSettings::field_input, word(), "JSON key of the optional input")
-          .with("type", {"alpaca"})
-          .filled("input"),
+          .with("type", {"alpaca"}),
       dataset_key("field_output", &DatasetSettings::field_output, word(), "JSON key of the answer")
-          .with("type", {"alpaca"})
-          .filled("output"),
+          .with("type", {"alpaca"}),
       dataset_key("field_messages", &DatasetSettings::field_messages, word(), "JSON key of the list of messages")
           .with("type", {"chat_template"})
           .by_default("messages, or conversations if present"),
@@ -40,17 +34,14 @@ std::vector<Field> dataset_text_fields() {
           .by_default("content, or value"),
       dataset_key("message_field_training", &DatasetSettings::message_field_training, word(),
                   "JSON key of a message's training flag: true or false, which overrides roles_to_train")
-          .with("type", {"chat_template"})
-          .filled("training"),
+          .with("type", {"chat_template"}),
       dataset_key("chat_template", &DatasetSettings::chat_template, chat_templates,
                   "Chat template. tokenizer_default: the built-in template that matches the tokenizer's own")
-          .with("type", {"chat_template"})
-          .filled("tokenizer_default"),
+          .with("type", {"chat_template"}),
       dataset_key("system_prompt", &DatasetSettings::system_prompt, words(), "System prompt of samples that have none")
           .with("type", {"alpaca", "chat_template"}),
       dataset_key("roles_to_train", &DatasetSettings::roles_to_train, list(), "Roles whose messages are trained on")
-          .with("type", {"chat_template"})
-          .filled("assistant"),
+          .with("type", {"chat_template"}),
       dataset_key("train_on_eos", &DatasetSettings::train_on_eos, train_on_eos,
                   "End-of-turn tokens to train on: of every trained turn, of the last trained turn, none, or all")
           .with("type", {"chat_template"}),

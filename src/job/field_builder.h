@@ -42,9 +42,6 @@ struct Described : Field {
     fill = std::move(from);
     return std::move(*this).by_default(std::move(words));
   }
-  Described&& filled(const std::string& text) && {
-    return std::move(*this).filled(text, [text](const Target&) { return text; });
-  }
 };
 
 /// What the key has in a job that does not mention it.

@@ -92,7 +92,7 @@ TEST_CASE("The template is recognised from the tokenizer where none is named", "
       folder,
       R"({% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %})");
   Chat chat(hello);
-  chat.settings().chat_template = "";
+  chat.settings().chat_template = "tokenizer_default";
   REQUIRE(spelled(prepared_samples(chat.job, "train", &tokenizer, byte_vocab_size).at(0)) == hello_chatml);
 }
 
