@@ -31,9 +31,13 @@ class Handle {
   herr_t (*close_)(hid_t) = nullptr;
 };
 
-enum class Type { int32, int64, uint32, uint64, float32, float64 };
+enum class Type { uint16, int32, int64, uint32, uint64, float32, float64 };
 template <typename T>
 constexpr Type type_of();
+template <>
+constexpr Type type_of<uint16_t>() {
+  return Type::uint16;
+}
 template <>
 constexpr Type type_of<int32_t>() {
   return Type::int32;

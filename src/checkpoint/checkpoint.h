@@ -40,9 +40,9 @@ std::filesystem::path step_directory(const std::filesystem::path& output_dir,
                                      int64_t step);  ///< checkpoints/step-000100
 std::string shard_name(int rank, int world_size);
 
-/// Writes one rank's shard file and syncs it; every slice has all three pointers.  If the directory is already a
-/// checkpoint, it stops being one; a link at its name or the shard's is replaced, not followed. Throws DataError (disk
-/// full: names path and bytes) and leaves no partial file.
+/// Writes one rank's shard file and syncs it; every slice has the same values, the weights ("master") first.  If the
+/// directory is already a checkpoint, it stops being one; a link at its name or the shard's is replaced, not followed.
+/// Throws DataError (disk full: names path and bytes) and leaves no partial file.
 ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
                       const std::vector<TensorSlice>& slices);
 
@@ -72,9 +72,9 @@ class CheckpointReader {
   };
   const std::vector<Tensor>& tensors() const;
 
-  /// Fills the slices (master, and the moments where the pointers are set) from whichever shards hold them; checks each
-  /// data set's xxh3, and that its elements are finite, the first time it is touched.  Throws DataError: tensor
-  /// missing, other shape, checksum, not finite.
+  /// Fills the values of the slices from whichever shards hold them; checks each data set's xxh3, and that numbers in
+  /// fp32 are finite, the first time it is touched.  Throws DataError: tensor or values missing, other shape, checksum,
+  /// not finite.
   void read(const std::vector<TensorSlice>& slices) const;
 
   /// Hands out a tensor's master weights in pieces, from its first element to its last, so that they are read once: the

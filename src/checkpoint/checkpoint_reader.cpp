@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -21,8 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t piece_elements =
-    1 << 18;  // read at once: 1 MiB, still in the cache when it was hashed and looked through
+constexpr int64_t piece_elements = 1 << 18;  // read at once: still in the cache when it was hashed and looked through
 
 struct OpenShard {
   RawFile raw;
@@ -46,13 +44,16 @@ struct StoredTensor {
 struct Wanted {
   int64_t begin;
   int64_t end;
-  float* out;
+  DType type;
+  char* out;
 
+  char* place_of(int64_t element) const { return out + (element - begin) * size_of(type); }
   /// Copies what it wants of a piece that begins at element `at`.
-  void take(const float* piece, int64_t at, int64_t count) const {
+  void take(const char* piece, int64_t at, int64_t count) const {
     const int64_t first = std::max(at, begin), last = std::min(at + count, end);
     if (first < last)
-      std::memcpy(out + (first - begin), piece + (first - at), static_cast<size_t>((last - first) * float_bytes));
+      std::memcpy(place_of(first), piece + (first - at) * size_of(type),
+                  static_cast<size_t>((last - first) * size_of(type)));
   }
 };
 
@@ -125,9 +126,10 @@ struct CheckpointReader::State {
   void open(const Manifest& manifest);
   void add_tensor(size_t shard, const std::string& name);
   void read_slice(const TensorSlice& slice);
-  void read_part(const std::string& name, const Part& part, const Moment& moment, const Wanted& wanted);
+  std::string dataset_of(const std::string& tensor, const SliceValues& values, const Part& part) const;
+  void read_part(const std::string& dataset, const Part& part, const Wanted& wanted);
   template <typename Take>
-  void stream(const OpenShard& shard, const std::string& dataset, const Part& part, Take take) const;
+  void stream(const OpenShard& shard, const std::string& dataset, DType type, const Part& part, Take take) const;
   const StoredTensor& at(const std::string& name) const;
 };
 
@@ -156,11 +158,10 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
     throw DataError("{}: tensor {}: its part [{}, {} + {}) lies outside its shape {}", file.path().string(), name,
                     part.offset, part.offset, part.count, shape_text(shape));
   int64_t& claimed = shards[shard].bytes_claimed;
-  constexpr int64_t element_bytes = float_bytes * std::ssize(moments);
-  if (part.count > (shards[shard].raw.size() - claimed) / element_bytes)
+  if (part.count > (shards[shard].raw.size() - claimed) / size_of(DType::f32))  // of the weights alone
     throw DataError("{}: tensor {}: its part claims {} elements, more than the file holds", file.path().string(), name,
                     part.count);
-  claimed += part.count * element_bytes;
+  claimed += part.count * size_of(DType::f32);
   StoredTensor& tensor = stored[name];
   if (tensor.parts.empty()) tensor.shape = shape;
   if (tensor.shape != shape)
@@ -186,40 +187,50 @@ void CheckpointReader::State::read_slice(const TensorSlice& slice) {
     throw std::logic_error("CheckpointReader::read: the slice of " + slice.name + " lies outside its tensor");
   for (const Part& part : tensor.parts) {
     if (part.offset >= end || part.offset + part.count <= slice.offset) continue;
-    for (const Moment& moment : moments)
-      if (float* out = slice.*moment.data) read_part(slice.name, part, moment, {slice.offset, end, out});
+    for (const SliceValues& values : slice.values)
+      read_part(dataset_of(slice.name, values, part), part,
+                {slice.offset, end, values.type, static_cast<char*>(values.data)});
   }
 }
 
-void CheckpointReader::State::read_part(const std::string& name, const Part& part, const Moment& moment,
-                                        const Wanted& wanted) {
+std::string CheckpointReader::State::dataset_of(const std::string& tensor, const SliceValues& values,
+                                                const Part& part) const {
+  const std::string dataset = tensor_group(tensor) + "/" + values.name;
+  if (!shards[part.shard].file.exists(dataset))
+    throw DataError("{}: tensor {}: the checkpoint has no {}, which train.optimizer keeps; another optimizer wrote it",
+                    directory.string(), tensor, values.name);
+  return dataset;
+}
+
+void CheckpointReader::State::read_part(const std::string& dataset, const Part& part, const Wanted& wanted) {
   const OpenShard& shard = shards[part.shard];
-  const std::string dataset = tensor_group(name) + "/" + moment.dataset;
   if (!verified.contains({part.shard, dataset})) {
-    stream(shard, dataset, part, [&](const float* piece, int64_t at, int64_t count) { wanted.take(piece, at, count); });
+    stream(shard, dataset, wanted.type, part,
+           [&](const char* piece, int64_t at, int64_t count) { wanted.take(piece, at, count); });
     verified.insert({part.shard, dataset});
     return;
   }
   const int64_t first = std::max(part.offset, wanted.begin), last = std::min(part.offset + part.count, wanted.end);
-  shard.raw.read(shard.file.byte_offset(dataset, hdf5::Type::float32) + (first - part.offset) * float_bytes,
-                 wanted.out + (first - wanted.begin), (last - first) * float_bytes);
+  const int64_t element_bytes = size_of(wanted.type);
+  shard.raw.read(shard.file.byte_offset(dataset, stored_type(wanted.type)) + (first - part.offset) * element_bytes,
+                 wanted.place_of(first), (last - first) * element_bytes);
 }
 
 /// Calls `take(piece, at, count)` for the whole data set in turn, and compares its checksum at the end.
 template <typename Take>
-void CheckpointReader::State::stream(const OpenShard& shard, const std::string& dataset, const Part& part,
+void CheckpointReader::State::stream(const OpenShard& shard, const std::string& dataset, DType type, const Part& part,
                                      Take take) const {
   const std::string path = shard.file.path().string();
   if (const int64_t size = shard.file.size(dataset); size != part.count)
     throw DataError("{}: {}: has {} elements, but its count is {}", path, dataset, size, part.count);
-  const int64_t begin = shard.file.byte_offset(dataset, hdf5::Type::float32);
-  std::vector<float> piece(static_cast<size_t>(std::min(piece_elements, part.count)));
+  const int64_t begin = shard.file.byte_offset(dataset, stored_type(type)), element_bytes = size_of(type);
+  std::vector<char> piece(static_cast<size_t>(std::min(piece_elements, part.count) * element_bytes));
   Hasher hasher;
   for (int64_t done = 0; done < part.count; done += piece_elements) {
     const int64_t count = std::min(piece_elements, part.count - done);
-    shard.raw.read(begin + done * float_bytes, piece.data(), count * float_bytes);
-    hasher.update(piece.data(), static_cast<size_t>(count * float_bytes));
-    require_finite(piece.data(), count, path, dataset);
+    shard.raw.read(begin + done * element_bytes, piece.data(), count * element_bytes);
+    hasher.update(piece.data(), static_cast<size_t>(count * element_bytes));
+    if (type == DType::f32) require_finite(reinterpret_cast<const float*>(piece.data()), count, path, dataset);
     take(piece.data(), part.offset + done, count);
   }
   if (!is_checksum(hasher.digest(), shard.file.read_uint(dataset, "xxh3")))
@@ -250,16 +261,16 @@ void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
 }
 
 void CheckpointReader::stream_master(const std::string& name, const TakePiece& take) const {
-  const std::string dataset = tensor_group(name) + "/" + moments[0].dataset;
+  const std::string dataset = tensor_group(name) + "/" + master_dataset;
   bool taking = false;  // an error of take() is not the checkpoint's
-  const auto take_piece = [&](const float* piece, int64_t, int64_t count) {
+  const auto take_piece = [&](const char* piece, int64_t, int64_t count) {
     taking = true;
-    take(piece, count);
+    take(reinterpret_cast<const float*>(piece), count);
     taking = false;
   };
   try {
     for (const Part& part : state_->at(name).parts)
-      state_->stream(state_->shards[part.shard], dataset, part, take_piece);
+      state_->stream(state_->shards[part.shard], dataset, DType::f32, part, take_piece);
   } catch (const DataError& error) {
     if (taking) throw;
     throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));

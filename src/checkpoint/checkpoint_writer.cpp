@@ -1,12 +1,10 @@
 #include <atomic>
 #include <chrono>
-#include <iterator>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/shard_layout.h"
 #include "device/buffer.h"
 
 namespace tessera {
@@ -24,16 +22,17 @@ class Snapshot {
   /// The same slices, pointing into the snapshot.
   std::vector<TensorSlice> copy(std::vector<TensorSlice> slices) {
     int64_t needed = 0;
-    for (const TensorSlice& slice : slices) needed += slice.count * std::ssize(moments) * float_bytes;
+    for (const TensorSlice& slice : slices)
+      for (const SliceValues& values : slice.values) needed += values.bytes(slice.count);
     if (needed > memory_.bytes()) {
       memory_.reset();  // first, so that old and new never exist together
       memory_ = Buffer(device_, needed, "the snapshot of a checkpoint", Memory::host);
     }
-    auto* free = memory_.as<float>();
+    auto* free = static_cast<char*>(memory_.data());
     for (TensorSlice& slice : slices)
-      for (const Moment& moment : moments) {
-        device_.copy(slice.*moment.data, free, slice.count * float_bytes);
-        slice.*moment.data = std::exchange(free, free + slice.count);
+      for (SliceValues& values : slice.values) {
+        device_.copy(values.data, free, values.bytes(slice.count));
+        values.data = std::exchange(free, free + values.bytes(slice.count));
       }
     return slices;
   }

@@ -24,9 +24,11 @@ void require_usable(const TensorSlice& slice) {
   const auto size = element_count(slice.global_shape);
   if (!size || slice.offset < 0 || slice.count < 0 || slice.count > *size || slice.offset > *size - slice.count)
     throw std::logic_error("write_shard: the slice of " + slice.name + " lies outside its tensor");
-  for (const Moment& moment : moments)
-    if (slice.count > 0 && slice.*moment.data == nullptr)
-      throw std::logic_error("write_shard: " + slice.name + " has no " + moment.dataset);
+  if (slice.values.empty() || slice.values.front().name != master_dataset)
+    throw std::logic_error("write_shard: " + slice.name + " has no weights");
+  for (const SliceValues& values : slice.values)
+    if (slice.count > 0 && values.data == nullptr)
+      throw std::logic_error("write_shard: " + slice.name + " has no " + values.name);
 }
 
 void write_root(hdf5::File& file, const CheckpointInfo& info, int rank) {
@@ -46,7 +48,7 @@ void write_root(hdf5::File& file, const CheckpointInfo& info, int rank) {
 
 struct Room {
   int64_t byte_offset;
-  const float* data;
+  const void* data;
   int64_t bytes;
 };
 
@@ -56,10 +58,10 @@ void lay_out_tensor(hdf5::File& file, const TensorSlice& slice) {
   file.write_attribute(group, "global_shape", slice.global_shape);
   file.write_attribute(group, "offset", slice.offset);
   file.write_attribute(group, "count", slice.count);
-  for (const Moment& moment : moments) {
-    const std::string dataset = group + "/" + moment.dataset;
-    file.create_contiguous(dataset, hdf5::Type::float32, slice.count);
-    file.write_attribute(dataset, "xxh3", xxh3(slice.*moment.data, static_cast<size_t>(slice.count * float_bytes)));
+  for (const SliceValues& values : slice.values) {
+    const std::string dataset = group + "/" + values.name;
+    file.create_contiguous(dataset, stored_type(values.type), slice.count);
+    file.write_attribute(dataset, "xxh3", xxh3(values.data, static_cast<size_t>(values.bytes(slice.count))));
   }
 }
 
@@ -74,10 +76,10 @@ std::vector<Room> lay_out(const fs::path& path, const CheckpointInfo& info, int 
   file.flush();
   std::vector<Room> rooms;
   for (const TensorSlice& slice : slices)
-    for (const Moment& moment : moments)
+    for (const SliceValues& values : slice.values)
       if (slice.count > 0)
-        rooms.push_back({file.allocate(tensor_group(slice.name) + "/" + moment.dataset), slice.*moment.data,
-                         slice.count * float_bytes});
+        rooms.push_back(
+            {file.allocate(tensor_group(slice.name) + "/" + values.name), values.data, values.bytes(slice.count)});
   file.close();
   return rooms;
 }
@@ -123,7 +125,7 @@ ShardFile write_shard(const fs::path& step_directory, const CheckpointInfo& info
   int64_t needed = 0;
   for (const TensorSlice& slice : slices) {
     require_usable(slice);
-    needed += slice.count * static_cast<int64_t>(moments.size() * sizeof(float));
+    for (const SliceValues& values : slice.values) needed += values.bytes(slice.count);
   }
   const fs::path path = step_directory / shard_name(rank, info.world_size);
   try {

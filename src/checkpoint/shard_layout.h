@@ -1,24 +1,18 @@
 #pragma once
-#include <array>
-#include <cstdint>
 #include <string>
 
+#include "base/hdf5.h"
 #include "checkpoint/slice.h"
 
-/// Names and offsets inside a shard file (docs/checkpoints.md).
+/// Names and types inside a shard file (docs/checkpoints.md).
 namespace tessera {
 
-struct Moment {
-  const char* dataset;
-  float* TensorSlice::*data;
-};
-
-/// The data sets of a tensor's group, in file order.
-inline constexpr std::array<Moment, 3> moments{
-    {{"master", &TensorSlice::master}, {"exp_avg", &TensorSlice::exp_avg}, {"exp_avg_sq", &TensorSlice::exp_avg_sq}}};
-
-inline constexpr int64_t float_bytes = sizeof(float);
-
 inline std::string tensor_group(const std::string& name) { return "/tensors/" + name; }
+
+/// The data set of the weights, which every tensor has.
+inline constexpr const char* master_dataset = "master";
+
+/// How numbers of a type are stored: HDF5 has no bf16, whose bits are.
+inline hdf5::Type stored_type(DType type) { return type == DType::bf16 ? hdf5::Type::uint16 : hdf5::Type::float32; }
 
 }  // namespace tessera

@@ -3,7 +3,18 @@
 #include <string>
 #include <vector>
 
+#include "device/dtype.h"
+
 namespace tessera {
+
+/// One number per element of a slice: the weights, or what the optimizer keeps of them.
+struct SliceValues {
+  std::string name;  ///< its data set in a shard: "master", "exp_avg"
+  DType type = DType::f32;
+  void* data = nullptr;
+
+  int64_t bytes(int64_t count) const { return count * size_of(type); }
+};
 
 /// The part of one tensor that this rank holds: elements [offset, offset + count) of the row-major flattened tensor, in
 /// memory that the caller owns: the host's, but for CheckpointWriter::begin.
@@ -12,9 +23,7 @@ struct TensorSlice {
   std::vector<int64_t> global_shape;
   int64_t offset = 0;
   int64_t count = 0;
-  float* master = nullptr;
-  float* exp_avg = nullptr;
-  float* exp_avg_sq = nullptr;
+  std::vector<SliceValues> values;  ///< in the order in which a shard holds them
 };
 
 }  // namespace tessera

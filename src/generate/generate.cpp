@@ -17,12 +17,12 @@
 #include "cluster/agree.h"
 #include "generate/inference_model.h"
 #include "generate/sampler.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
 #include "session/compute_device.h"
 #include "session/job_choices.h"
 #include "session/session.h"
 #include "session/weights.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
 
 namespace tessera {
 namespace {
@@ -97,7 +97,7 @@ void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, 
   for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) shapes[tensor.name] = tensor.shape;
   model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
-    reader.read({{name, shapes[name], offset, n, out, nullptr, nullptr}});
+    reader.read({{name, shapes[name], offset, n, {{"master", DType::f32, out}}}});
   });
 }
 

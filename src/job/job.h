@@ -46,24 +46,24 @@ struct DataSettings {
 enum class DatasetType { tokenized, completion, alpaca, chat_template, input_output };
 enum class TrainOnEos { turn, last, none, all };
 struct DatasetSettings {
-  std::string name;                            // of the section, dataset.NAME
-  std::string path;                            // file, directory or glob (required)
-  DatasetType type = DatasetType::alpaca;      // (required)
-  int64_t repeat = 1;                          // times per epoch
-  int64_t limit = 0;                           // the first N samples; 0: all
-  std::string field;                           // completion: key of the text ("text")
-  std::string field_system;                    // alpaca ("system")
-  std::string field_instruction;               // alpaca ("instruction")
-  std::string field_input;                     // alpaca ("input")
-  std::string field_output;                    // alpaca ("output")
-  std::string field_messages;                  // chat_template ("messages", or "conversations" where that is present)
-  std::string message_field_role;              // chat_template ("role"; "from")
-  std::string message_field_content;           // chat_template ("content"; "value")
-  std::string message_field_training;          // chat_template ("training")
-  std::string chat_template;                   // chatml, llama3, llama2, mistral, tokenizer_default (by recognising it)
-  std::string system_prompt;                   // used where a sample has none
-  std::vector<std::string> roles_to_train;     // chat_template ("assistant")
-  TrainOnEos train_on_eos = TrainOnEos::turn;  // which end-of-turn tokens carry loss
+  std::string name;                               // of the section, dataset.NAME
+  std::string path;                               // file, directory or glob (required)
+  DatasetType type = DatasetType::alpaca;         // (required)
+  int64_t repeat = 1;                             // times per epoch
+  int64_t limit = 0;                              // the first N samples; 0: all
+  std::string field = "text";                     // completion: key of the text
+  std::string field_system = "system";            // alpaca, and chat_template
+  std::string field_instruction = "instruction";  // alpaca
+  std::string field_input = "input";              // alpaca
+  std::string field_output = "output";            // alpaca
+  std::string field_messages;         // chat_template ("messages", or "conversations" where that is present)
+  std::string message_field_role;     // chat_template ("role"; "from")
+  std::string message_field_content;  // chat_template ("content"; "value")
+  std::string message_field_training = "training";  // chat_template
+  std::string chat_template = "tokenizer_default";  // or chatml, llama3, llama2, mistral; the default recognises it
+  std::string system_prompt;                        // used where a sample has none
+  std::vector<std::string> roles_to_train = {"assistant"};  // chat_template
+  TrainOnEos train_on_eos = TrainOnEos::turn;               // which end-of-turn tokens carry loss
 };
 
 enum class Scheduler {
@@ -75,7 +75,7 @@ enum class Scheduler {
   inverse_sqrt,
   warmup_stable_decay
 };
-enum class Optimizer { adamw };
+enum class OptimizerName { adamw };
 struct TrainSettings {
   double num_epochs = 1;
   int64_t max_steps = 0;         // above 0: instead of num_epochs
@@ -91,7 +91,7 @@ struct TrainSettings {
   int64_t num_stable_steps = 0;        // warmup_stable_decay
   int64_t num_decay_steps = 0;         // warmup_stable_decay
   int64_t inverse_sqrt_timescale = 0;  // inverse_sqrt; 0: warmup_steps, or 10000
-  Optimizer optimizer = Optimizer::adamw;
+  OptimizerName optimizer = OptimizerName::adamw;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;
@@ -164,8 +164,8 @@ struct PlanSettings {
   int64_t ranks = 1;
   int64_t ranks_per_host = 0;           // 0: all on one host
   DeviceType device = DeviceType::cpu;  // cpu or cuda
-  double flops = 0;                     // FLOP/s that a rank reaches; 0: no time is computed
-  double network = 0;                   // bytes/s that a host sends to others; 0: likewise
+  double flops = 0;                     // FLOP/s that a rank reaches; 0: measured on a CPU
+  double bandwidth = 0;                 // bytes/s that a host sends to others; 0: likewise
 };
 
 struct Job {

@@ -71,7 +71,7 @@ std::vector<Field> schedule_fields(const Of<TrainSettings>& train) {
 
 std::vector<Field> optimizer_fields(const Of<TrainSettings>& train) {
   return {
-      train.key("optimizer", &TrainSettings::optimizer, choice<Optimizer>({{Optimizer::adamw, "adamw"}}),
+      train.key("optimizer", &TrainSettings::optimizer, choice<OptimizerName>({{OptimizerName::adamw, "adamw"}}),
                 "Optimizer, as torch.optim.AdamW"),
       train.key("adam_beta1", &TrainSettings::adam_beta1, number(at_least(0).below(1)),
                 "Decay rate of the first moment"),

@@ -5,23 +5,11 @@
 
 namespace tessera {
 
-double clip_factor(double grad_norm, double max_grad_norm) {
-  return max_grad_norm > 0 ? std::min(1.0, max_grad_norm / (grad_norm + 1e-6)) : 1.0;
-}
-
 AdamW::AdamW(ShardedModel& model, const TrainSettings& settings)
     : model_(model),
       settings_(settings),
-      squared_norm_(model.compute().device(), "gradient norm", model.state().state_place) {}
-
-void AdamW::measure_gradient() {
-  model_.work_on_state([this](Kernels& kernels, Stream& stream) {
-    const ShardState& state = model_.state();
-    kernels.memory.fill_zero(stream, squared_norm_.for_kernels(), sizeof(double));
-    kernels.optimizer.squared_norm(stream, state.gradient.as<float>(), state.size, squared_norm_.for_kernels());
-    squared_norm_.fetch(stream);
-  });
-}
+      exp_avg_(model.state().of_optimizer("exp_avg").as<float>()),
+      exp_avg_sq_(model.state().of_optimizer("exp_avg_sq").as<float>()) {}
 
 AdamWStep AdamW::step(int64_t k, double learning_rate, double gradient_scale) const {
   AdamWStep step{};
@@ -51,9 +39,8 @@ void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64
     const int64_t first = std::max(range.begin, begin), n = std::min(range.end, end) - first;
     if (n <= 0) continue;
     step.weight_decay = range.decay ? static_cast<float>(settings_.weight_decay) : 0.0f;
-    kernels.optimizer.adamw(stream, step, n, state.master.as<float>() + first, state.exp_avg.as<float>() + first,
-                            state.exp_avg_sq.as<float>() + first, state.gradient.as<float>() + first,
-                            weights.cols_from(first - begin, n));
+    kernels.optimizer.adamw(stream, step, n, state.master.as<float>() + first, exp_avg_ + first, exp_avg_sq_ + first,
+                            state.gradient.as<float>() + first, weights.cols_from(first - begin, n));
   }
 }
 

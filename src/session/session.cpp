@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "base/size_text.h"
 #include "cluster/agree.h"
+#include "optim/optimizer.h"
 #include "session/compute_device.h"
 #include "session/flops.h"
 
@@ -59,6 +60,15 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
   return file;
 }
 
+ShardedModelSettings model_settings(const Job& job, int host_threads) {
+  return {.shard = job.shard,
+          .model = job.model,
+          .optimizer = optimizer_states(job.train),
+          .max_tokens = job.train.micro_batch_size * job.data.sequence_len,
+          .longest = job.data.sequence_len,
+          .host_threads = host_threads};
+}
+
 Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster) {
   agree(world(), "reading the model's configuration", [&] { spec_ = load_model(job.model.base); });
   prepare_data();
@@ -77,17 +87,16 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
                                     CommunicatorSettings{job.device.share, narrow<int>(job.network.nccl_max_ctas)});
   agree(world(), "allocating memory", [&] {
     plan_memory_and_reserve();
-    model_ = std::make_unique<ShardedModel>(*device_, *kernels_, *profiler_, *groups_, spec_, job.shard, job.model,
-                                            job.train.micro_batch_size * job.data.sequence_len,
-                                            compute_threads(job, cluster_), job.data.sequence_len);
+    model_ = std::make_unique<ShardedModel>(RankParts{*device_, *kernels_, *profiler_, *groups_}, spec_,
+                                            model_settings(job, compute_threads(job, cluster_)));
   });
 }
 
 void Session::plan_memory_and_reserve() {
   const int ranks = groups_->group->size();
-  const int64_t longest = job_.data.sequence_len, max_tokens = job_.train.micro_batch_size * longest;
-  memory_plan_ = plan_memory(device_->kind(), spec_, job_.shard, job_.model, ranks, max_tokens);
-  plan_device(memory_plan_, *kernels_, largest_shapes(spec_, job_.model, ranks, max_tokens, longest));
+  const ShardedModelSettings settings = model_settings(job_, compute_threads(job_, cluster_));
+  memory_plan_ = plan_memory(device_->kind(), spec_, settings, ranks);
+  plan_device(memory_plan_, *kernels_, largest_shapes(spec_, settings, ranks));
   require_host_memory();
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
   device_->reserve((Amount(memory_plan_.total()) + most_gap * (64 + 16 * spec_.L())).value(), memory_plan_.describe());

@@ -51,6 +51,9 @@ class Session {
   std::unique_ptr<ShardedModel> model_;
 };
 
+/// What a job asks of its model.  `host_threads`: of a rank.
+ShardedModelSettings model_settings(const Job& job, int host_threads);
+
 /// model.tokenizer.  Throws DataError if it has ids beyond the model's vocabulary.
 Tokenizer tokenizer_for_model(const Job& job, int64_t vocab_size);
 

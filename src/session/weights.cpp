@@ -67,16 +67,28 @@ float normal_at(uint64_t stream, int64_t i) {
   return static_cast<float>(std::sqrt(-2 * std::log(uniform(k))) * std::cos(2 * std::numbers::pi * uniform(k + 1)));
 }
 
-/// A slice in pieces of some MiB, each filled in host memory by fill(piece, memory) and then copied to the shard.
-template <typename Fill>
-void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<float>& piece, const Fill& fill) {
+/// `count` numbers in pieces of some MiB, each filled in host memory by fill(begin, n, memory) and then copied
+/// to the shard.
+template <typename Number, typename Fill>
+void load_in_pieces(ShardedModel& model, Number* to, int64_t count, std::vector<Number>& piece, const Fill& fill) {
   constexpr int64_t elements = 4 << 20;
   for (int64_t begin = 0; begin < count; begin += elements) {
     const int64_t n = std::min(elements, count - begin);
     piece.resize(static_cast<size_t>(n));
     fill(begin, n, piece.data());
-    model.compute().device().copy(piece.data(), to + begin, n * size_of(DType::f32));
+    model.compute().device().copy(piece.data(), to + begin, n * int64_t{sizeof(Number)});
   }
+}
+
+/// The slice's values from the checkpoint.
+template <typename Number>
+void load_values(ShardedModel& model, const CheckpointReader& checkpoint, const TensorSlice& slice,
+                 const SliceValues& values) {
+  std::vector<Number> memory;
+  load_in_pieces(
+      model, static_cast<Number*>(values.data), slice.count, memory, [&](int64_t begin, int64_t n, Number* out) {
+        checkpoint.read({{slice.name, slice.global_shape, slice.offset + begin, n, {{values.name, values.type, out}}}});
+      });
 }
 
 }  // namespace
@@ -84,10 +96,15 @@ void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<f
 std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
   std::vector<TensorSlice> slices;
   const ShardState& state = model.state();
-  for (const ShardPiece& piece : model.layout().pieces())
-    slices.push_back({piece.tensor->name, piece.tensor->shape, piece.tensor_offset, piece.count,
-                      state.master.as<float>() + piece.shard_offset, state.exp_avg.as<float>() + piece.shard_offset,
-                      state.exp_avg_sq.as<float>() + piece.shard_offset});
+  for (const ShardPiece& piece : model.layout().pieces()) {
+    const auto part_of = [&](const Buffer& buffer) {
+      return buffer.view().cols_from(piece.shard_offset, piece.count).data;
+    };
+    TensorSlice& slice =
+        slices.emplace_back(TensorSlice{piece.tensor->name, piece.tensor->shape, piece.tensor_offset, piece.count, {}});
+    slice.values.push_back({"master", DType::f32, part_of(state.master)});
+    for (const auto& [what, values] : state.optimizer) slice.values.push_back({what.name, what.type, part_of(values)});
+  }
   return slices;
 }
 
@@ -115,9 +132,9 @@ void load_pretrained(ShardedModel& model, const std::filesystem::path& directory
   const PretrainedWeights weights(directory, model.spec());
   std::vector<float> memory;
   for (const TensorSlice& slice : tensor_slices(model))
-    load_in_pieces(model, slice.master, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
-      weights.read(slice.name, slice.offset + begin, n, out);
-    });
+    load_in_pieces(
+        model, static_cast<float*>(slice.values.front().data), slice.count, memory,
+        [&](int64_t begin, int64_t n, float* out) { weights.read(slice.name, slice.offset + begin, n, out); });
   model.cast_weights();
 }
 
@@ -149,14 +166,13 @@ void load_initial_weights(ShardedModel& model, const Job& job, int threads) {
 }
 
 void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint) {
-  std::vector<float> memory;
   for (const TensorSlice& slice : tensor_slices(model))
-    for (float* TensorSlice::*moment : {&TensorSlice::master, &TensorSlice::exp_avg, &TensorSlice::exp_avg_sq})
-      load_in_pieces(model, slice.*moment, slice.count, memory, [&](int64_t begin, int64_t n, float* out) {
-        TensorSlice piece{slice.name, slice.global_shape, slice.offset + begin, n};
-        piece.*moment = out;
-        checkpoint.read({piece});
-      });
+    for (const SliceValues& values : slice.values) {
+      if (values.type == DType::bf16)
+        load_values<bf16>(model, checkpoint, slice, values);
+      else
+        load_values<float>(model, checkpoint, slice, values);
+    }
   model.cast_weights();
 }
 

@@ -41,7 +41,7 @@ void initialise_random(ShardedModel& model, int64_t seed, int threads);
 /// The initial weights: from base or random (model.init).
 void load_initial_weights(ShardedModel& model, const Job& job, int threads);
 
-/// Master weights and moments from a checkpoint of any number of ranks.
+/// Master weights and what the optimizer keeps, from a checkpoint of any number of ranks.
 void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint);
 
 }  // namespace tessera

@@ -7,21 +7,21 @@
 
 namespace tessera {
 
-GatheredUnits::GatheredUnits(Device& device, Communicator& group, const ShardLayout& layout, const ShardState& state,
-                             bool tied, GatherSlots slots, Stream& compute, Stream& communication, Profiler& profiler)
-    : group_(group),
-      layout_(layout),
-      weights_(state.weights()),
-      weights_place_(state.weights_place),
-      compute_(compute),
-      communication_(communication),
-      profiler_(profiler),
-      foreseen_(layout.units().size(), 0) {
-  const auto& units = layout.units();
+GatheredUnits::GatheredUnits(const ShardContext& context, bool tied, GatherSlots slots)
+    : group_(context.group),
+      layout_(context.layout),
+      weights_(context.state.weights()),
+      weights_place_(context.state.weights_place),
+      compute_(context.compute),
+      communication_(context.communication),
+      profiler_(context.profiler),
+      foreseen_(layout_.units().size(), 0) {
+  Device& device = context.device;
+  const auto& units = layout_.units();
   for (size_t unit = 0; unit < units.size(); ++unit) made_.push_back(device.make_event());
-  if (group.size() == 1 && weights_place_ == Memory::device) return;
+  if (group_.size() == 1 && weights_place_ == Memory::device) return;
   const auto layer_count = static_cast<int64_t>(units.size()) - 2;
-  if (layer_count > 0) layers_ = make_pool(device, std::min(slots.layers, layer_count), layout.largest_layer());
+  if (layer_count > 0) layers_ = make_pool(device, std::min(slots.layers, layer_count), layout_.largest_layer());
   const bool separate = tied || slots.separate;
   embedding_ =
       make_pool(device, 1, separate ? units.front().padded : std::max(units.front().padded, units.back().padded));

@@ -4,11 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "cluster/communicator.h"
 #include "device/buffer.h"
-#include "device/profiler.h"
+#include "shard/context.h"
 #include "shard/prefetch.h"
-#include "shard/state.h"
 
 namespace tessera {
 
@@ -18,8 +16,8 @@ namespace tessera {
 /// shard lies in host memory: then every rank copies its slice to the device first.
 class GatheredUnits {
  public:
-  GatheredUnits(Device& device, Communicator& group, const ShardLayout& layout, const ShardState& state, bool tied,
-                GatherSlots slots, Stream& compute, Stream& communication, Profiler& profiler);
+  /// `context` outlives it.
+  GatheredUnits(const ShardContext& context, bool tied, GatherSlots slots);
 
   /// Enqueues the gather of a unit that will be visited soon, if a slot is free for it; false if none is.
   bool prefetch(size_t unit);

@@ -22,8 +22,7 @@ struct Part {
   int64_t MemoryPlan::*bytes;
 };
 constexpr std::array parts = {Part{"master weights", &MemoryPlan::shards},
-                              Part{"AdamW's first moment", &MemoryPlan::shards},
-                              Part{"AdamW's second moment", &MemoryPlan::shards},
+                              Part{"optimizer state", &MemoryPlan::shards},
                               Part{"gradient shard", &MemoryPlan::shards},
                               Part{"weight shard", &MemoryPlan::shards},
                               Part{"gathered units", &MemoryPlan::gathered},
@@ -40,13 +39,12 @@ int64_t MemoryPlan::*part_of(const std::string& purpose) {
 
 }  // namespace
 
-MemoryPlan plan_memory(DeviceKind kind, const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
-                       int ranks, int64_t max_tokens) {
+MemoryPlan plan_memory(DeviceKind kind, const ModelSpec& spec, const ShardedModelSettings& settings, int ranks) {
   CountingDevice device(kind);
   const auto kernels = make_counting_kernels();
   Profiler profiler(device);
-  ShardGroups groups(std::make_unique<CountingCommunicator>(ranks - 1, 0), nullptr);
-  const ShardedModel counted(device, *kernels, profiler, groups, spec, shard, model, max_tokens);
+  ShardGroups groups(std::make_unique<CountingCommunicator>(ranks, ranks), nullptr);
+  const ShardedModel counted({device, *kernels, profiler, groups}, spec, settings);
 
   MemoryPlan plan;
   const auto add = [](int64_t& to, Amount bytes) { to = (Amount(to) + bytes).value(); };
@@ -60,10 +58,10 @@ ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& mod
   return {spec.C, max_tokens, compute_dtype(model), model.gradient_checkpointing, /*trains=*/true};
 }
 
-LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, int ranks, int64_t max_tokens,
-                             int64_t longest) {
-  return largest_shapes(spec, compute_dtype(model), max_tokens, std::min(longest, max_tokens),
-                        ShardLayout(spec, 0, ranks).size());
+LargestShapes largest_shapes(const ModelSpec& spec, const ShardedModelSettings& settings, int ranks) {
+  const int64_t T = settings.max_tokens;
+  return largest_shapes(spec, compute_dtype(settings.model), T,
+                        settings.longest > 0 ? std::min(settings.longest, T) : T, ShardLayout(spec, 0, ranks).size());
 }
 
 void plan_device(MemoryPlan& plan, Kernels& kernels, const LargestShapes& largest) {
@@ -77,7 +75,8 @@ int64_t MemoryPlan::total() const {
 std::string MemoryPlan::describe() const {
   const auto mb = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
   return fmt::format(
-      "memory a rank: {:.0f} MB (shards {:.0f}, gathered units {:.0f}, unit gradients {:.0f}, activations {:.0f}, head "
+      "memory per rank: {:.0f} MB (shards {:.0f}, gathered units {:.0f}, unit gradients {:.0f}, activations {:.0f}, "
+      "head "
       "{:.0f}{}){}",
       mb(total()), mb(shards), mb(gathered), mb(unit_gradients), mb(activations), mb(head),
       kernels > 0 ? fmt::format(", kernels {:.0f}", mb(kernels)) : std::string(),

@@ -6,13 +6,14 @@
 #include "kernels/kernels.h"
 #include "model/activations.h"
 #include "model/spec.h"
+#include "shard/context.h"
 
 namespace tessera {
 
 /// What a rank allocates for a job, in bytes: of its device's memory, but for what shard.offload keeps in the host's.
 /// Counted, not computed: the sharded model is built on a device that only counts (CountingDevice).
 struct MemoryPlan {
-  int64_t shards = 0;          ///< master weights, moments, gradient, and the slice in compute precision
+  int64_t shards = 0;          ///< master weights, optimizer state, gradient, and the slice in compute precision
   int64_t gathered = 0;        ///< whole units that are in use or on their way
   int64_t unit_gradients = 0;  ///< whole units' gradients
   int64_t activations = 0;     ///< of the largest micro-batch, with the gradients inside one layer
@@ -24,16 +25,14 @@ struct MemoryPlan {
   std::string describe() const;  ///< one line
 };
 
-/// ranks: of a shard group.  max_tokens: of a micro-batch on one rank.
-MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
-                       int ranks, int64_t max_tokens);
+/// `ranks`: of a shard group.
+MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardedModelSettings& settings, int ranks);
 
 /// What a model of these settings keeps of its passes.
 ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& model, int64_t max_tokens);
 
-/// What the kernels will be told of.  `longest`: tokens of a document.  Arguments otherwise as above.
-LargestShapes largest_shapes(const ModelSpec& spec, const ModelSettings& model, int ranks, int64_t max_tokens,
-                             int64_t longest);
+/// What the kernels will be told of.  `ranks`: of a shard group.
+LargestShapes largest_shapes(const ModelSpec& spec, const ShardedModelSettings& settings, int ranks);
 
 /// Adds the workspace of this device's kernels; a CPU's have none to announce.
 void plan_device(MemoryPlan& plan, Kernels& kernels, const LargestShapes& largest);

@@ -35,37 +35,35 @@ ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int
     replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), communicators);
 }
 
-ShardedModel::ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups,
-                           const ModelSpec& spec, const ShardSettings& shard, const ModelSettings& model,
-                           int64_t max_tokens, int host_threads, int64_t longest)
-    : device_(device),
-      kernels_(kernels),
-      profiler_(profiler),
-      groups_(groups),
+ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const ShardedModelSettings& settings)
+    : device_(parts.device),
+      kernels_(parts.kernels),
+      profiler_(parts.profiler),
+      groups_(parts.groups),
       spec_(spec),
-      settings_(shard),
-      checkpointing_(model.gradient_checkpointing),
-      dtype_(compute_dtype(model)),
-      layout_(spec_, groups.group->rank(), groups.group->size()),
-      state_(device, layout_, dtype_, shard.offload),
-      compute_(device.make_stream("compute")),
-      communication_(device.make_stream("communication")),
-      host_(shard.offload == Offload::none
+      settings_(settings.shard),
+      checkpointing_(settings.model.gradient_checkpointing),
+      dtype_(compute_dtype(settings.model)),
+      layout_(spec_, groups_.group->rank(), groups_.group->size()),
+      state_(device_, layout_, dtype_, settings_.offload, settings.optimizer),
+      compute_(device_.make_stream("compute")),
+      communication_(device_.make_stream("communication")),
+      host_(settings_.offload == Offload::none
                 ? nullptr
-                : std::make_unique<HostUpdate>(device, layout_, state_, profiler, host_threads)),
-      gathered_(device, *groups.group, layout_, state_, spec.tied, gather_slots(shard, spec.L()), *compute_,
-                *communication_, profiler_),
-      gradients_(device, kernels, *groups.group, groups.replicas.get(), layout_, state_, spec.tied, *compute_,
-                 *communication_, host_ ? &host_->transfer() : nullptr, profiler_),
+                : std::make_unique<HostUpdate>(device_, layout_, state_, profiler_, settings.host_threads)),
+      context_{device_, kernels_, profiler_, *groups_.group,  groups_.replicas.get(),
+               layout_, state_,   *compute_, *communication_, host_ ? &host_->transfer() : nullptr},
+      gathered_(context_, spec_.tied, gather_slots(settings_, spec_.L())),
+      gradients_(context_, spec_.tied),
       layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
-      head_(device, kernels, spec_, dtype_, max_tokens),
-      activations_(device, activation_sizes(spec_, model, max_tokens), slots_of(layers_)),
-      rotary_(device, spec_, max_tokens),
-      backward_done_(device.make_event()),
-      loss_sum_(device, "loss") {
-  kernels.reserve(largest_shapes(spec_, model, groups.group->size(), max_tokens, longest > 0 ? longest : max_tokens));
+      head_(device_, kernels_, spec_, dtype_, settings.max_tokens),
+      activations_(device_, activation_sizes(spec_, settings.model, settings.max_tokens), slots_of(layers_)),
+      rotary_(device_, spec_, settings.max_tokens),
+      backward_done_(device_.make_event()),
+      loss_sum_(device_, "loss") {
+  kernels_.reserve(largest_shapes(spec_, settings, groups_.group->size()));
   for (int64_t i = 0; i < batches_ahead; ++i)
-    batches_.push_back({DeviceBatch(device, max_tokens), device.make_event()});
+    batches_.push_back({DeviceBatch(device_, settings.max_tokens), device_.make_event()});
 }
 
 ShardedModel::~ShardedModel() {

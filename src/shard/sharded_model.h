@@ -10,6 +10,7 @@
 #include "model/head.h"
 #include "model/layer.h"
 #include "model/rotary_tables.h"
+#include "shard/context.h"
 #include "shard/device_batch.h"
 #include "shard/gathered_units.h"
 #include "shard/host_update.h"
@@ -42,11 +43,8 @@ int shard_group_size(const Communicator& world, const ShardSettings& settings, i
 /// more, HostUpdate's) and returns at once; synchronize() waits.
 class ShardedModel {
  public:
-  /// `host_threads`: of the CPU that updates what shard.offload keeps in host memory.  `longest`: tokens of a document,
-  /// for the kernels' workspace; 0: max_tokens.
-  ShardedModel(Device& device, Kernels& kernels, Profiler& profiler, ShardGroups& groups, const ModelSpec& spec,
-               const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens, int host_threads = 1,
-               int64_t longest = 0);
+  /// `parts` outlive it.
+  ShardedModel(const RankParts& parts, const ModelSpec& spec, const ShardedModelSettings& settings);
   ~ShardedModel();
 
   const ShardLayout& layout() const { return layout_; }
@@ -118,6 +116,7 @@ class ShardedModel {
   ShardState state_;
   std::unique_ptr<Stream> compute_, communication_;
   std::unique_ptr<HostUpdate> host_;  // with shard.offload
+  ShardContext context_;
   GatheredUnits gathered_;
   UnitGradients gradients_;
   std::vector<DecoderLayer> layers_;

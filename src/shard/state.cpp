@@ -1,8 +1,11 @@
 #include "shard/state.h"
 
+#include <stdexcept>
+
 namespace tessera {
 
-ShardState::ShardState(Device& device, const ShardLayout& layout, DType compute, Offload offload)
+ShardState::ShardState(Device& device, const ShardLayout& layout, DType compute, Offload offload,
+                       const std::vector<OptimizerState>& states)
     : state_place(offload == Offload::none ? Memory::device : Memory::host),
       weights_place(offload == Offload::params ? Memory::host : Memory::device),
       size(layout.size()) {
@@ -12,11 +15,17 @@ ShardState::ShardState(Device& device, const ShardLayout& layout, DType compute,
     return made;
   };
   master = buffer(DType::f32, "master weights", state_place);
-  exp_avg = buffer(DType::f32, "AdamW's first moment", state_place);
-  exp_avg_sq = buffer(DType::f32, "AdamW's second moment", state_place);
+  for (const OptimizerState& state : states)
+    optimizer.push_back({state, buffer(state.type, "optimizer state", state_place)});
   gradient = buffer(DType::f32, "gradient shard", state_place);
   if (compute != DType::f32 || state_place != weights_place)
     compute_weights = buffer(compute, "weight shard", weights_place);
+}
+
+const Buffer& ShardState::of_optimizer(const std::string& name) const {
+  for (const OfOptimizer& state : optimizer)
+    if (state.what.name == name) return state.values;
+  throw std::logic_error("the shard has no optimizer state " + name);
 }
 
 View ShardState::weights() const { return compute_weights.data() != nullptr ? compute_weights.view() : master.view(); }

@@ -1,5 +1,7 @@
 #pragma once
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "device/buffer.h"
 #include "job/job.h"
@@ -8,18 +10,34 @@
 
 namespace tessera {
 
-/// What a rank holds between steps: its slices of every unit, flat, in the order of the layout.  16 bytes a weight, and
-/// 2 more in bf16, over the ranks of the shard group; shard.offload says what of it lies in host memory.
+/// A value per weight that the optimizer keeps between updates.
+struct OptimizerState {
+  std::string name;  ///< its data set in checkpoints: "exp_avg"
+  DType type = DType::f32;
+};
+
+/// What a rank holds between steps: its slices of every unit, flat, in the order of the layout: master weights and
+/// gradient in fp32, what the optimizer keeps, and in bf16 a copy for compute.  shard.offload says what of it lies in
+/// host memory.
 struct ShardState {
-  ShardState(Device& device, const ShardLayout& layout, DType compute, Offload offload);
+  /// Zeros.
+  ShardState(Device& device, const ShardLayout& layout, DType compute, Offload offload,
+             const std::vector<OptimizerState>& states);
 
   /// The slice in compute precision that all-gathers send; in fp32 the master itself where both lie in one place.
   View weights() const;
+  /// Throws std::logic_error where the optimizer asked for none of that name.
+  const Buffer& of_optimizer(const std::string& name) const;
 
-  Memory state_place;                            ///< of the four fp32 buffers
-  Memory weights_place;                          ///< of weights()
-  Buffer master, exp_avg, exp_avg_sq, gradient;  ///< fp32
-  Buffer compute_weights;                        ///< bf16, or a copy on the device of a master that is not there
+  struct OfOptimizer {
+    OptimizerState what;
+    Buffer values;
+  };
+  Memory state_place;                  ///< of master, gradient, and what the optimizer keeps
+  Memory weights_place;                ///< of weights()
+  Buffer master, gradient;             ///< fp32
+  std::vector<OfOptimizer> optimizer;  ///< in the order in which it was asked for
+  Buffer compute_weights;              ///< bf16, or a copy on the device of a master that is not there
   int64_t size;
 };
 

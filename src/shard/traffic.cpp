@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "cluster/counting_communicator.h"
 #include "device/counting_device.h"
 #include "kernels/counting_kernels.h"
 #include "shard/sharded_model.h"
@@ -10,57 +9,47 @@
 namespace tessera {
 namespace {
 
-/// A group of neighbours: the first fill rank 0's host.
-std::unique_ptr<CountingCommunicator> group_of(int size, const Placement& placement) {
-  const int inside = std::min(size, placement.ranks_per_host);
-  return std::make_unique<CountingCommunicator>(inside - 1, size - inside);
-}
-
-/// Every group's first rank.
-std::unique_ptr<CountingCommunicator> replicas_of(int group, const Placement& placement) {
-  const int inside = std::max(1, placement.ranks_per_host / group);
-  return std::make_unique<CountingCommunicator>(inside - 1, placement.ranks / group - inside);
-}
-
-Batch full_batch(int64_t tokens) {
-  const auto size = static_cast<size_t>(tokens);
+Batch one_token() {
   Batch batch;
-  batch.tokens.resize(size);
-  batch.targets.resize(size);
-  batch.positions.resize(size);
-  batch.cu_seqlens.push_back(static_cast<int32_t>(tokens));
+  batch.tokens = batch.targets = batch.positions = {0};
+  batch.cu_seqlens = {0, 1};
   return batch;
 }
 
 }  // namespace
 
 int shard_group_size(const Placement& placement, const ShardSettings& shard) {
-  const CountingCommunicator world(placement.ranks - 1, 0);
-  return shard_group_size(world, shard, placement.ranks_per_host);
+  return shard_group_size(CountingCommunicator(placement.ranks, placement.ranks_per_host), shard,
+                          placement.ranks_per_host);
 }
 
-Traffic count_traffic(const Placement& placement, const ModelSpec& spec, const ShardSettings& shard,
-                      const ModelSettings& model, int64_t max_tokens, int64_t micro_batches) {
-  const int size = shard_group_size(placement, shard);
-  auto group = group_of(size, placement);
-  auto replicas = size < placement.ranks ? replicas_of(size, placement) : nullptr;
-  const CountingCommunicator *in_group = group.get(), *in_replicas = replicas.get();
-  ShardGroups groups(std::move(group), std::move(replicas));
+SentBytes count_traffic(const Placement& placement, Route route, const ModelSpec& spec,
+                        const ShardedModelSettings& settings, int64_t micro_batches) {
+  // A shard group are neighbours, and one rank of each group are replicas (ShardGroups).
+  const int size = shard_group_size(placement, settings.shard),
+            groups_per_host = std::max(1, placement.ranks_per_host / size);
+  auto group = std::make_unique<CountingCommunicator>(size, std::min(size, placement.ranks_per_host), route);
+  auto replicas = std::make_unique<CountingCommunicator>(placement.ranks / size, groups_per_host, route);
+  const CountingCommunicator &in_group = *group, &in_replicas = *replicas;
+  const auto sent = [&] { return in_group.sent() + in_replicas.sent(); };
+  ShardGroups groups(std::move(group), size < placement.ranks ? std::move(replicas) : nullptr);
 
   CountingDevice device(DeviceKind::cpu);
   const auto kernels = make_counting_kernels();
   Profiler profiler(device);
-  ShardedModel counted(device, *kernels, profiler, groups, spec, shard, model, max_tokens);
+  ShardedModelSettings of_one_token = settings;
+  of_one_token.max_tokens = of_one_token.longest = 1;
+  ShardedModel counted({device, *kernels, profiler, groups}, spec, of_one_token);
   counted.begin_update(1);
-  for (int64_t m = 0; m < micro_batches; ++m) counted.train(full_batch(max_tokens), 1, m + 1 == micro_batches);
-  counted.finish_gradients();
-
-  Traffic traffic{in_group->sent_inside(), in_group->sent_outside()};
-  if (in_replicas != nullptr) {
-    traffic.inside_host += in_replicas->sent_inside();
-    traffic.between_hosts += in_replicas->sent_outside();
+  // Between the first micro-batch and the last all send the same: one of them is counted.
+  const int64_t counted_batches = std::min<int64_t>(micro_batches, 3);
+  SentBytes at_first, before_last;
+  for (int64_t m = 0; m < counted_batches; ++m) {
+    if (m == 1) at_first = sent();
+    if (m + 1 == counted_batches) before_last = sent();
+    counted.train(one_token(), 1, m + 1 == counted_batches);
   }
-  return traffic;
+  return sent() + (before_last - at_first) * (micro_batches - counted_batches);
 }
 
 }  // namespace tessera

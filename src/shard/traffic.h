@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdint>
 
+#include "cluster/counting_communicator.h"
 #include "job/job.h"
 #include "model/spec.h"
+#include "shard/context.h"
 
 namespace tessera {
 
@@ -11,15 +13,11 @@ struct Placement {
   int ranks = 1, ranks_per_host = 1;
 };
 
-/// Bytes that a rank sends in an update, as collectives of host memory send them; it receives as many.
-struct Traffic {
-  int64_t inside_host = 0, between_hosts = 0;
-};
-
-/// Counted: an update of `micro_batches` batches of max_tokens goes through a model on a device and over communicators
-/// that only count.  Throws JobError where the strategy's groups do not fit the ranks.
-Traffic count_traffic(const Placement& placement, const ModelSpec& spec, const ShardSettings& shard,
-                      const ModelSettings& model, int64_t max_tokens, int64_t micro_batches);
+/// Bytes of weights and gradients that a rank sends in an update of `micro_batches`, whatever their tokens.  Counted:
+/// an update goes through a model on a device and over communicators that only count.  Throws JobError where the
+/// strategy's groups do not fit the ranks.
+SentBytes count_traffic(const Placement& placement, Route route, const ModelSpec& spec,
+                        const ShardedModelSettings& settings, int64_t micro_batches);
 
 /// Ranks of a shard group.
 int shard_group_size(const Placement& placement, const ShardSettings& shard);

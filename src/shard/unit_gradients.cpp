@@ -7,24 +7,23 @@
 
 namespace tessera {
 
-UnitGradients::UnitGradients(Device& device, Kernels& kernels, Communicator& group, Communicator* replicas,
-                             const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute,
-                             Stream& communication, Stream* transfer, Profiler& profiler)
-    : kernels_(kernels),
-      group_(group),
-      replicas_(replicas),
-      layout_(layout),
-      shard_(state.gradient.as<float>()),
-      compute_(compute),
-      communication_(communication),
-      transfer_(transfer),
-      profiler_(profiler),
-      computed_(device.make_event()),
-      all_reduced_(device.make_event()) {
-  if (group.size() == 1 && transfer == nullptr) return;
-  const auto& units = layout.units();
+UnitGradients::UnitGradients(const ShardContext& context, bool tied)
+    : kernels_(context.kernels),
+      group_(context.group),
+      replicas_(context.replicas),
+      layout_(context.layout),
+      shard_(context.state.gradient.as<float>()),
+      compute_(context.compute),
+      communication_(context.communication),
+      transfer_(context.transfer),
+      profiler_(context.profiler),
+      computed_(context.device.make_event()),
+      all_reduced_(context.device.make_event()) {
+  if (group_.size() == 1 && transfer_ == nullptr) return;
+  Device& device = context.device;
+  const auto& units = layout_.units();
   for (size_t i = 0; i < std::min<size_t>(2, units.size() - 2); ++i)
-    layers_.push_back(make_slot(device, layout.largest_layer()));
+    layers_.push_back(make_slot(device, layout_.largest_layer()));
   // An untied head is reduced long before the embedding's gradient is made: they take turns in one buffer.
   embedding_ = make_slot(device, tied ? units.front().padded : std::max(units.front().padded, units.back().padded));
   if (tied) head_ = make_slot(device, units.back().padded);

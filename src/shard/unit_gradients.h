@@ -2,11 +2,8 @@
 #include <memory>
 #include <vector>
 
-#include "cluster/communicator.h"
 #include "device/buffer.h"
-#include "device/profiler.h"
-#include "kernels/kernels.h"
-#include "shard/state.h"
+#include "shard/context.h"
 
 namespace tessera {
 
@@ -16,11 +13,8 @@ namespace tessera {
 /// the shard lies in host memory: then it is made in a slot like anybody's, and copied there.
 class UnitGradients {
  public:
-  /// `replicas`: the ranks that hold the same slice; null where there are none.  `transfer`: the stream for copies to
-  /// and from the gradient shard where that lies in host memory; null where it does not.
-  UnitGradients(Device& device, Kernels& kernels, Communicator& group, Communicator* replicas,
-                const ShardLayout& layout, const ShardState& state, bool tied, Stream& compute, Stream& communication,
-                Stream* transfer, Profiler& profiler);
+  /// `context` outlives it.
+  UnitGradients(const ShardContext& context, bool tied);
 
   /// Names what follows in error messages; nothing has a gradient yet.
   void begin_update(int64_t step);

@@ -65,7 +65,8 @@ Trainer::Trainer(const Job& job, Cluster& cluster)
       training_set_(session_.prepared().path, "train"),
       plan_(plan_together(training_set_, job, cluster)),
       evaluation_(session_),
-      optimizer_(session_.model(), job.train),
+      gradient_norm_(session_.model()),
+      optimizer_(make_optimizer(session_.model(), job.train)),
       flops_(session_.spec()),
       saving_(session_.model(), job, cluster.rank()) {
   if (!job.log.trace.empty()) trace_.emplace(job.log.trace);
@@ -192,14 +193,14 @@ int64_t Trainer::enqueue_micro_batches(int64_t k, const TrainingPlan::Update& up
     model.train(std::move(batch), scale, m + 1 == deal.micro_batches());
   }
   model.finish_gradients();
-  optimizer_.measure_gradient();
+  gradient_norm_.measure();
   return supervised;
 }
 
 std::vector<Trainer::Report> Trainer::exchange_report(int64_t k) {
   Report mine;
   mine.loss_sum = session_.model().loss_sum();
-  mine.squared_norm = optimizer_.squared_norm();
+  mine.squared_norm = gradient_norm_.squared();
   mine.comm_wait_seconds = session_.profiler().seconds(Phase::wait);
   mine.peak_device_bytes = session_.device().peak_bytes();
   mine.peak_host_bytes = peak_host_bytes();
@@ -273,7 +274,7 @@ void Trainer::step(int64_t k) {
   const std::vector<Report> reports = exchange_report(k);
   StepMetrics m = summarise(k, update, reports, supervised);
   require_finite(m);
-  optimizer_.update(k, m.learning_rate, clip_factor(m.grad_norm, job_.train.max_grad_norm));
+  optimizer_->update(k, m.learning_rate, clip_factor(m.grad_norm, job_.train.max_grad_norm));
 
   samples_seen_ += m.samples;
   tokens_seen_ += m.tokens;

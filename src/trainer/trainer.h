@@ -5,7 +5,8 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
-#include "optim/adamw.h"
+#include "optim/gradient_norm.h"
+#include "optim/optimizer.h"
 #include "report/observer.h"
 #include "report/profile_table.h"
 #include "report/trace.h"
@@ -66,7 +67,8 @@ class Trainer {
   PreparedSet training_set_;
   TrainingPlan plan_;
   Evaluation evaluation_;
-  AdamW optimizer_;
+  GradientNorm gradient_norm_;
+  std::unique_ptr<Optimizer> optimizer_;
   FlopCounter flops_;
   Saving saving_;
   double gemm_peak_ = 0;  // FLOP/s of all ranks

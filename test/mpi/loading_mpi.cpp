@@ -16,8 +16,8 @@
 #include "cluster/agree.h"
 #include "cluster/cluster.h"
 #include "model/families/family.h"
-#include "shard/memory.h"
 #include "session/weights.h"
+#include "shard/memory.h"
 
 using namespace tessera;
 
@@ -95,13 +95,14 @@ void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, 
   ShardGroups groups(cluster.world(), shard, cluster.size(), *device);
   forget_peak();
   const int64_t before = memory("VmRSS");
-  ShardedModel model(*device, *kernels, profiler, groups, config, shard, settings, 16);
+  const ShardedModelSettings asked{shard, settings, {{"exp_avg"}, {"exp_avg_sq"}}, 16};
+  ShardedModel model({*device, *kernels, profiler, groups}, config, asked);
   load_pretrained(model, directory);
   model.synchronize();
   const int64_t used = memory("VmHWM") - before;
   check_slices(model);
 
-  const int64_t shards = plan_memory(DeviceKind::cpu, config, shard, settings, cluster.size(), 16).shards;
+  const int64_t shards = plan_memory(DeviceKind::cpu, config, asked, cluster.size()).shards;
   const int64_t bound = shards + largest_tensor(model.layout()) + kSlack;
   fmt::print("{}peak while loading {} MiB; shards {} MiB, largest tensor {} MiB\n", cluster.prefix(), used / kMiB,
              shards / kMiB, largest_tensor(model.layout()) / kMiB);

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -22,6 +23,7 @@ namespace tessera::test {
 /// Where the ranks of one group leave messages for each other.
 struct LocalHub {
   using Message = std::vector<char>;
+  std::shared_ptr<std::atomic<int64_t>> bytes_on_streams;  // that were sent, in subgroups too; null: not counted
   std::mutex mutex;
   std::map<std::pair<int, int>, std::deque<Message>> queues[2];                     // a lane; from, to
   std::map<std::pair<int, std::vector<int>>, std::shared_ptr<LocalHub>> subgroups;  // the how-many-eth split; members
@@ -34,6 +36,7 @@ class LocalMessages final : public Messages {
   void send(int peer, const void* data, int64_t bytes, int64_t ticket) override {
     const auto* begin = static_cast<const char*>(data);
     LocalHub::Message message(begin, begin + bytes);
+    if (hub_.bytes_on_streams && lane_ == static_cast<int>(Lane::stream)) *hub_.bytes_on_streams += bytes;
     const std::lock_guard lock(hub_.mutex);
     hub_.queues[lane_][{rank_, peer}].push_back(std::move(message));
     sent_.push_back(ticket);
@@ -108,6 +111,7 @@ class LocalTransport final : public Transport {
     const std::lock_guard lock(hub_->mutex);
     auto& hub = hub_->subgroups[{splits_++, members}];
     if (!hub) hub = std::make_shared<LocalHub>();
+    hub->bytes_on_streams = hub_->bytes_on_streams;
     return std::make_unique<LocalTransport>(hub, own, std::move(chosen));
   }
 
@@ -116,11 +120,14 @@ class LocalTransport final : public Transport {
   int splits_ = 0;
 };
 
-/// One communicator a rank; rank r says that it runs on host "node<r>".
-inline std::vector<std::unique_ptr<Communicator>> make_local_group(int ranks) {
+using SharedCount = std::shared_ptr<std::atomic<int64_t>>;
+
+/// One communicator a rank; rank r says that it runs on host "node<r>".  `bytes_on_streams`: as LocalHub's.
+inline std::vector<std::unique_ptr<Communicator>> make_local_group(int ranks, SharedCount bytes_on_streams = nullptr) {
   std::vector<Peer> peers;
   for (int r = 0; r < ranks; ++r) peers.push_back({r, "node" + std::to_string(r)});
   auto hub = std::make_shared<LocalHub>();
+  hub->bytes_on_streams = std::move(bytes_on_streams);
   std::vector<std::unique_ptr<Communicator>> group;
   for (int r = 0; r < ranks; ++r) {
     group.push_back(std::make_unique<MessageCommunicator>(std::make_unique<LocalTransport>(hub, r, peers)));
@@ -131,8 +138,9 @@ inline std::vector<std::unique_ptr<Communicator>> make_local_group(int ranks) {
 
 /// Runs `work` as each rank of a local group, on a thread of its own, and returns what each rank threw (null: nothing).
 /// Catch2's assertions belong to the calling thread: `work` collects, the test checks afterwards.
-inline std::vector<std::exception_ptr> try_on_ranks(int ranks, const std::function<void(Communicator&)>& work) {
-  const auto group = make_local_group(ranks);
+inline std::vector<std::exception_ptr> try_on_ranks(int ranks, const std::function<void(Communicator&)>& work,
+                                                    SharedCount bytes_on_streams = nullptr) {
+  const auto group = make_local_group(ranks, std::move(bytes_on_streams));
   std::vector<std::exception_ptr> errors(group.size());
   std::vector<std::thread> threads;
   for (size_t r = 0; r < group.size(); ++r) {

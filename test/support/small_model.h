@@ -47,6 +47,12 @@ inline std::vector<Batch> four_batches(int64_t V) {
   return {random_batch(V, {7, 3}, 1), random_batch(V, {11}, 2), random_batch(V, {2, 2, 5}, 3), random_batch(V, {}, 4)};
 }
 
+/// What a job with AdamW asks of its model.
+inline ShardedModelSettings with_moments(const ShardSettings& shard, const ModelSettings& model, int64_t max_tokens,
+                                         int64_t longest = 0) {
+  return {shard, model, {{"exp_avg"}, {"exp_avg_sq"}}, max_tokens, longest};
+}
+
 /// What one update of four micro-batches costs beside its kernels, after enough of them that nothing is new.
 struct UpdateCost {
   int64_t allocations, waits;
@@ -60,7 +66,7 @@ inline UpdateCost cost_of_a_steady_update(Device& device, Kernels& kernels, Offl
   MessageCommunicator world(std::make_unique<LoneTransport>(Peer{}));
   Profiler profiler(device);
   ShardGroups groups(world, shard, 1, device);
-  ShardedModel model(device, kernels, profiler, groups, config, shard, settings, 24);
+  ShardedModel model({device, kernels, profiler, groups}, config, with_moments(shard, settings, 24));
   model.cast_weights();
   const auto update = [&](int64_t step) {
     model.begin_update(step);
@@ -85,7 +91,7 @@ inline int64_t allocations_of_packed_updates(Device& device, Kernels& kernels) {
   Profiler profiler(device);
   const ShardSettings shard;
   ShardGroups groups(world, shard, 1, device);
-  ShardedModel model(device, kernels, profiler, groups, config, shard, ModelSettings{}, max_tokens, 1, longest);
+  ShardedModel model({device, kernels, profiler, groups}, config, with_moments(shard, {}, max_tokens, longest));
   model.cast_weights();
   model.synchronize();
   const int64_t before = device.allocations();

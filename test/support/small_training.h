@@ -48,34 +48,41 @@ struct Result {
   double loss_sum = 0;
   Tensors gradient;
   std::vector<int64_t> allocated;  // bytes of each rank's model, before kernels took scratch memory
+  int64_t bytes_sent = 0;          // of weights and gradients, by all ranks
 };
 
 /// One update of the four batches, dealt out over `ranks` threads.
 inline Result train(const ModelSpec& config, const Setting& setting, int ranks) {
   Result result;
   std::mutex mutex;
-  const auto errors = try_on_ranks(ranks, [&](Communicator& world) {
-    const auto device = make_cpu_device(1);
-    const auto kernels = make_kernels(*device);
-    Profiler profiler(*device);
-    ShardGroups groups(world, setting.shard, world.size(), *device);
-    ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
-    const int64_t allocated = device->bytes_in_use();
-    fill_weights(model);
-    auto batches = four_batches(config.V);
-    model.begin_update(1);
-    const auto count = static_cast<int>(batches.size());
-    for (int first = 0; first < count; first += ranks) {
-      const int mine = first + world.rank();
-      model.train(mine < count ? batches[static_cast<size_t>(mine)] : Batch{}, 0.25f, first + ranks >= count);
-    }
-    model.finish_gradients();
-    model.synchronize();
-    const std::lock_guard lock(mutex);
-    result.loss_sum += model.loss_sum();
-    result.allocated.push_back(allocated);
-    add_pieces(model, model.state().gradient.as<float>(), result.gradient);
-  });
+  const auto bytes_sent = std::make_shared<std::atomic<int64_t>>(0);
+  const auto errors = try_on_ranks(
+      ranks,
+      [&](Communicator& world) {
+        const auto device = make_cpu_device(1);
+        const auto kernels = make_kernels(*device);
+        Profiler profiler(*device);
+        ShardGroups groups(world, setting.shard, world.size(), *device);
+        ShardedModel model({*device, *kernels, profiler, groups}, config,
+                           with_moments(setting.shard, setting.model, 24));
+        const int64_t allocated = device->bytes_in_use();
+        fill_weights(model);
+        auto batches = four_batches(config.V);
+        model.begin_update(1);
+        const auto count = static_cast<int>(batches.size());
+        for (int first = 0; first < count; first += ranks) {
+          const int mine = first + world.rank();
+          model.train(mine < count ? batches[static_cast<size_t>(mine)] : Batch{}, 0.25f, first + ranks >= count);
+        }
+        model.finish_gradients();
+        model.synchronize();
+        const std::lock_guard lock(mutex);
+        result.loss_sum += model.loss_sum();
+        result.allocated.push_back(allocated);
+        add_pieces(model, model.state().gradient.as<float>(), result.gradient);
+      },
+      bytes_sent);
+  result.bytes_sent = *bytes_sent;
   for (const auto& error : errors)
     if (error) std::rethrow_exception(error);
   return result;
@@ -102,7 +109,7 @@ inline double loss_with(const ModelSpec& config, const std::string& name, size_t
     Profiler profiler(*device);
     const Setting setting = fp32();
     ShardGroups groups(world, setting.shard, 1, *device);
-    ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
+    ShardedModel model({*device, *kernels, profiler, groups}, config, with_moments(setting.shard, setting.model, 24));
     fill_weights(model);
     for (const ShardPiece& piece : model.layout().pieces())
       if (piece.tensor->name == name)

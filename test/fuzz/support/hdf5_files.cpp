@@ -89,7 +89,13 @@ void write_checkpoint(const fs::path& step_directory) {
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 8;
   const auto slice = [&](const char* name, std::vector<int64_t> shape) {
     const int64_t count = *element_count(shape);
-    return TensorSlice{name, std::move(shape), 0, count, values.data(), values.data(), values.data()};
+    return TensorSlice{name,
+                       std::move(shape),
+                       0,
+                       count,
+                       {{"master", DType::f32, values.data()},
+                        {"exp_avg", DType::f32, values.data()},
+                        {"exp_avg_sq", DType::f32, values.data()}}};
   };
   write_shard(step_directory, info, 0, {slice("model.embed_tokens.weight", {4, 3}), slice("model.norm.weight", {3})});
   write_manifest(step_directory);
@@ -138,7 +144,14 @@ void read_checkpoint(const fs::path& step_directory) {
       if (count > bytes) std::abort();  // the file has not the bytes for it
       std::vector<float> master(static_cast<size_t>(count)), exp_avg = master, exp_avg_sq = master;
       reads(step_directory.native(), [&] {
-        reader.read({{tensor.name, tensor.shape, 0, count, master.data(), exp_avg.data(), exp_avg_sq.data()}});
+        reader.read({{tensor.name, tensor.shape, 0, count, {{"master", DType::f32, master.data()}}}});
+      });
+      reads(step_directory.native(), [&] {
+        reader.read({{tensor.name,
+                      tensor.shape,
+                      0,
+                      count,
+                      {{"exp_avg", DType::f32, exp_avg.data()}, {"exp_avg_sq", DType::f32, exp_avg_sq.data()}}}});
       });
     }
     ExportSettings settings;

@@ -81,7 +81,8 @@ TEST_CASE("a slice is refused for damage anywhere in its data set") {
   const auto at = hdf5::File::open_read(saved.shard()).byte_offset(dataset, hdf5::Type::float32);
   flip_byte(saved.shard(), static_cast<size_t>(at) + 23 * 4);
   float first;
-  CHECK_THROWS_AS(CheckpointReader(saved.newer).read({{"model.norm.weight", {24}, 0, 1, &first}}), DataError);
+  CHECK_THROWS_AS(CheckpointReader(saved.newer).read({{"model.norm.weight", {24}, 0, 1, {weights(&first)}}}),
+                  DataError);
 }
 
 TEST_CASE("streaming a tensor ends with an error where its data set is damaged, and passes on errors of its taker") {

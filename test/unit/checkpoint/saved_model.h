@@ -18,6 +18,8 @@ struct TestTensor {
   int64_t count = 0;
 };
 
+inline SliceValues weights(float* data) { return {"master", DType::f32, data}; }
+
 /// A small model with its moments, as one flat array each that is cut over ranks wherever a test likes.
 struct TestModel {
   std::vector<TestTensor> tensors;
@@ -47,8 +49,13 @@ struct TestModel {
       const int64_t first = std::clamp(begin - tensor.offset, int64_t{0}, tensor.count);
       const int64_t last = std::clamp(end - tensor.offset, int64_t{0}, tensor.count);
       const int64_t at = tensor.offset + first;
-      slices.push_back({tensor.name, tensor.shape, first, last - first, master.data() + at, exp_avg.data() + at,
-                        exp_avg_sq.data() + at});
+      slices.push_back({tensor.name,
+                        tensor.shape,
+                        first,
+                        last - first,
+                        {weights(master.data() + at),
+                         {"exp_avg", DType::f32, exp_avg.data() + at},
+                         {"exp_avg_sq", DType::f32, exp_avg_sq.data() + at}}});
     }
     return slices;
   }

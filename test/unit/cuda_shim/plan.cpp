@@ -28,9 +28,10 @@ Planned plan_and_allocate(Kernels& kernels, CudaDevice& device, Offload offload)
   MessageCommunicator world(std::make_unique<LoneTransport>(Peer{}));
   Profiler profiler(device);
   ShardGroups groups(world, shard, 1, device);
-  Planned planned{plan_memory(DeviceKind::cuda, config, shard, settings, 1, 24), 0};
-  plan_device(planned.plan, kernels, largest_shapes(config, settings, 1, 24, 12));
-  const ShardedModel model(device, kernels, profiler, groups, config, shard, settings, 24, 1, 12);
+  const ShardedModelSettings asked = with_moments(shard, settings, 24, 12);
+  Planned planned{plan_memory(DeviceKind::cuda, config, asked, 1), 0};
+  plan_device(planned.plan, kernels, largest_shapes(config, asked, 1));
+  const ShardedModel model({device, kernels, profiler, groups}, config, asked);
   planned.allocated = device.bytes_in_use();
   return planned;
 }
@@ -47,7 +48,7 @@ TEST_CASE("a GPU's memory is what the plan says, kernels and batches included", 
 }
 
 TEST_CASE("kernels get the largest batch, its documents and the compute type", "[cuda_shim]") {
-  const LargestShapes largest = largest_shapes(odd_model(true), ModelSettings(), 1, 24, 12);
+  const LargestShapes largest = largest_shapes(odd_model(true), with_moments({}, {}, 24, 12), 1);
   CHECK(largest.T == 24);
   CHECK(largest.longest == 12);
   CHECK(largest.dtype == DType::bf16);

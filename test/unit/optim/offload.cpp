@@ -3,7 +3,8 @@
 #include <map>
 #include <mutex>
 
-#include "optim/adamw.h"
+#include "optim/gradient_norm.h"
+#include "optim/optimizer.h"
 #include "support/local_communicator.h"
 #include "support/small_model.h"
 
@@ -51,11 +52,13 @@ Result train(const Setting& setting, bool tied, int ranks) {
     shard.offload = setting.offload;
     ModelSettings model_settings;
     model_settings.precision = setting.precision;
-    ShardGroups groups(world, shard, world.size(), *device);
-    ShardedModel model(*device, *kernels, profiler, groups, odd_model(tied), shard, model_settings, 24);
     TrainSettings settings;
     settings.weight_decay = 0.1;
-    AdamW optimizer(model, settings);
+    ShardGroups groups(world, shard, world.size(), *device);
+    ShardedModel model({*device, *kernels, profiler, groups}, odd_model(tied),
+                       {shard, model_settings, optimizer_states(settings), 24});
+    GradientNorm norm(model);
+    const auto optimizer = make_optimizer(model, settings);
     fill_weights(model);
     std::vector<double> losses, norms;
     for (int64_t k = 1; k <= 3; ++k) {
@@ -64,17 +67,17 @@ Result train(const Setting& setting, bool tied, int ranks) {
       std::rotate(batches.begin(), batches.begin() + world.rank() % 4, batches.end());
       for (size_t i = 0; i < batches.size(); ++i) model.train(std::move(batches[i]), 0.1f, i + 1 == batches.size());
       model.finish_gradients();
-      optimizer.measure_gradient();
+      norm.measure();
       model.synchronize();
       losses.push_back(model.loss_sum());
-      norms.push_back(optimizer.squared_norm());
-      optimizer.update(k, 1e-2, 0.5);
+      norms.push_back(norm.squared());
+      optimizer->update(k, 1e-2, 0.5);
     }
     model.synchronize();
     const std::lock_guard lock(mutex);
     numbers_of[world.rank()] = {losses, norms};
     result.master[world.rank()] = numbers(model.state().master);
-    result.exp_avg_sq[world.rank()] = numbers(model.state().exp_avg_sq);
+    result.exp_avg_sq[world.rank()] = numbers(model.state().of_optimizer("exp_avg_sq"));
     result.gradient[world.rank()] = numbers(model.state().gradient);
   });
   for (const auto& error : errors)

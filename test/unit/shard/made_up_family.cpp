@@ -60,7 +60,7 @@ TEST_CASE("A made-up family's memory is planned", "[shard]") {
   for (const Checkpointing checkpointing : {Checkpointing::none, Checkpointing::selective, Checkpointing::full}) {
     Setting setting;
     setting.model.gradient_checkpointing = checkpointing;
-    const auto plan = plan_memory(DeviceKind::cpu, made_up(), setting.shard, setting.model, 2, 24);
+    const auto plan = plan_memory(DeviceKind::cpu, made_up(), with_moments(setting.shard, setting.model, 24), 2);
     for (const int64_t bytes : train(made_up(), setting, 2).allocated) CHECK(bytes == plan.total());
   }
 }

@@ -81,7 +81,8 @@ TEST_CASE("A rank allocates what the memory plan says", "[shard]") {
               setting.shard.strategy = strategy;
               setting.shard.offload = offload;
               const ModelSpec config = odd_model(tied, /*qk_norm=*/true);
-              const auto plan = plan_memory(DeviceKind::cpu, config, setting.shard, setting.model, ranks, 24);
+              const auto plan =
+                  plan_memory(DeviceKind::cpu, config, with_moments(setting.shard, setting.model, 24), ranks);
               for (const int64_t bytes : train(config, setting, ranks).allocated) CHECK(bytes == plan.total());
             }
 }
@@ -149,7 +150,7 @@ TEST_CASE("More micro-batches than the host may be ahead give the sums of all", 
       const Setting setting = fp32();
       ShardGroups groups(world, setting.shard, 1, *device);
       const ModelSpec config = odd_model(false);
-      ShardedModel model(*device, *kernels, profiler, groups, config, setting.shard, setting.model, 24);
+      ShardedModel model({*device, *kernels, profiler, groups}, config, with_moments(setting.shard, setting.model, 24));
       fill_weights(model);
       model.reset_loss();
       for (int i = 0; i < repeats; ++i)
