@@ -84,7 +84,7 @@ def tessera(precision, arguments, data):
     rows = [row for row in rows if "loss" in row]
     return {"seconds": [row["seconds"] for row in rows], "loss": [row["loss"] for row in rows],
             "peak_bytes": max(row["peak_host_bytes"] for row in rows),
-            "plan": next(line for line in output.splitlines() if line.startswith("memory a rank:")),
+            "plan": next(line for line in output.splitlines() if line.startswith("memory per rank:")),
             "profile": {phase: statistics.median(row["profile"][phase] for row in rows[1:]) for phase in rows[0]["profile"]}}
 
 

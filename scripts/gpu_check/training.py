@@ -118,7 +118,7 @@ class Training:
         steps = [json.loads(line) for line in read_steps(folder)[:WANTED]]
         if len(steps) < WANTED:
             return failure(finished, f"{len(steps)} of {WANTED} steps")
-        plan = re.search(r"memory a rank: (\d+) MB.*", finished.output)
+        plan = re.search(r"memory per rank: (\d+) MB.*", finished.output)
         return {**rates(steps), "peak_bytes": max(row["peak_device_bytes"] for row in steps),
                 "plan": plan and plan[0], "plan_bytes": plan and int(plan[1]) * 10**6,
                 "memory_in_use": max(filter(None, used.values()), default=None), "mfu_told": steps[FULL[0]]["mfu"],

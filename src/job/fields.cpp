@@ -214,9 +214,9 @@ Section plan_section() {
                     "Ranks on each host, a divisor of ranks. 0: all on one host"),
            plan.key("device", &PlanSettings::device, devices, "Device whose memory is planned"),
            plan.key("flops", &PlanSettings::flops, number(at_least(0).up_to(1e21)),
-                    "FLOP/s that a rank reaches, for the expected time. 0: no time"),
-           plan.key("network", &PlanSettings::network, number(at_least(0).up_to(1e15)),
-                    "Bytes per second that a host sends to other hosts, for the expected time. 0: no time")}};
+                    "FLOP/s that a rank reaches, for the expected time. 0: a CPU is measured, a GPU has none"),
+           plan.key("bandwidth", &PlanSettings::bandwidth, number(at_least(0).up_to(1e15)),
+                    "Bytes per second that a host sends to other hosts, for the expected time. 0: none")}};
 }
 
 Section network_section() {

@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "base/size_text.h"
+#include "cluster/binding.h"
 #include "model/families/family.h"
 #include "session/flops.h"
+#include "session/session.h"
 #include "shard/memory.h"
 #include "shard/traffic.h"
 #include "verbs/verb.h"
@@ -26,16 +28,41 @@ int64_t sequences_per_rank(const TrainSettings& train, int64_t ranks) {
   return train.micro_batch_size * train.gradient_accumulation_steps;
 }
 
-/// Computing, and sending beside it, at the rates that are given.
-void print_time(const PlanSettings& plan, const Placement& placement, double flops, const Traffic& traffic) {
-  const double compute = plan.flops > 0 ? flops / plan.flops : 0;
-  const double out = static_cast<double>(traffic.between_hosts) * placement.ranks_per_host;
-  const double network = plan.network > 0 ? out / plan.network : 0;
-  if (plan.flops > 0) log::info("compute: {:.3g} s at {:.3g} FLOP/s per rank", compute, plan.flops);
-  if (plan.network > 0) log::info("network: {:.3g} s at {:.3g} bytes/s per host", network, plan.network);
-  if (plan.flops > 0 && (plan.network > 0 || traffic.between_hosts == 0))
-    log::info("expected time per step: {:.3g} s with communication behind compute, {:.3g} s one after the other",
-              std::max(compute, network), compute + network);
+/// FLOP/s of a rank: plan.flops, or what a rank's share of this machine's CPUs reaches; 0 for a GPU, which may be
+/// another one than this machine has.
+double compute_rate(const Job& job, const Placement& placement) {
+  if (job.plan.flops > 0 || job.plan.device == DeviceType::cuda) return job.plan.flops;
+  const auto cpus = narrow<int>(host_cpus().size());
+  const int threads =
+      job.device.threads > 0 ? narrow<int>(job.device.threads) : threads_of_share(cpus, cpus, placement.ranks_per_host);
+  const auto device = make_cpu_device(threads);
+  const auto kernels = make_kernels(*device);
+  const double rate = gemm_peak(*device, *kernels, compute_dtype(job.model));
+  log::info("measured on this machine: {:.3g} FLOP/s with {} thread{}", rate, threads, threads == 1 ? "" : "s");
+  return rate;
+}
+
+/// Bounds, since both run at the given rates throughout: computing alone, and all that a host sends to others.
+void print_time(const Placement& placement, double flops, double flops_rate, const SentBytes& sent, double bandwidth) {
+  if (flops_rate == 0) {
+    log::info("expected time per step: unknown; set plan.flops to the FLOP/s that a GPU reaches");
+    return;
+  }
+  const double compute = flops / flops_rate;
+  const double out = static_cast<double>(sent.between_hosts) * placement.ranks_per_host;
+  if (out == 0) {
+    log::info("expected time per step: {:.3g} s of compute", compute);
+  } else if (bandwidth == 0) {
+    log::info(
+        "expected time per step: {:.3g} s of compute; network unknown, set plan.bandwidth to the bytes/s of a host",
+        compute);
+  } else {
+    const double network = out / bandwidth;
+    log::info(
+        "expected time per step: {:.3g} s of compute, {:.3g} s of network; {:.3g} s if they overlap, {:.3g} s "
+        "if not",
+        compute, network, std::max(compute, network), compute + network);
+  }
 }
 
 }  // namespace
@@ -44,24 +71,23 @@ ExitCode run_plan(VerbContext& context) {
   const Job& job = context.job;
   const ModelSpec spec = load_model(job.model.base);
   const Placement placement = placement_of(job.plan);
-  const DeviceKind kind = job.plan.device == DeviceType::cuda ? DeviceKind::cuda : DeviceKind::cpu;
-  const int64_t max_tokens = (Amount(job.train.micro_batch_size) * job.data.sequence_len).value();
+  const bool on_gpu = job.plan.device == DeviceType::cuda;
+  const ShardedModelSettings settings = model_settings(job, /*host_threads=*/1);
   const MemoryPlan memory =
-      plan_memory(kind, spec, job.shard, job.model, shard_group_size(placement, job.shard), max_tokens);
+      plan_memory(on_gpu ? DeviceKind::cuda : DeviceKind::cpu, spec, settings, shard_group_size(placement, job.shard));
   const int64_t sequences = sequences_per_rank(job.train, placement.ranks);
   const int64_t micro_batches = ceil_div(sequences, job.train.micro_batch_size);
-  const Traffic traffic = count_traffic(placement, spec, job.shard, job.model, max_tokens, micro_batches);
+  const SentBytes sent = count_traffic(placement, on_gpu ? Route::ring : Route::direct, spec, settings, micro_batches);
   const double flops = static_cast<double>(sequences) * FlopCounter(spec).of_document(job.data.sequence_len);
 
-  log::info("{} weights on {} rank{}, {} per host; up to {} sequences of {} tokens per rank and step",
+  log::info("{} weights on {} rank{}, {} per host; {} sequence{} of {} tokens per rank and step, in {} micro-batch{}",
             parameter_count(spec), placement.ranks, placement.ranks == 1 ? "" : "s", placement.ranks_per_host,
-            sequences, job.data.sequence_len);
-  log::info("{}{}", memory.describe(),
-            kind == DeviceKind::cuda ? "; beside it CUDA, NCCL and the workspaces of cuBLASLt and cuDNN" : "");
-  log::info("sent per rank and step: {} inside the host, {} between hosts", size_text(traffic.inside_host),
-            size_text(traffic.between_hosts));
+            sequences, sequences == 1 ? "" : "s", job.data.sequence_len, micro_batches, micro_batches == 1 ? "" : "es");
+  log::info("{}{}", memory.describe(), on_gpu ? "; CUDA, NCCL and the workspaces of cuBLASLt and cuDNN take more" : "");
+  log::info("bytes sent per rank and step: {} inside the host, {} between hosts", size_text(sent.inside_host),
+            size_text(sent.between_hosts));
   log::info("floating-point operations per rank and step: {:.4g}", flops);
-  print_time(job.plan, placement, flops, traffic);
+  print_time(placement, flops, compute_rate(job, placement), sent, job.plan.bandwidth);
   return ExitCode::done;
 }
 

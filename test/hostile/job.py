@@ -46,7 +46,7 @@ def what_does_not_fit():
     refused(train, "more tokens at once than can be counted", [job, "data.sequence_len=16777216", "train.micro_batch_size=1000000"],
             2, ["micro_batch_size", "tokens per micro-batch"])
     refused(train, "a micro-batch that no memory holds", [job, "data.sequence_len=16777216", "train.micro_batch_size=127"],
-            2, ["does not fit into the memory of host", "memory a rank", "activations"])
+            2, ["does not fit into the memory of host", "memory per rank", "activations"])
     refused(train, "more sequences in an update than can be counted",
             [job, "train.micro_batch_size=1001", "train.global_batch_size=0", "train.gradient_accumulation_steps=1000000",
              "data.sequence_len=200"], 2, ["gradient_accumulation_steps"])

@@ -48,7 +48,8 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
   CHECK(keys_of("generate") == names("prompt chat max_new_tokens temperature top_p"));
   CHECK(keys_of("device") == names("type threads share deterministic"));
   CHECK(keys_of("network") == names("interface timeout_seconds nccl_max_ctas"));
-  CHECK(sections().size() == 13);
+  CHECK(keys_of("plan") == names("ranks ranks_per_host device flops bandwidth"));
+  CHECK(sections().size() == 14);
 }
 
 TEST_CASE("an unknown key is an error that names the nearest", "[job]") {

@@ -37,13 +37,15 @@ TEST_CASE("defaults that other settings decide are filled in", "[job]") {
   CHECK(job.checkpoint.export_dir == file.folder() / "out/final");
 }
 
-TEST_CASE("a data set's field names are filled in for its type alone", "[job]") {
+TEST_CASE("a data set's field names have defaults, which the resolved job names for its type alone", "[job]") {
   const Job job = job_of(
       "[dataset.a]\npath = a\ntype = alpaca\nfield_input = context\n[dataset.b]\npath = b\ntype = "
       "completion\n[dataset.c]\npath = c\ntype = chat_template\n");
   CHECK(job.datasets[0].field_instruction == "instruction");
   CHECK(job.datasets[0].field_input == "context");
-  CHECK(job.datasets[0].field.empty());
+  const std::string text = resolved_text(job);
+  CHECK(text.find("\nfield = text\n") > text.find("\n[dataset.b]\n"));
+  CHECK(text.find("\nfield = text\n") == text.rfind("\nfield = text\n"));
   CHECK(job.datasets[1].field == "text");
   CHECK(job.datasets[2].field_messages.empty());  // the data room looks for messages, then conversations
   CHECK(job.datasets[2].chat_template == "tokenizer_default");
