@@ -147,7 +147,7 @@ mkdir "$root"/{jobs,scripts}
 cp jobs/example.ini "$root/jobs/"
 cp scripts/slurm.sbatch "$root/scripts/"
 if [ -e "$gpu_part" ]; then  # what scripts/gpu-check runs
-  cp -r scripts/{gpu-check,gpu_check,compare_metrics.py} "$root/scripts/"
+  cp -r scripts/{gpu-check,gpu_check,compare_metrics.py,reference_cases.py} "$root/scripts/"
   mkdir -p "$root/test/data"
   cp -r test/e2e "$root/test/"
   cp -r test/data/reference "$root/test/data/"

@@ -5,10 +5,12 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from reference_cases import OWN_CASES, Case, write_job
+
 from .context import FAILED, PASSED, SKIPPED, TIMED_OUT, Result, missing, plain, summarise
 from .documents import Documents, write_random_job
 from .machine import SHARED_GPU_NCCL, toolkits
-from .programs import OWN_CASES, Case, script, write_job
+from .programs import script
 from .shapes import LLAMA32_1B, shrunk
 
 AT_ONCE = 6  # programs that may share GPU and cores; nothing is timed in these stages

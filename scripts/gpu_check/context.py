@@ -4,9 +4,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reference_cases import environment
+
 from . import processes
 from .machine import Machine
-from .programs import Programs, environment
+from .programs import Programs
 
 PASSED, FAILED, SKIPPED, TIMED_OUT = "passed", "failed", "skipped", "timed_out"
 NOTHING_TO_TEST = 77  # the exit status of a test that lacks what it needs

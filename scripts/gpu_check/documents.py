@@ -4,7 +4,7 @@ import json
 import math
 import random
 
-from .programs import write_job
+from reference_cases import write_job
 
 MEDIAN, SIGMA, SHORTEST = 400, 1.0, 16  # tokens; log-normal, as lengths of chats and instructions are
 WORST_FILL = 0.9                        # of a packed sequence that is taken

@@ -27,13 +27,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from reference_cases import OWN_CASES
+
 from . import processes, report
 from .calls import CALLS, LAST_WORDS
 from .checks import ranks, reference, resume, sanitizer
 from .context import FAILED, PASSED, SKIPPED, Context, Result
 from .kernel_times import kernels
 from .machine import find_peer_python, look_at_machine
-from .programs import OWN_CASES, commit, find_programs
+from .programs import commit, find_programs
 from .training import step, training
 from .unit_tests import unit
 

@@ -1,5 +1,4 @@
-"""Where the programs lie: beside scripts/ in a bundle, or in build/release of a checkout; and what the end-to-end tests
-share, which the stages use too."""
+"""Where the programs lie: beside scripts/ in a bundle, or in build/release of a checkout."""
 import shutil
 import subprocess
 import sys
@@ -8,8 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 END_TO_END = ROOT / "test" / "e2e"
-sys.path.insert(0, str(END_TO_END))
-from harness import OWN_CASES, Case, environment, write_job  # noqa: E402, F401
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: reference cases as jobs, runs of the real program under mpirun, claims, skips.
+"""What the end-to-end tests share: runs of the real program under mpirun, claims, skips.
 
 A test is a script `NAME.py TRAIN [ARGUMENT …]` that CTest or scripts/gpu-check starts; it ends with status 0, 1 with what
 was wrong, or 77 where something that it needs is not there.  Nothing beyond Python's standard library is imported here.
@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 from compare_metrics import differences, read_steps  # noqa: E402
+from reference_cases import OWN_CASES, Case, environment, write_job  # noqa: E402, F401
 
-OWN_CASES = ROOT / "test" / "data" / "reference"
 SKIP = 77
 TIMEOUT = 300  # seconds of one run; a run that hangs is ended and fails
 
@@ -44,59 +44,6 @@ def workspace():
     """A directory of this test alone, removed at the end."""
     with tempfile.TemporaryDirectory(prefix="tessera-e2e-") as folder:
         yield Path(folder)
-
-
-class Case:
-    """A folder of test/data/reference, or of another directory in the same form."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder).resolve()
-        self.name = self.folder.name
-        self.job = json.loads((self.folder / "job.json").read_text())
-        self.expected = json.loads((self.folder / "expected.json").read_text())
-        if "global_batch_size" not in self.job:
-            self.job["global_batch_size"] = (self.job["micro_batch_size"] * self.job["gradient_accumulation_steps"] *
-                                             self.job.pop("world"))
-
-    def settings(self):
-        """The job as {"section.key": value}; paths are absolute."""
-        train = {key: self.job[key] for key in ("max_steps", "micro_batch_size", "global_batch_size", "learning_rate",
-                                                "lr_scheduler", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay",
-                                                "max_grad_norm")}
-        if self.job["lr_scheduler"] != "constant":
-            train["warmup_steps"] = self.job["warmup_steps"]
-        for key, value in self.job["lr_scheduler_kwargs"].items():
-            train[{"min_lr_ratio": "min_lr_rate"}.get(key, key)] = value
-        return {
-            "model.base": self.folder / "model",
-            "model.precision": "fp32",
-            "data.sequence_len": self.job["sequence_len"],
-            "data.sample_packing": "false",
-            "data.shuffle": "false",
-            "dataset.reference.path": self.folder / "train.jsonl",
-            "dataset.reference.type": "tokenized",
-            "checkpoint.export": "never",
-            "log.tensorboard": "false",
-            "device.threads": 1,
-            **{f"train.{key}": value for key, value in train.items()},
-        }
-
-
-def write_job(path, settings):
-    """job.ini from {"section.key": value}; None leaves a key out."""
-    sections = {}
-    for name, value in settings.items():
-        section, key = name.rsplit(".", 1)
-        if value is not None:
-            sections.setdefault(section, []).append(f"{key} = {value}\n")
-    path.write_text("".join(f"[{section}]\n{''.join(lines)}\n" for section, lines in sections.items()))
-
-
-def environment():
-    """mpirun as root, more ranks than cores, and no thread pool of BLAS or OpenMP beside device.threads."""
-    return {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-            "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-            "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
 
 ON_CPU = {"device.type": "cpu"}
