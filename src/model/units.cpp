@@ -89,6 +89,7 @@ std::vector<UnitSpec> model_units(const ModelSpec& model) {
   if (!model.tied) head.add({{{model.head, model.V}}, model.C, false});
   head.add(model.final_norm);
   units.push_back(head.build());
+  if (model.tied) units.back().borrows = 0;
   return units;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,8 @@ struct UnitSpec {
   std::string name;  ///< embedding, layer 0, …, head
   std::vector<TensorSpec> tensors;
   int64_t size = 0;  ///< elements, without padding
+  /// An earlier unit whose tensors are used with this one's, and get a gradient there: a tied head's embedding.
+  std::optional<size_t> borrows;
 
   /// Throws std::logic_error where there is none.
   const TensorSpec& at(std::string_view tensor) const;

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-GatheredUnits::GatheredUnits(const ShardContext& context, bool tied, GatherSlots slots)
+GatheredUnits::GatheredUnits(const ShardContext& context, const std::vector<UnitPool>& pools)
     : group_(context.group),
       layout_(context.layout),
       weights_(context.state.weights()),
@@ -15,44 +15,35 @@ GatheredUnits::GatheredUnits(const ShardContext& context, bool tied, GatherSlots
       compute_(context.compute),
       communication_(context.communication),
       profiler_(context.profiler),
+      pool_of_(layout_.units().size(), 0),
       foreseen_(layout_.units().size(), 0) {
-  Device& device = context.device;
-  const auto& units = layout_.units();
-  for (size_t unit = 0; unit < units.size(); ++unit) made_.push_back(device.make_event());
+  for (size_t unit = 0; unit < layout_.units().size(); ++unit) made_.push_back(context.device.make_event());
   if (group_.size() == 1 && weights_place_ == Memory::device) return;
-  const auto layer_count = static_cast<int64_t>(units.size()) - 2;
-  if (layer_count > 0) layers_ = make_pool(device, std::min(slots.layers, layer_count), layout_.largest_layer());
-  const bool separate = tied || slots.separate;
-  embedding_ =
-      make_pool(device, 1, separate ? units.front().padded : std::max(units.front().padded, units.back().padded));
-  if (separate) head_ = make_pool(device, 1, units.back().padded);
+  for (const UnitPool& pool : pools) {
+    for (const size_t unit : pool.units) pool_of_[unit] = pools_.size();
+    pools_.push_back(make_slots(context.device, pool));
+  }
 }
 
-GatheredUnits::Pool GatheredUnits::make_pool(Device& device, int64_t count, int64_t elements) const {
-  Pool pool(static_cast<size_t>(count));
-  for (Slot& slot : pool) {
-    slot.buffer = Buffer(device, weights_.dtype, 1, elements, "gathered units");
+GatheredUnits::Slots GatheredUnits::make_slots(Device& device, const UnitPool& pool) const {
+  Slots slots(static_cast<size_t>(pool.slots));
+  for (Slot& slot : slots) {
+    slot.buffer = Buffer(device, weights_.dtype, 1, pool.elements, "gathered units");
     slot.ready = device.make_event();
     slot.released = device.make_event();
   }
-  return pool;
-}
-
-GatheredUnits::Pool& GatheredUnits::pool_of(size_t unit) {
-  if (unit == 0) return embedding_;
-  if (unit + 1 < layout_.units().size()) return layers_;
-  return head_.empty() ? embedding_ : head_;
+  return slots;
 }
 
 GatheredUnits::Slot* GatheredUnits::holding(size_t unit) {
-  for (Slot& slot : pool_of(unit))
+  for (Slot& slot : slots_of(unit))
     if (slot.unit == unit) return &slot;
   return nullptr;
 }
 
 GatheredUnits::Slot* GatheredUnits::gather_into_free_slot(size_t unit) {
   Slot* free = nullptr;
-  for (Slot& slot : pool_of(unit))
+  for (Slot& slot : slots_of(unit))
     if (slot.pins == 0 && (free == nullptr || slot.last_use < free->last_use)) free = &slot;
   if (free == nullptr) return nullptr;
 
@@ -126,8 +117,8 @@ void GatheredUnits::release(size_t unit) {
 }
 
 void GatheredUnits::weights_change() {
-  for (Pool* pool : {&layers_, &embedding_, &head_})
-    for (Slot& slot : *pool) {
+  for (Slots& slots : pools_)
+    for (Slot& slot : slots) {
       if (slot.pins != 0) throw std::logic_error("the weights changed while a gathered unit was in use");
       slot.unit = no_unit;
     }

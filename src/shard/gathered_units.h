@@ -6,7 +6,7 @@
 
 #include "device/buffer.h"
 #include "shard/context.h"
-#include "shard/prefetch.h"
+#include "shard/unit_pools.h"
 
 namespace tessera {
 
@@ -17,7 +17,7 @@ namespace tessera {
 class GatheredUnits {
  public:
   /// `context` outlives it.
-  GatheredUnits(const ShardContext& context, bool tied, GatherSlots slots);
+  GatheredUnits(const ShardContext& context, const std::vector<UnitPool>& pools);
 
   /// Enqueues the gather of a unit that will be visited soon, if a slot is free for it; false if none is.
   bool prefetch(size_t unit);
@@ -40,14 +40,14 @@ class GatheredUnits {
     std::unique_ptr<Event> ready, released;
   };
   static constexpr size_t no_unit = static_cast<size_t>(-1);
-  using Pool = std::vector<Slot>;
+  using Slots = std::vector<Slot>;
 
-  Pool make_pool(Device& device, int64_t count, int64_t elements) const;
-  Pool& pool_of(size_t unit);
+  Slots make_slots(Device& device, const UnitPool& pool) const;
+  Slots& slots_of(size_t unit) { return pools_[pool_of_[unit]]; }
   Slot* holding(size_t unit);
   Slot* gather_into_free_slot(size_t unit);
   void gather(const UnitShard& shard, void* to);
-  bool has_slots() const { return !embedding_.empty(); }
+  bool has_slots() const { return !pools_.empty(); }
   void wait_on_compute(Event& event);
 
   Communicator& group_;
@@ -57,7 +57,8 @@ class GatheredUnits {
   Stream& compute_;
   Stream& communication_;
   Profiler& profiler_;
-  Pool layers_, embedding_, head_;            // head_ is empty where it shares the embedding's
+  std::vector<Slots> pools_;
+  std::vector<size_t> pool_of_;               // of the units
   std::vector<std::unique_ptr<Event>> made_;  // of the units
   std::vector<int> foreseen_;                 // prefetches of a unit that acquire() has not met yet
   uint64_t clock_ = 0;

@@ -28,12 +28,6 @@ std::vector<UnitSpec> ShardLayout::unit_specs() const {
   return specs;
 }
 
-int64_t ShardLayout::largest_layer() const {
-  int64_t largest = 0;
-  for (size_t unit = 1; unit + 1 < units_.size(); ++unit) largest = std::max(largest, units_[unit].padded);
-  return largest;
-}
-
 void ShardLayout::add_pieces(const UnitShard& unit, int rank) {
   const int64_t first = rank * unit.slice, last = first + unit.slice;
   for (const TensorSpec& tensor : unit.spec.tensors) {

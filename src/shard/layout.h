@@ -33,8 +33,6 @@ class ShardLayout {
 
   const std::vector<UnitShard>& units() const { return units_; }
   std::vector<UnitSpec> unit_specs() const;
-  /// Elements of the largest gathered layer: what a slot that serves all layers has to hold.
-  int64_t largest_layer() const;
   int64_t size() const { return size_; }                             ///< elements of the flat shard, padding included
   const std::vector<ShardPiece>& pieces() const { return pieces_; }  ///< in shard order; padding belongs to none
 

@@ -53,8 +53,8 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
                 : std::make_unique<HostUpdate>(device_, layout_, state_, profiler_, settings.host_threads)),
       context_{device_, kernels_, profiler_, *groups_.group,  groups_.replicas.get(),
                layout_, state_,   *compute_, *communication_, host_ ? &host_->transfer() : nullptr},
-      gathered_(context_, spec_.tied, gather_slots(settings_, spec_.L())),
-      gradients_(context_, spec_.tied),
+      gathered_(context_, make_unit_pools(layout_.units(), gathered_at_once(settings_, layout_.units()))),
+      gradients_(context_, gradients_at_once(layout_.units())),
       layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
       head_(device_, kernels_, spec_, dtype_, settings.max_tokens),
       activations_(device_, activation_sizes(spec_, settings.model, settings.max_tokens), slots_of(layers_)),
@@ -110,10 +110,7 @@ void ShardedModel::synchronize() {
 // ---- visits ----
 
 void ShardedModel::plan_visits(bool with_backward) {
-  visits_.clear();
-  for (size_t unit = 0; unit <= head_unit(); ++unit) visits_.push_back(unit);
-  if (with_backward)
-    for (size_t unit = head_unit() - 1; unit >= 1; --unit) visits_.push_back(unit);
+  visits_ = visits_of_pass(layout_.units().size(), with_backward);
   visit_ = foreseen_ = -1;
 }
 
@@ -171,24 +168,27 @@ void ShardedModel::forward_layers(const Documents& documents) {
 
 HeadWeights ShardedModel::visit_head() {
   void* flat = visit(head_unit());
-  const View table = spec_.tied ? embedding_table(spec_, unit_spec(0), weights(gathered_.acquire(0))) : View{};
+  const auto borrowed = unit_spec(head_unit()).borrows;
+  const View table =
+      borrowed ? embedding_table(spec_, unit_spec(*borrowed), weights(gathered_.acquire(*borrowed))) : View{};
   return head_weights(spec_, unit_spec(head_unit()), weights(flat), table);
 }
 
 void ShardedModel::release_head() {
   gathered_.release(head_unit());
-  if (spec_.tied) gathered_.release(0);
+  if (const auto borrowed = unit_spec(head_unit()).borrows) gathered_.release(*borrowed);
 }
 
 void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, bool last) {
   const HeadWeights w = visit_head();
   using Matrices = UnitGradients::Matrices;
   const auto unit = gradients_.acquire(head_unit(), Matrices::overwritten);
-  const auto table = spec_.tied ? gradients_.acquire(0, Matrices::overwritten) : UnitGradients::Gradient{};
+  const auto borrowed = unit_spec(head_unit()).borrows;
+  const auto table = borrowed ? gradients_.acquire(*borrowed, Matrices::overwritten) : UnitGradients::Gradient{};
   const HeadWeights dw = head_weights(spec_, unit_spec(head_unit()), {unit.data, DType::f32},
                                       embedding_table(spec_, unit_spec(0), {table.data, DType::f32}));
   head_.forward_backward(*compute_, activations_.hidden(spec_.L(), batch.size()), w, batch.supervised(), scale,
-                         loss_sum_.for_kernels(), d, dw, spec_.tied ? table.matrices : unit.matrices);
+                         loss_sum_.for_kernels(), d, dw, borrowed ? table.matrices : unit.matrices);
   release_head();
   gradients_.reduce(head_unit(), last);
 }
@@ -213,8 +213,7 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 }
 
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
-  // A tied table's gradient was begun by the head; otherwise it begins here.
-  float* flat = spec_.tied ? gradients_.acquired(0) : gradients_.acquire(0, UnitGradients::Matrices::added).data;
+  float* flat = gradients_.acquire(0, UnitGradients::Matrices::added).data;  // a tied head has begun it
   kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}),
                               embedding_factor(spec_, dtype_), spec_.padding_token);
   gradients_.reduce(0, last);

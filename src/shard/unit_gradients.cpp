@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <numeric>
+#include <set>
 #include <utility>
 
 namespace tessera {
 
-UnitGradients::UnitGradients(const ShardContext& context, bool tied)
+UnitGradients::UnitGradients(const ShardContext& context, const UnitsAtOnce& at_once)
     : kernels_(context.kernels),
       group_(context.group),
       replicas_(context.replicas),
@@ -18,15 +21,36 @@ UnitGradients::UnitGradients(const ShardContext& context, bool tied)
       transfer_(context.transfer),
       profiler_(context.profiler),
       computed_(context.device.make_event()),
-      all_reduced_(context.device.make_event()) {
+      all_reduced_(context.device.make_event()),
+      slot_of_(layout_.units().size(), 0),
+      next_in_slot_(layout_.units().size(), no_unit),
+      begun_(layout_.units().size(), false) {
   if (group_.size() == 1 && transfer_ == nullptr) return;
-  Device& device = context.device;
-  const auto& units = layout_.units();
-  for (size_t i = 0; i < std::min<size_t>(2, units.size() - 2); ++i)
-    layers_.push_back(make_slot(device, layout_.largest_layer()));
-  // An untied head is reduced long before the embedding's gradient is made: they take turns in one buffer.
-  embedding_ = make_slot(device, tied ? units.front().padded : std::max(units.front().padded, units.back().padded));
-  if (tied) head_ = make_slot(device, units.back().padded);
+  for (const UnitPool& pool : make_unit_pools(layout_.units(), at_once)) {
+    const size_t first_slot = slots_.size();
+    for (int64_t i = 0; i < pool.slots; ++i) slots_.push_back(make_slot(context.device, pool.elements));
+    give_slots(pool, first_slot, at_once);
+  }
+}
+
+/// In the order in which the units get their gradients, each takes the slot that has been free for longest.
+void UnitGradients::give_slots(const UnitPool& pool, size_t first_slot, const UnitsAtOnce& at_once) {
+  std::vector<size_t> last_in_slot(static_cast<size_t>(pool.slots), no_unit);
+  std::deque<size_t> by_last_use(last_in_slot.size());
+  std::iota(by_last_use.begin(), by_last_use.end(), size_t{0});
+  std::set<size_t> given;
+  for (const std::vector<size_t>& in_use : at_once)
+    for (const size_t unit : in_use) {
+      if (std::ranges::find(pool.units, unit) == pool.units.end() || !given.insert(unit).second) continue;
+      const auto free = std::ranges::find_if(
+          by_last_use, [&](size_t slot) { return std::ranges::find(in_use, last_in_slot[slot]) == in_use.end(); });
+      const size_t slot = *free;
+      by_last_use.erase(free);
+      by_last_use.push_back(slot);
+      slot_of_[unit] = first_slot + slot;
+      if (last_in_slot[slot] != no_unit) next_in_slot_[last_in_slot[slot]] = unit;
+      last_in_slot[slot] = unit;
+    }
 }
 
 UnitGradients::Slot UnitGradients::make_slot(Device& device, int64_t elements) const {
@@ -40,15 +64,14 @@ UnitGradients::Slot UnitGradients::make_slot(Device& device, int64_t elements) c
   return slot;
 }
 
-UnitGradients::Slot& UnitGradients::slot_of(size_t unit) {
-  if (unit == 0) return embedding_;
-  if (unit + 1 == layout_.units().size()) return head_.reduced ? head_ : embedding_;
-  return layers_[unit % layers_.size()];
+float* UnitGradients::place_of(size_t unit) {
+  return has_slots() ? slot_of(unit).buffer.as<float>() : shard_ + layout_.units()[unit].begin;
 }
 
 void UnitGradients::begin_update(int64_t step) {
   step_ = step;
   fresh_.assign(layout_.units().size(), true);
+  begun_.assign(layout_.units().size(), false);
 }
 
 void UnitGradients::zero(Stream& stream, float* gradient, int64_t begin, int64_t end) {
@@ -63,12 +86,13 @@ void UnitGradients::wait_on_compute(Event& event) {
 
 UnitGradients::Gradient UnitGradients::acquire(size_t unit, Matrices matrices) {
   const UnitShard& shard = layout_.units()[unit];
+  float* gradient = place_of(unit);
+  if (begun_[unit]) return {gradient, Write::accumulate};
+  begun_[unit] = true;
   const bool fresh = fresh_[unit];
   fresh_[unit] = false;
-  float* gradient = shard_ + shard.begin;
   if (has_slots()) {
     Slot& slot = slot_of(unit);
-    gradient = slot.buffer.as<float>();
     if (fresh || transfer_ == nullptr) wait_on_compute(*slot.reduced);
     if (!fresh) begin_with_shard(unit);
     if (!fresh && transfer_ != nullptr) wait_on_compute(*slot.filled);
@@ -111,22 +135,17 @@ void UnitGradients::fill_from_host(Slot& slot, const UnitShard& shard) {
   slot.filled->record(*transfer_);
 }
 
-/// The layer that takes the slot after this one gets its part from the host while the layer between them computes.
+/// The unit that takes the slot after this one gets its part from the host while others compute.
 void UnitGradients::fill_ahead(size_t unit) {
-  const bool is_layer = unit > 0 && unit + 1 < layout_.units().size();
-  if (transfer_ == nullptr || !is_layer || unit <= layers_.size()) return;
-  const size_t next = unit - layers_.size();
-  if (fresh_[next]) return;
+  const size_t next = next_in_slot_[unit];
+  if (transfer_ == nullptr || next == no_unit || fresh_[next]) return;
   Slot& slot = slot_of(next);
   fill_from_host(slot, layout_.units()[next]);
   slot.filled_for = next;
 }
 
-float* UnitGradients::acquired(size_t unit) {
-  return has_slots() ? slot_of(unit).buffer.as<float>() : shard_ + layout_.units()[unit].begin;
-}
-
 void UnitGradients::reduce(size_t unit, bool last) {
+  begun_[unit] = false;
   const UnitShard& shard = layout_.units()[unit];
   const bool sum_replicas = last && replicas_ != nullptr;
   if (!has_slots() && !sum_replicas) return;
@@ -134,10 +153,10 @@ void UnitGradients::reduce(size_t unit, bool last) {
   computed_->wait(communication_);
   const CollectiveName name = fmt::format("reduce_scatter({}) of step {}", shard.spec.name, step_);
   profiler_.begin(communication_, Phase::reduce, name);
-  float* sum = transfer_ == nullptr ? shard_ + shard.begin : acquired(unit);
+  float* sum = transfer_ == nullptr ? shard_ + shard.begin : place_of(unit);
   if (group_.size() > 1) {
     if (transfer_ != nullptr) sum = slot_of(unit).slice.as<float>();
-    group_.reduce_scatter(communication_, acquired(unit), sum, shard.slice, name);
+    group_.reduce_scatter(communication_, place_of(unit), sum, shard.slice, name);
   }
   if (has_slots()) slot_of(unit).reduced->record(communication_);
   if (sum_replicas)

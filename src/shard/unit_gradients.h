@@ -4,6 +4,7 @@
 
 #include "device/buffer.h"
 #include "shard/context.h"
+#include "shard/unit_pools.h"
 
 namespace tessera {
 
@@ -14,23 +15,21 @@ namespace tessera {
 class UnitGradients {
  public:
   /// `context` outlives it.
-  UnitGradients(const ShardContext& context, bool tied);
+  UnitGradients(const ShardContext& context, const UnitsAtOnce& at_once);
 
   /// Names what follows in error messages; nothing has a gradient yet.
   void begin_update(int64_t step);
 
   /// A unit's gradient for kernels on the compute stream: they add to it.  In an update's first micro-batch it begins
   /// at zero, but for matrices that are to be overwritten (`matrices` says so) and hold anything; later this rank's
-  /// slice begins as what the micro-batches before have left in the shard.
+  /// slice begins as what the micro-batches before have left in the shard.  Of a unit that was acquired before and not
+  /// reduced since, as a tied head's embedding, it is the same place as it is.
   struct Gradient {
     float* data;
     Write matrices;
   };
   enum class Matrices { overwritten, added };  ///< how the caller's first kernel can write them
   Gradient acquire(size_t unit, Matrices matrices);
-  /// The same place again, before reduce(): the table of a tied head gets its second part in the embedding's backward
-  /// pass.
-  float* acquired(size_t unit);
   /// The kernels so far have made the whole gradient: sums it over the group into the shard.  `last`: of the update's
   /// micro-batches.
   void reduce(size_t unit, bool last);
@@ -49,8 +48,10 @@ class UnitGradients {
   static constexpr size_t no_unit = static_cast<size_t>(-1);
 
   Slot make_slot(Device& device, int64_t elements) const;
-  Slot& slot_of(size_t unit);
-  bool has_slots() const { return embedding_.reduced != nullptr; }
+  void give_slots(const UnitPool& pool, size_t first_slot, const UnitsAtOnce& at_once);
+  Slot& slot_of(size_t unit) { return slots_[slot_of_[unit]]; }
+  bool has_slots() const { return !slots_.empty(); }
+  float* place_of(size_t unit);
   void begin_with_shard(size_t unit);
   void fill_from_host(Slot& slot, const UnitShard& shard);
   void fill_ahead(size_t unit);
@@ -69,10 +70,11 @@ class UnitGradients {
   Stream* transfer_;
   Profiler& profiler_;
   std::unique_ptr<Event> computed_, all_reduced_;
-  std::vector<Slot> layers_;  // two: one computes while the other is reduced
-  Slot embedding_, head_;     // head_ has no buffer where it shares the embedding's
+  std::vector<Slot> slots_;
+  std::vector<size_t> slot_of_, next_in_slot_;  // of the units; no_unit: none is next in this pass
   int64_t step_ = 0;
   std::vector<bool> fresh_;  // of the units: not acquired in this update yet
+  std::vector<bool> begun_;  // of the units: acquired, and not reduced yet
 };
 
 }  // namespace tessera
