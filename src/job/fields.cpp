@@ -107,7 +107,7 @@ Section shard_section() {
                 "Ranks per shard group. 0: the ranks of one host")
            .off_at_zero()
            .with("strategy", {"hybrid_shard"}),
-       shard.key("reduce_dtype", &ShardSettings::reduce_dtype, choice<ReduceDtype>({{ReduceDtype::fp32, "fp32"}}),
+       shard.key("reduce_dtype", &ShardSettings::reduce_dtype, choice<Precision>({{Precision::fp32, "fp32"}}),
                  "Type of gradient sums over ranks"),
        shard.key("offload", &ShardSettings::offload, offload,
                  "Keep in host memory instead of device memory: nothing; master weights, moments and gradients "

@@ -101,15 +101,14 @@ struct TrainSettings {
 
 enum class Strategy { full_shard, shard_grad_op, no_shard, hybrid_shard };
 enum class BackwardPrefetch { backward_pre, backward_post, none };
-enum class ReduceDtype { fp32 };
 enum class Offload { none, optimizer, params };
 struct ShardSettings {
   Strategy strategy = Strategy::full_shard;  // what is split over the ranks
   BackwardPrefetch backward_prefetch = BackwardPrefetch::backward_pre;
   bool forward_prefetch = true;
-  bool limit_all_gathers = true;  // at most two units gathered ahead
-  int64_t group_size = 0;         // hybrid_shard: ranks of a shard group; 0: the ranks of one host
-  ReduceDtype reduce_dtype = ReduceDtype::fp32;
+  bool limit_all_gathers = true;             // at most two units gathered ahead
+  int64_t group_size = 0;                    // hybrid_shard: ranks of a shard group; 0: the ranks of one host
+  Precision reduce_dtype = Precision::fp32;  // of gradients and their sums over ranks
   Offload offload = Offload::none;
 };
 

@@ -21,7 +21,7 @@ class DecoderLayer {
   void forward(const Pass& pass, const LayerActivations& a, View output) const;
 
   /// Fills `a` as forward() does, from a.input and attention's output, which are there; what no backward pass reads
-  /// (SwiGLU's product, the layer's output) is not made.
+  /// (the gated product, the layer's output) is not made.
   void recompute(const Pass& pass, const LayerActivations& a) const;
   /// The norms' outputs alone, from the rest of `a`.
   void recompute_norms(const Pass& pass, const LayerActivations& a) const;

@@ -127,9 +127,9 @@ RotaryFrequencies rotary_frequencies(const RotarySpec& rotary, bool long_documen
 /// The layers' windows, each once, in ascending order.
 std::vector<int64_t> distinct_windows(const ModelSpec& model);
 
+inline DType dtype_of(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
+
 /// The type of weights and activations in products.
-inline DType compute_dtype(const ModelSettings& model) {
-  return model.precision == Precision::bf16 ? DType::bf16 : DType::f32;
-}
+inline DType compute_dtype(const ModelSettings& model) { return dtype_of(model.precision); }
 
 }  // namespace tessera

@@ -19,7 +19,7 @@ std::string profile_table(const PhaseSeconds& phases, int64_t steps, double seco
       {Phase::gemm, "within these: matrix products"},
       {Phase::attention, "within these"},
       {Phase::loss, "within these: softmax and its gradient"},
-      {Phase::elementwise, "within these: norms, rotary, SwiGLU, copies, zeroing"},
+      {Phase::elementwise, "within these: norms, rotary, activations, copies, zeroing"},
       {Phase::gather, "communication stream, with waiting for the other ranks"},
       {Phase::reduce, "communication stream, with waiting for the other ranks"},
       {Phase::copy, "shard.offload: between host and device"},

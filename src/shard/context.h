@@ -39,6 +39,7 @@ struct ShardContext {
   Communicator* replicas;  ///< the ranks that hold the same slices; null where there are none
   const ShardLayout& layout;
   const ShardState& state;
+  DType reduced;  ///< of gradients and their sums: shard.reduce_dtype
   Stream& compute;
   Stream& communication;
   Stream* transfer;  ///< copies to and from a state in host memory; null where it lies on the device

@@ -51,8 +51,17 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
       host_(settings_.offload == Offload::none
                 ? nullptr
                 : std::make_unique<HostUpdate>(device_, layout_, state_, profiler_, settings.host_threads)),
-      context_{device_, kernels_, profiler_, *groups_.group,  groups_.replicas.get(),
-               layout_, state_,   *compute_, *communication_, host_ ? &host_->transfer() : nullptr},
+      context_{device_,
+               kernels_,
+               profiler_,
+               *groups_.group,
+               groups_.replicas.get(),
+               layout_,
+               state_,
+               dtype_of(settings_.reduce_dtype),
+               *compute_,
+               *communication_,
+               host_ ? &host_->transfer() : nullptr},
       gathered_(context_, make_unit_pools(layout_.units(), gathered_at_once(settings_, layout_.units()))),
       gradients_(context_, gradients_at_once(layout_.units())),
       layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
@@ -185,8 +194,8 @@ void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, boo
   const auto unit = gradients_.acquire(head_unit(), Matrices::overwritten);
   const auto borrowed = unit_spec(head_unit()).borrows;
   const auto table = borrowed ? gradients_.acquire(*borrowed, Matrices::overwritten) : UnitGradients::Gradient{};
-  const HeadWeights dw = head_weights(spec_, unit_spec(head_unit()), {unit.data, DType::f32},
-                                      embedding_table(spec_, unit_spec(0), {table.data, DType::f32}));
+  const HeadWeights dw = head_weights(spec_, unit_spec(head_unit()), {unit.data, context_.reduced},
+                                      embedding_table(spec_, unit_spec(0), {table.data, context_.reduced}));
   head_.forward_backward(*compute_, activations_.hidden(spec_.L(), batch.size()), w, batch.supervised(), scale,
                          loss_sum_.for_kernels(), d, dw, borrowed ? table.matrices : unit.matrices);
   release_head();
@@ -202,7 +211,7 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
     if (checkpointing_ == Checkpointing::selective) layers_[layer].recompute_norms(pass, a);
   }
   const auto gradient = gradients_.acquire(unit, UnitGradients::Matrices::overwritten);
-  layers_[layer].backward({pass, {gradient.data, DType::f32}, gradient.matrices}, a, d);
+  layers_[layer].backward({pass, {gradient.data, context_.reduced}, gradient.matrices}, a, d);
   gathered_.release(unit);
   if (settings_.backward_prefetch == BackwardPrefetch::backward_post) {
     backward_done_->record(*compute_);
@@ -214,7 +223,8 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
   float* flat = gradients_.acquire(0, UnitGradients::Matrices::added).data;  // a tied head has begun it
-  kernels_.embedding.backward(*compute_, batch.tokens(), d, embedding_table(spec_, unit_spec(0), {flat, DType::f32}),
+  kernels_.embedding.backward(*compute_, batch.tokens(), d,
+                              embedding_table(spec_, unit_spec(0), {flat, context_.reduced}),
                               embedding_factor(spec_, dtype_), spec_.padding_token);
   gradients_.reduce(0, last);
 }

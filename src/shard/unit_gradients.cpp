@@ -16,6 +16,7 @@ UnitGradients::UnitGradients(const ShardContext& context, const UnitsAtOnce& at_
       replicas_(context.replicas),
       layout_(context.layout),
       shard_(context.state.gradient.as<float>()),
+      type_(context.reduced),
       compute_(context.compute),
       communication_(context.communication),
       transfer_(context.transfer),
@@ -55,9 +56,9 @@ void UnitGradients::give_slots(const UnitPool& pool, size_t first_slot, const Un
 
 UnitGradients::Slot UnitGradients::make_slot(Device& device, int64_t elements) const {
   Slot slot;
-  slot.buffer = Buffer(device, DType::f32, 1, elements, "unit gradients");
+  slot.buffer = Buffer(device, type_, 1, elements, "unit gradients");
   if (transfer_ != nullptr && group_.size() > 1)
-    slot.slice = Buffer(device, DType::f32, 1, elements / group_.size(), "unit gradients");
+    slot.slice = Buffer(device, type_, 1, elements / group_.size(), "unit gradients");
   slot.reduced = device.make_event();
   slot.filled = device.make_event();
   slot.summed = device.make_event();
@@ -75,7 +76,7 @@ void UnitGradients::begin_update(int64_t step) {
 }
 
 void UnitGradients::zero(Stream& stream, float* gradient, int64_t begin, int64_t end) {
-  kernels_.memory.fill_zero(stream, gradient + begin, (end - begin) * size_of(DType::f32));
+  kernels_.memory.fill_zero(stream, gradient + begin, (end - begin) * size_of(type_));
 }
 
 void UnitGradients::wait_on_compute(Event& event) {
@@ -116,7 +117,7 @@ void UnitGradients::begin_with_shard(size_t unit) {
   float* gradient = slot.buffer.as<float>();
   const int64_t own = shard.slice * group_.rank();
   zero_others(compute_, shard, gradient);
-  kernels_.memory.copy(compute_, shard_ + shard.begin, gradient + own, shard.slice * size_of(DType::f32));
+  kernels_.memory.copy(compute_, shard_ + shard.begin, gradient + own, shard.slice * size_of(type_));
 }
 
 void UnitGradients::zero_others(Stream& stream, const UnitShard& shard, float* gradient) {
@@ -130,7 +131,7 @@ void UnitGradients::fill_from_host(Slot& slot, const UnitShard& shard) {
   slot.reduced->wait(*transfer_);
   zero_others(*transfer_, shard, gradient);
   profiler_.begin(*transfer_, Phase::copy, fmt::format("gradient of {} from the host", shard.spec.name));
-  transfer_->transfer(shard_ + shard.begin, gradient + shard.slice * group_.rank(), shard.slice * size_of(DType::f32));
+  transfer_->transfer(shard_ + shard.begin, gradient + shard.slice * group_.rank(), shard.slice * size_of(type_));
   profiler_.end(*transfer_, Phase::copy);
   slot.filled->record(*transfer_);
 }
@@ -171,7 +172,7 @@ void UnitGradients::copy_to_host(Slot& slot, const UnitShard& shard, const float
   slot.summed->record(communication_);
   slot.summed->wait(*transfer_);
   profiler_.begin(*transfer_, Phase::copy, fmt::format("gradient of {} to the host", shard.spec.name));
-  transfer_->transfer(sum, shard_ + shard.begin, shard.slice * size_of(DType::f32));
+  transfer_->transfer(sum, shard_ + shard.begin, shard.slice * size_of(type_));
   profiler_.end(*transfer_, Phase::copy);
   slot.reduced->record(*transfer_);
 }

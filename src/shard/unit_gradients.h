@@ -65,6 +65,7 @@ class UnitGradients {
   Communicator* replicas_;
   const ShardLayout& layout_;
   float* shard_;
+  DType type_;
   Stream& compute_;
   Stream& communication_;
   Stream* transfer_;

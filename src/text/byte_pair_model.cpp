@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-constexpr std::string_view kMark = "▁";
+constexpr std::string_view metaspace_mark = "▁";
 
 bool is_set(const nlohmann::json& value) {
   const bool is_empty_text = value.is_string() && value.get_ref<const std::string&>().empty();
@@ -103,11 +103,12 @@ bool BytePairModel::covers_every_character() const {
 
 void BytePairModel::choose_cuts(const TokenizerFile& file) {
   // A character that is lost, and one that is a token by itself, see the whole text.
-  if (writes_bytes_ || ignore_merges_ || !covers_every_character() || !vocabulary_.find(kMark)) return;
+  if (writes_bytes_ || ignore_merges_ || !covers_every_character() || !vocabulary_.find(metaspace_mark)) return;
   cuts_before_mark_ = std::none_of(file.merges.begin(), file.merges.end(), [&](const auto& merge) {
     const std::string_view token = file.joined(merge);
-    for (size_t mark = token.find(kMark, 1); mark != std::string_view::npos; mark = token.find(kMark, mark + 1)) {
-      if (!token.substr(0, mark).ends_with(kMark)) return true;
+    for (size_t mark = token.find(metaspace_mark, 1); mark != std::string_view::npos;
+         mark = token.find(metaspace_mark, mark + 1)) {
+      if (!token.substr(0, mark).ends_with(metaspace_mark)) return true;
     }
     return false;
   });
@@ -116,8 +117,9 @@ void BytePairModel::choose_cuts(const TokenizerFile& file) {
 void BytePairModel::encode(std::string_view piece, BytePairScratch& scratch, std::vector<WordToken>& tokens) const {
   if (!cuts_before_mark_) return encode_part(piece, 0, scratch, tokens);
   size_t begin = 0;
-  for (size_t mark = piece.find(kMark, 1); mark != std::string_view::npos; mark = piece.find(kMark, mark + 1)) {
-    if (piece.substr(0, mark).ends_with(kMark)) continue;
+  for (size_t mark = piece.find(metaspace_mark, 1); mark != std::string_view::npos;
+       mark = piece.find(metaspace_mark, mark + 1)) {
+    if (piece.substr(0, mark).ends_with(metaspace_mark)) continue;
     encode_part(piece.substr(begin, mark - begin), static_cast<uint32_t>(begin), scratch, tokens);
     begin = mark;
   }
@@ -127,7 +129,7 @@ void BytePairModel::encode(std::string_view piece, BytePairScratch& scratch, std
 void BytePairModel::encode_part(std::string_view part, uint32_t position, BytePairScratch& scratch,
                                 std::vector<WordToken>& tokens) const {
   const size_t first = tokens.size();
-  if (part.size() > WordCache::kLongestWord) {
+  if (part.size() > WordCache::longest_word) {
     encode_word(part, scratch, tokens);
   } else {
     const uint64_t hash = xxh3(part.data(), part.size());

@@ -5,7 +5,7 @@
 namespace tessera {
 namespace {
 
-constexpr size_t kShort = 48;  // symbols up to which looking at every pair is faster than a heap
+constexpr size_t short_word = 48;  // symbols up to which looking at every pair is faster than a heap
 
 /// Looks for the best pair again after every merge: quadratic, but nothing is faster for a word.
 void merge_short(const Merges& merges, BytePairScratch& scratch) {
@@ -16,7 +16,7 @@ void merge_short(const Merges& merges, BytePairScratch& scratch) {
   while (!pairs.empty()) {
     const auto best =
         std::min_element(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
-    if (best->rank == Merges::kNoRank) return;
+    if (best->rank == Merges::no_rank) return;
     const auto at = best - pairs.begin();
     symbols[at] = {best->id, symbols[at].length + symbols[at + 1].length};
     symbols.erase(symbols.begin() + at + 1);
@@ -51,7 +51,7 @@ class LongMerge {
 
   void add(int32_t left, int32_t right) {
     const Merges::Merge found = merges_.find(symbols_[left].id, symbols_[right].id);
-    if (found.rank != Merges::kNoRank) queues_.push(found.rank, left);
+    if (found.rank != Merges::no_rank) queues_.push(found.rank, left);
   }
 
   void merge(uint32_t rank, int32_t left) {
@@ -79,7 +79,7 @@ class LongMerge {
 
 void merge_symbols(const Merges& merges, BytePairScratch& scratch) {
   if (scratch.symbols.size() < 2) return;
-  if (scratch.symbols.size() <= kShort) {
+  if (scratch.symbols.size() <= short_word) {
     merge_short(merges, scratch);
   } else {
     LongMerge(merges, scratch).run();

@@ -15,7 +15,7 @@ void Merges::reserve(size_t merges) {
 void Merges::add(int32_t left, int32_t right, Merge merge) {
   const uint64_t key = key_of(left, right);
   size_t at = slot_of(key);
-  while (slots_[at].key != kFree && slots_[at].key != key) at = (at + 1) & mask_;
+  while (slots_[at].key != free_key && slots_[at].key != key) at = (at + 1) & mask_;
   slots_[at] = {key, merge};
 }
 

@@ -8,28 +8,28 @@ namespace tessera {
 /// The pairs of tokens that merge, and their priority.
 class Merges {
  public:
-  static constexpr uint32_t kNoRank = UINT32_MAX;
+  static constexpr uint32_t no_rank = UINT32_MAX;
   struct Merge {
-    uint32_t rank = kNoRank;  ///< the lowest goes first
+    uint32_t rank = no_rank;  ///< the lowest goes first
     int32_t id = -1;          ///< what the pair becomes
   };
 
   void reserve(size_t merges);
   /// An existing pair gets the new rank.
   void add(int32_t left, int32_t right, Merge merge);
-  /// The merge of a pair; rank kNoRank where there is none.
+  /// The merge of a pair; rank no_rank where there is none.
   Merge find(int32_t left, int32_t right) const {
     const uint64_t key = key_of(left, right);
     for (size_t at = slot_of(key);; at = (at + 1) & mask_) {
       if (slots_[at].key == key) return slots_[at].merge;
-      if (slots_[at].key == kFree) return {};
+      if (slots_[at].key == free_key) return {};
     }
   }
 
  private:
-  static constexpr uint64_t kFree = UINT64_MAX;
+  static constexpr uint64_t free_key = UINT64_MAX;
   struct Slot {
-    uint64_t key = kFree;
+    uint64_t key = free_key;
     Merge merge;
   };
   static uint64_t key_of(int32_t left, int32_t right) {

@@ -91,10 +91,10 @@ class Translation {
       case 'D':
         return put("\\P{Nd}", 2);
       case 'w':
-        return put(in_class_ ? kWord : "[" + kWordAlone + "]", 2);
+        return put(in_class_ ? word_form : "[" + word_alone + "]", 2);
       case 'W':
         if (in_class_) refuse("\\W inside [ ]");
-        return put("[^" + kWordAlone + "]", 2);
+        return put("[^" + word_alone + "]", 2);
       case 'h':
         return put(in_class_ ? "0-9a-fA-F" : "[0-9a-fA-F]", 2);
       case 'p':
@@ -134,9 +134,9 @@ class Translation {
     put("\\x{" + digits + "}", 6);
   }
 
-  const std::string kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+  const std::string word_form = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
   // Outside [ ], but not inside, Oniguruma counts the small digits and fractions of Latin-1 as letters of a word.
-  const std::string kWordAlone = kWord + R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
+  const std::string word_alone = word_form + R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
   std::string_view pattern_;
   const std::string& where_;
   std::string result_;

@@ -14,13 +14,13 @@ namespace {
 using nlohmann::json;
 
 /// Around every text: more would only fill the memory.
-constexpr size_t kMostSpecialTokens = 64;
+constexpr size_t most_special_tokens = 64;
 
 std::vector<int32_t> read_ids(const Description& description, const json& list) {
   std::vector<int32_t> ids;
   for (const json& item : list) {
     const auto id = whole_number(item);
-    if (!id || *id < 0 || !std::in_range<int32_t>(*id) || ids.size() == kMostSpecialTokens)
+    if (!id || *id < 0 || !std::in_range<int32_t>(*id) || ids.size() == most_special_tokens)
       description.refuse("the ids of its special token are no token's numbers, or too many: " + shown(list));
     ids.push_back(static_cast<int32_t>(*id));
   }
@@ -50,7 +50,7 @@ PostProcessor::Template read_template(const Description& description) {
     if (!ids) ++texts;
     auto& side = texts ? result.after : result.before;
     if (ids) side.insert(side.end(), ids->begin(), ids->end());
-    if (side.size() > kMostSpecialTokens) description.refuse("its template puts too many tokens around a text");
+    if (side.size() > most_special_tokens) description.refuse("its template puts too many tokens around a text");
   }
   if (texts != 1) description.refuse("its template does not hold the text once");
   return result;

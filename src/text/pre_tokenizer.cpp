@@ -126,7 +126,7 @@ class Digits : public PreTokenizer {
   Behaviour behaviour_;
 };
 
-constexpr std::string_view kGpt2Pattern =
+constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 /// The bytes themselves are written in GPT-2's alphabet by the model, which so keeps the alignment of whole characters.
@@ -134,7 +134,7 @@ class ByteLevelPreTokenizer : public PreTokenizer {
  public:
   ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex, const std::string& where)
       : add_prefix_space_(add_prefix_space) {
-    if (use_regex) split_ = std::make_unique<Split>(Regex::compile(kGpt2Pattern, where), Behaviour::isolated, false);
+    if (use_regex) split_ = std::make_unique<Split>(Regex::compile(gpt2_pattern, where), Behaviour::isolated, false);
   }
   bool writes_bytes() const override { return true; }
 

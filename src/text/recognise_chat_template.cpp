@@ -39,9 +39,9 @@ std::optional<std::string> unquote(std::string_view quoted) {
   return text;
 }
 
-constexpr std::string_view kChatmlPrompt = R"({if add_generation_prompt}["<|im_start|>assistant\n"]{endif})";
-constexpr std::string_view kChatmlMessage = R"(["<|im_start|>"+message.role+"\n"+message.content+"<|im_end|>\n"])";
-constexpr std::string_view kChatmlSystem =
+constexpr std::string_view chatml_prompt = R"({if add_generation_prompt}["<|im_start|>assistant\n"]{endif})";
+constexpr std::string_view chatml_message = R"(["<|im_start|>"+message.role+"\n"+message.content+"<|im_end|>\n"])";
+constexpr std::string_view chatml_system =
     R"({if messages[0].role=="system"}["<|im_start|>system\n"+messages[0].content+"<|im_end|>\n"])";
 
 /// {for …}, perhaps a default system text, each message, {endfor}, perhaps the prompt.
@@ -58,15 +58,15 @@ std::optional<Chatml> read_chatml(std::string_view outline) {
     if (!text) return std::nullopt;
     result.default_system = *text;
   }
-  if (!eat(outline, kChatmlMessage) || !eat(outline, "{endfor}")) return std::nullopt;
-  if (outline != kChatmlPrompt) return std::nullopt;
+  if (!eat(outline, chatml_message) || !eat(outline, "{endfor}")) return std::nullopt;
+  if (outline != chatml_prompt) return std::nullopt;
   return result;
 }
 
 /// Qwen 2.5: a default system text in front, tools, and every plain message as in chatml.
 std::optional<Chatml> read_qwen2(std::string_view outline) {
   if (!eat(outline, "{if tools}") ||
-      !eat_until(outline, "{else}" + std::string(kChatmlSystem) + "{else}[\"<|im_start|>system\\n")) {
+      !eat_until(outline, "{else}" + std::string(chatml_system) + "{else}[\"<|im_start|>system\\n")) {
     return std::nullopt;
   }
   const auto quoted = eat_until(outline, R"(<|im_end|>\n"]{endif}{endif})");
@@ -76,7 +76,7 @@ std::optional<Chatml> read_qwen2(std::string_view outline) {
       eat(outline,
           R"({for message in messages}{if(message.role=="user")or(message.role=="system" and not loop.first)or)"
           R"((message.role=="assistant" and not message.tool_calls)})") &&
-      eat(outline, kChatmlMessage) && outline.ends_with("{endfor}" + std::string(kChatmlPrompt));
+      eat(outline, chatml_message) && outline.ends_with("{endfor}" + std::string(chatml_prompt));
   if (!plain) return std::nullopt;
   return Chatml{*text};
 }
@@ -89,7 +89,7 @@ bool is_qwen3(std::string_view outline) {
       // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): a step over two lines
       R"({set ns.last_query_index=index}{endif}{endfor}{for message in messages})"
       R"({if(message.role=="user")or(message.role=="system" and not loop.first)})",
-      kChatmlMessage, R"({elif message.role=="assistant"}{set content=message.content}{set reasoning_content=""})",
+      chatml_message, R"({elif message.role=="assistant"}{set content=message.content}{set reasoning_content=""})",
       R"({if "</think>" in message.content}{set content=message.content.split("</think>")[-1].lstrip("\n")})"
       R"({set reasoning_content=message.content.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")})",
       R"({if loop.index0>ns.last_query_index}{if loop.last or(not loop.last and reasoning_content)})"
@@ -98,7 +98,7 @@ bool is_qwen3(std::string_view outline) {
       R"({if message.tool_calls})",
       R"({endfor}{endif}["<|im_end|>\n"]{elif message.role=="tool"})",
       R"({endfor}{if add_generation_prompt}["<|im_start|>assistant\n"]{if enable_thinking is defined and enable_thinking is false})"};
-  if (!eat(outline, "{if tools}") || !eat_until(outline, "{else}" + std::string(kChatmlSystem) + "{endif}{endif}"))
+  if (!eat(outline, "{if tools}") || !eat_until(outline, "{else}" + std::string(chatml_system) + "{endif}{endif}"))
     return false;
   for (const std::string_view step : steps) {
     if (!eat_until(outline, step)) return false;

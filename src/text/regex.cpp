@@ -30,25 +30,25 @@ PCRE2_SPTR units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(te
 
 // A pattern comes with a model from anywhere.  One that is sound takes some steps for each byte of a text; one that
 // tries ever more ways to match the same bytes is ended.
-constexpr uint64_t kSteps = 200'000, kStepsOfByte = 64;
-constexpr uint32_t kDeepest = 10'000'000, kLargestHeap = 1 << 20;  // steps inside each other; KiB of the interpreter
-constexpr size_t kLongestPattern = 1 << 16;                        // bytes
+constexpr uint64_t first_steps = 200'000, steps_of_byte = 64;
+constexpr uint32_t deepest = 10'000'000, largest_heap = 1 << 20;  // steps inside each other; KiB of the interpreter
+constexpr size_t longest_pattern = 1 << 16;                       // bytes
 
-constexpr size_t kSmallestStack = 64 << 10, kLargestStack = 64 << 20;  // bytes for compiled code; grows as needed
+constexpr size_t smallest_stack = 64 << 10, largest_stack = 64 << 20;  // bytes for compiled code; grows as needed
 
 }  // namespace
 
 struct RegexScratch::State {
   Owned<pcre2_match_data, pcre2_match_data_free> match{pcre2_match_data_create(64, nullptr)};
   Owned<pcre2_match_context, pcre2_match_context_free> context{pcre2_match_context_create(nullptr)};
-  Owned<pcre2_jit_stack, pcre2_jit_stack_free> stack{pcre2_jit_stack_create(kSmallestStack, kLargestStack, nullptr)};
+  Owned<pcre2_jit_stack, pcre2_jit_stack_free> stack{pcre2_jit_stack_create(smallest_stack, largest_stack, nullptr)};
 };
 
 RegexScratch::RegexScratch() : state_(std::make_unique<State>()) {
   if (!state_->match || !state_->context || !state_->stack) throw std::bad_alloc();
   pcre2_jit_stack_assign(state_->context.get(), nullptr, state_->stack.get());
-  pcre2_set_depth_limit(state_->context.get(), kDeepest);
-  pcre2_set_heap_limit(state_->context.get(), kLargestHeap);
+  pcre2_set_depth_limit(state_->context.get(), deepest);
+  pcre2_set_heap_limit(state_->context.get(), largest_heap);
 }
 RegexScratch::~RegexScratch() = default;
 
@@ -64,9 +64,9 @@ Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
 Regex Regex::compile(std::string_view pattern, const std::string& where) {
-  if (pattern.size() > kLongestPattern)
+  if (pattern.size() > longest_pattern)
     throw DataError("{}: the pattern {} has {} bytes; the limit is {}", where, excerpt(pattern), pattern.size(),
-                    kLongestPattern);
+                    longest_pattern);
   auto state = std::make_unique<State>();
   state->pattern = excerpt(pattern, 300);
   state->where = where;
@@ -96,7 +96,7 @@ Regex Regex::literal(std::string_view text, const std::string& where) {
 
 bool Regex::search(std::string_view text, size_t from, RegexScratch& scratch, size_t& begin, size_t& end) const {
   auto& run = *scratch.state_;
-  const uint64_t steps = kSteps + kStepsOfByte * (text.size() - from);
+  const uint64_t steps = first_steps + steps_of_byte * (text.size() - from);
   pcre2_set_match_limit(run.context.get(), static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
   const auto code = state_->code.get();
   int found = PCRE2_ERROR_JIT_STACKLIMIT;

@@ -15,12 +15,12 @@ using nlohmann::json;
 
 /// The ids of a vocabulary leave few gaps, and a token takes bytes of the file: one far above both would only take
 /// memory.
-constexpr size_t kHighestIdOfSmallFile = 1 << 20;
+constexpr size_t highest_id_of_small_file = 1 << 20;
 
 /// Builds the document from the parser's events, but puts model.vocab and model.merges into the file's tables.
 class Reader : public nlohmann::json_sax<json> {
  public:
-  Reader(TokenizerFile& file, size_t bytes) : file_(file), highest_id_(std::max(bytes, kHighestIdOfSmallFile)) {}
+  Reader(TokenizerFile& file, size_t bytes) : file_(file), highest_id_(std::max(bytes, highest_id_of_small_file)) {}
 
   bool null() override { return value(nullptr); }
   bool boolean(bool flag) override { return value(flag); }

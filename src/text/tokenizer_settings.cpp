@@ -26,11 +26,11 @@ std::optional<std::string> read_token(const json& object, const char* key, const
 }
 
 /// A thousand lines more than the longest that models have.
-constexpr int64_t kLongestTemplate = 1 << 20;
+constexpr int64_t longest_template = 1 << 20;
 
 std::string read_chat_template(const json& config, const std::filesystem::path& directory) {
   const auto file = directory / "chat_template.jinja";
-  if (is_there(file)) return read_text(file, kLongestTemplate);
+  if (is_there(file)) return read_text(file, longest_template);
   const auto found = config.find("chat_template");
   if (found == config.end() || found->is_null()) return {};
   if (found->is_string()) return found->get<std::string>();

@@ -9,7 +9,7 @@
 namespace tessera::unicode {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
 unsigned byte_at(std::string_view text, size_t at) { return static_cast<unsigned char>(text[at]); }
 
@@ -43,7 +43,7 @@ std::string replace_broken(std::string_view text, std::vector<uint32_t>* source)
   whole.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
     const int bytes = utf8::measure(text, at);
-    const std::string_view part = bytes > 0 ? text.substr(at, bytes) : kReplacement;
+    const std::string_view part = bytes > 0 ? text.substr(at, bytes) : replacement_character;
     whole += part;
     if (source) {
       for (size_t i = 0; i < part.size(); ++i) source->push_back(static_cast<uint32_t>(bytes > 0 ? at + i : at));

@@ -2,7 +2,7 @@
 
 namespace tessera {
 namespace {
-constexpr size_t kFirstSlots = 1 << 10, kMostSlots = 1 << 18;
+constexpr size_t first_slots = 1 << 10, most_slots = 1 << 18;
 }
 
 std::span<const WordToken> WordCache::find(std::string_view word, uint64_t hash) const {
@@ -19,14 +19,14 @@ std::span<const WordToken> WordCache::find(std::string_view word, uint64_t hash)
 }
 
 void WordCache::make_room() {
-  if (slots_.size() == kMostSlots) {
-    slots_.assign(kFirstSlots, Slot());
+  if (slots_.size() == most_slots) {
+    slots_.assign(first_slots, Slot());
     words_.clear();
     tokens_.clear();
     used_ = 0;
     return;
   }
-  std::vector<Slot> old(slots_.empty() ? kFirstSlots : 2 * slots_.size());
+  std::vector<Slot> old(slots_.empty() ? first_slots : 2 * slots_.size());
   old.swap(slots_);
   const size_t mask = slots_.size() - 1;
   for (const Slot& slot : old) {

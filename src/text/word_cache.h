@@ -16,7 +16,7 @@ struct WordToken {
 /// The tokens of words seen before. It is cleared when full, so its memory is bounded.
 class WordCache {
  public:
-  static constexpr size_t kLongestWord = 128;  // longer pieces are rarely seen again
+  static constexpr size_t longest_word = 128;  // longer pieces are rarely seen again
 
   /// The tokens of `word`, or nothing with a null data pointer.  Valid until the next insert().
   std::span<const WordToken> find(std::string_view word, uint64_t hash) const;

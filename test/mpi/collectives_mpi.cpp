@@ -24,14 +24,14 @@ std::string check_hosts(const Cluster& cluster) {
 
 /// The same sums twice give the same bits, whatever the order in which the messages came.
 std::string check_repeatable(Communicator& group, Stream& stream) {
-  constexpr int64_t kCount = 300007;
+  constexpr int64_t float_count = 300007;
   std::vector<float> first;
   for (int time = 0; time < 3; ++time) {
-    std::vector<float> data = test::values_of(group.rank(), kCount);
-    group.all_reduce(stream, data.data(), kCount, "all_reduce, repeated");
+    std::vector<float> data = test::values_of(group.rank(), float_count);
+    group.all_reduce(stream, data.data(), float_count, "all_reduce, repeated");
     stream.synchronize();
     if (time == 0) first = data;
-    if (auto d = test::difference("a repeated all_reduce", kCount, data, first); !d.empty()) return d;
+    if (auto d = test::difference("a repeated all_reduce", float_count, data, first); !d.empty()) return d;
   }
   return {};
 }

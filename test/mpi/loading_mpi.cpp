@@ -23,13 +23,13 @@ using namespace tessera;
 
 namespace {
 
-constexpr int64_t kMiB = 1 << 20;
+constexpr int64_t mebibyte = 1 << 20;
 /// What is not asked of the program: heap and stacks of libraries, huge pages at the ends of buffers.
-constexpr int64_t kSlack = 12 * kMiB;
+constexpr int64_t slack_bytes = 12 * mebibyte;
 
 /// 49 million weights, 187 MiB in fp32, of which the largest tensor is 16 MiB: a reader that held the file, or half of
 /// it, would be far beyond the bound.
-const char* const kConfig = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu",
+const char* const config_json = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu",
   "hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 14, "num_attention_heads": 8,
   "num_key_value_heads": 8, "vocab_size": 8192, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
   "max_position_embeddings": 128, "rope_theta": 10000.0})";
@@ -64,7 +64,7 @@ int64_t memory(const std::string& line_name) {
 /// VmHWM begins again at what is resident now.
 void forget_peak() {
   std::ofstream("/proc/self/clear_refs") << "5\n";
-  if (memory("VmHWM") > memory("VmRSS") + kMiB) throw std::logic_error("the peak could not be reset");
+  if (memory("VmHWM") > memory("VmRSS") + mebibyte) throw std::logic_error("the peak could not be reset");
 }
 
 int64_t largest_tensor(const ShardLayout& layout) {
@@ -103,16 +103,16 @@ void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, 
   check_slices(model);
 
   const int64_t shards = plan_memory(DeviceKind::cpu, config, asked, cluster.size()).shards;
-  const int64_t bound = shards + largest_tensor(model.layout()) + kSlack;
-  fmt::print("{}peak while loading {} MiB; shards {} MiB, largest tensor {} MiB\n", cluster.prefix(), used / kMiB,
-             shards / kMiB, largest_tensor(model.layout()) / kMiB);
+  const int64_t bound = shards + largest_tensor(model.layout()) + slack_bytes;
+  fmt::print("{}peak while loading {} MiB; shards {} MiB, largest tensor {} MiB\n", cluster.prefix(), used / mebibyte,
+             shards / mebibyte, largest_tensor(model.layout()) / mebibyte);
   if (used < shards) throw DataError("the peak is below the shards, which are there: it was not measured");
-  if (used > bound) throw DataError("the peak of {} MiB is above {} MiB", used / kMiB, bound / kMiB);
+  if (used > bound) throw DataError("the peak of {} MiB is above {} MiB", used / mebibyte, bound / mebibyte);
 }
 
 int run(Cluster& cluster, const std::string& stored) {
   const auto directory = std::filesystem::temp_directory_path() / fmt::format("tessera-loading-{}", ::getppid());
-  const ModelSpec config = parse_model(kConfig, "the test's config.json");
+  const ModelSpec config = parse_model(config_json, "the test's config.json");
   agree(cluster.world(), "writing the model", [&] {
     if (cluster.rank() != 0) return;
     std::filesystem::create_directories(directory);

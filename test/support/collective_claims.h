@@ -52,8 +52,8 @@ inline std::vector<char> bytes_of(int rank, int64_t count) {
 }
 
 /// None, one, odd, and several pieces.
-inline const std::vector<int64_t> kByteCounts = {0, 1, 7, 4097, 5 * 1048576 + 3};
-inline const std::vector<int64_t> kFloatCounts = {0, 1, 63, 1000, 16385, 1200007};
+inline const std::vector<int64_t> byte_counts = {0, 1, 7, 4097, 5 * 1048576 + 3};
+inline const std::vector<int64_t> float_counts = {0, 1, 63, 1000, 16385, 1200007};
 
 template <typename T>
 std::string difference(const std::string& what, int64_t size, const std::vector<T>& got,
@@ -73,7 +73,7 @@ inline std::vector<char> gathered(int ranks, int64_t bytes) {
 }
 
 inline std::string check_all_gather(Communicator& group, Stream& stream) {
-  for (const int64_t bytes : kByteCounts) {
+  for (const int64_t bytes : byte_counts) {
     const std::vector<char> send = bytes_of(group.rank(), bytes);
     std::vector<char> recv(static_cast<size_t>(bytes * group.size()), 'x');
     group.all_gather(stream, send.data(), recv.data(), bytes, "all_gather");
@@ -84,7 +84,7 @@ inline std::string check_all_gather(Communicator& group, Stream& stream) {
 }
 
 inline std::string check_all_gather_in_place(Communicator& group, Stream& stream) {
-  for (const int64_t bytes : kByteCounts) {
+  for (const int64_t bytes : byte_counts) {
     const std::vector<char> send = bytes_of(group.rank(), bytes);
     std::vector<char> recv(static_cast<size_t>(bytes * group.size()), 'x');
     char* own = recv.data() + group.rank() * bytes;
@@ -97,7 +97,7 @@ inline std::string check_all_gather_in_place(Communicator& group, Stream& stream
 }
 
 inline std::string check_reduce_scatter(Communicator& group, Stream& stream) {
-  for (const int64_t count : kFloatCounts) {
+  for (const int64_t count : float_counts) {
     const std::vector<float> send = values_of(group.rank(), count * group.size());
     std::vector<float> recv(static_cast<size_t>(count), 3.0f);
     std::vector<float> expected(recv);
@@ -116,7 +116,7 @@ inline std::string check_reduce_scatter(Communicator& group, Stream& stream) {
 }
 
 inline std::string check_all_reduce(Communicator& group, Stream& stream) {
-  for (const int64_t count : kFloatCounts) {
+  for (const int64_t count : float_counts) {
     std::vector<float> data = values_of(group.rank(), count);
     std::vector<float> expected(data);
     for (int64_t i = 0; i < count; ++i) expected[static_cast<size_t>(i)] = sum_of_ranks(group.size(), i);
@@ -143,18 +143,18 @@ inline std::string check_host_collectives(Communicator& group, Stream&) {
 
 /// More pieces than are in flight at a time, sent and summed.
 inline std::string check_many_pieces(Communicator& group, Stream& stream) {
-  constexpr int64_t kCount = (18 << 18) + 3;  // floats: 18 MiB and a little
-  const std::vector<float> own = values_of(group.rank(), kCount);
-  std::vector<float> all(static_cast<size_t>(kCount * group.size())), sums(static_cast<size_t>(kCount), 0.0f);
-  group.all_gather(stream, own.data(), all.data(), kCount * int64_t{sizeof(float)}, "a large all_gather");
-  group.reduce_scatter(stream, all.data(), sums.data(), kCount, "a large reduce_scatter");
+  constexpr int64_t float_count = (18 << 18) + 3;  // floats: 18 MiB and a little
+  const std::vector<float> own = values_of(group.rank(), float_count);
+  std::vector<float> all(static_cast<size_t>(float_count * group.size())), sums(static_cast<size_t>(float_count), 0.0f);
+  group.all_gather(stream, own.data(), all.data(), float_count * int64_t{sizeof(float)}, "a large all_gather");
+  group.reduce_scatter(stream, all.data(), sums.data(), float_count, "a large reduce_scatter");
   stream.synchronize();
   // Every rank summed as many equal copies of what this rank sent as there are ranks.
   std::vector<float> expected(own);
   for (int r = 1; r < group.size(); ++r) {
     for (size_t i = 0; i < expected.size(); ++i) expected[i] += own[i];
   }
-  return difference("all_gather and reduce_scatter", kCount, sums, expected);
+  return difference("all_gather and reduce_scatter", float_count, sums, expected);
 }
 
 /// Even and odd ranks apart, then each of them alone.
@@ -176,12 +176,14 @@ inline std::string check_split(Communicator& group, Stream& stream) {
 }
 
 inline std::string check_control_beside_stream(Communicator& group, Stream& stream) {
-  constexpr int64_t kBytes = 1500001;
-  constexpr int kTimes = 5;
-  const std::vector<char> send = bytes_of(group.rank(), kBytes);
-  std::vector<std::vector<char>> recv(kTimes, std::vector<char>(static_cast<size_t>(kBytes * group.size())));
-  for (auto& all : recv) group.all_gather(stream, send.data(), all.data(), kBytes, "all_gather beside control");
-  for (int time = 0; time < kTimes; ++time) {
+  constexpr int64_t bytes_sent_at_once = 1500001;
+  constexpr int repetitions = 5;
+  const std::vector<char> send = bytes_of(group.rank(), bytes_sent_at_once);
+  std::vector<std::vector<char>> recv(repetitions,
+                                      std::vector<char>(static_cast<size_t>(bytes_sent_at_once * group.size())));
+  for (auto& all : recv)
+    group.all_gather(stream, send.data(), all.data(), bytes_sent_at_once, "all_gather beside control");
+  for (int time = 0; time < repetitions; ++time) {
     const int own = group.rank() * 100 + time;
     std::vector<int> all(static_cast<size_t>(group.size()));
     group.all_gather_host(&own, all.data(), sizeof own, "control beside stream");
@@ -191,7 +193,9 @@ inline std::string check_control_beside_stream(Communicator& group, Stream& stre
   }
   stream.synchronize();
   for (const auto& all : recv) {
-    if (auto d = difference("all_gather beside control", kBytes, all, gathered(group.size(), kBytes)); !d.empty())
+    if (auto d = difference("all_gather beside control", bytes_sent_at_once, all,
+                            gathered(group.size(), bytes_sent_at_once));
+        !d.empty())
       return d;
   }
   return {};
