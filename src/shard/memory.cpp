@@ -76,10 +76,9 @@ std::string MemoryPlan::describe() const {
   const auto mb = [](int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
   return fmt::format(
       "memory per rank: {:.0f} MB (shards {:.0f}, gathered units {:.0f}, unit gradients {:.0f}, activations {:.0f}, "
-      "head "
-      "{:.0f}{}){}",
+      "head {:.0f}{}){}",
       mb(total()), mb(shards), mb(gathered), mb(unit_gradients), mb(activations), mb(head),
-      kernels > 0 ? fmt::format(", kernels {:.0f}", mb(kernels)) : std::string(),
+      kernels >= 500'000 ? fmt::format(", kernels {:.0f}", mb(kernels)) : std::string(),
       host > 0 ? fmt::format(", and {:.0f} MB of host memory (shard.offload)", mb(host)) : std::string());
 }
 

@@ -16,6 +16,12 @@ with workspace() as place:
     require(train.alone("--version").strip() != "", "--version answers")
     for verb in ("preprocess", "inspect"):
         require(train.alone(verb, job).strip() != "", f"train {verb} answers")
+    told = train.alone("plan", job, "plan.ranks=8", "plan.ranks_per_host=2", "plan.flops=1e9", "plan.bandwidth=1e6")
+    require(all(words in told for words in ("on 8 ranks, 2 per host", "memory per rank: ", "between hosts", "if they overlap")),
+            "train plan speaks of memory, traffic and time", told)
+    require("measured on this machine" in train.alone("plan", job), "without plan.flops it measures this machine")
+    told = train.alone("plan", job, "plan.ranks=3", "plan.ranks_per_host=2", expect=2)
+    require("[plan] ranks: 3 is not a multiple of ranks_per_host = 2" in told, "ranks that do not fill hosts are refused", told)
     run = train.run(place / "run", case.settings(), 2)
     again = place / "again"
     train.finish(train.start(2, [run / "job.resolved.ini", f"job.output_dir={again}", f"data.prepared_path={again}/prepared",
