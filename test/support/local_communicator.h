@@ -110,8 +110,10 @@ class LocalTransport final : public Transport {
     }
     const std::lock_guard lock(hub_->mutex);
     auto& hub = hub_->subgroups[{splits_++, members}];
-    if (!hub) hub = std::make_shared<LocalHub>();
-    hub->bytes_on_streams = hub_->bytes_on_streams;
+    if (!hub) {
+      hub = std::make_shared<LocalHub>();
+      hub->bytes_on_streams = hub_->bytes_on_streams;
+    }
     return std::make_unique<LocalTransport>(hub, own, std::move(chosen));
   }
 
