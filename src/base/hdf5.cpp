@@ -208,6 +208,15 @@ int64_t File::size(const std::string& dataset) const {
   return extent_of(where, space.get());
 }
 
+int64_t File::element_bytes(const std::string& dataset) const {
+  const Lock lock;
+  const Where where{path_, dataset};
+  const Handle stored = where.handle(H5Dget_type(opened(dataset)), H5Tclose, "its type cannot be read");
+  const size_t bytes = H5Tget_size(stored.get());
+  if (bytes == 0) fail(path_, dataset, "the size of its type cannot be read");
+  return static_cast<int64_t>(bytes);
+}
+
 void File::read_raw(const std::string& dataset, Type type, int64_t offset, int64_t count, void* out) const {
   const Lock lock;
   const Where where{path_, dataset};

@@ -72,8 +72,7 @@ enum class Layout {
 
 /// One HDF5 file, open for reading or for writing.  Object names are paths inside the file:
 /// "/tensors/model.norm.weight".  Files that are read may be untrusted: links other than hard ones, data sets whose
-/// bytes lie in other files or behind a filter, names and strings that are not UTF-8, and sizes beyond the file's are
-/// DataErrors.
+/// bytes lie in other files or behind a filter, names that are not UTF-8, and sizes beyond the file's are DataErrors.
 class File {
  public:
   /// A new file in place of an existing one, which is removed; a link is not followed.  The metadata cache is flushed
@@ -117,7 +116,8 @@ class File {
   void read(const std::string& dataset, int64_t offset, int64_t count, T* out) const {
     read_raw(dataset, type_of<T>(), offset, count, out);
   }
-  int64_t size(const std::string& dataset) const;  ///< elements of a 1-D data set
+  int64_t size(const std::string& dataset) const;           ///< elements of a 1-D data set
+  int64_t element_bytes(const std::string& dataset) const;  ///< as they are stored
 
   /// A contiguous 1-D data set (count > 0) that has no room for its bytes until allocate() is called.
   void create_contiguous(const std::string& dataset, Type type, int64_t count);

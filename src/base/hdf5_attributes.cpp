@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/hdf5_calls.h"
-#include "base/utf8.h"
 
 namespace tessera::hdf5 {
 namespace {
@@ -48,12 +47,6 @@ struct Attribute {
   Handle id, type;
   int64_t count = 0;
 };
-
-std::string require_utf8(const Where& where, const std::string& name, std::string text) {
-  if (!utf8::is_valid(text))
-    throw DataError("{}: {}: its attribute {} is not UTF-8", where.path.string(), where.object, name);
-  return text;
-}
 
 template <typename Integer>
 std::vector<Integer> read_integers(const Where& where, hid_t file, const std::string& name) {
@@ -147,14 +140,14 @@ std::string File::read_string(const std::string& object, const std::string& name
     char* text = nullptr;
     where.check(H5Aread(attribute.id.get(), attribute.type.get(), &text), "an attribute cannot be read");
     const std::unique_ptr<char, herr_t (*)(void*)> owner(text, H5free_memory);
-    return require_utf8(where, name, text ? text : "");
+    return text ? text : "";
   }
   const size_t bytes = H5Tget_size(attribute.type.get());
   if (bytes > bytes_of_file(where, file_.get()))
     throw DataError("{}: {}: its attribute {} claims {} bytes", path_.string(), object, name, bytes);
   std::string text(bytes, '\0');
   where.check(H5Aread(attribute.id.get(), attribute.type.get(), text.data()), "an attribute cannot be read");
-  return require_utf8(where, name, text.substr(0, text.find('\0')));
+  return text.substr(0, text.find('\0'));
 }
 
 }  // namespace tessera::hdf5

@@ -40,9 +40,9 @@ std::filesystem::path step_directory(const std::filesystem::path& output_dir,
                                      int64_t step);  ///< checkpoints/step-000100
 std::string shard_name(int rank, int world_size);
 
-/// Writes one rank's shard file and syncs it; every slice has the same values, the weights ("master") first.  If the
-/// directory is already a checkpoint, it stops being one; a link at its name or the shard's is replaced, not followed.
-/// Throws DataError (disk full: names path and bytes) and leaves no partial file.
+/// Writes one rank's shard file and syncs it; every slice has the same values, the weights (master_dataset) first.  If
+/// the directory is already a checkpoint, it stops being one; a link at its name or the shard's is replaced, not
+/// followed. Throws DataError (disk full: names path and bytes) and leaves no partial file.
 ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
                       const std::vector<TensorSlice>& slices);
 

@@ -158,10 +158,12 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
     throw DataError("{}: tensor {}: its part [{}, {} + {}) lies outside its shape {}", file.path().string(), name,
                     part.offset, part.offset, part.count, shape_text(shape));
   int64_t& claimed = shards[shard].bytes_claimed;
-  if (part.count > (shards[shard].raw.size() - claimed) / size_of(DType::f32))  // of the weights alone
+  int64_t element_bytes = 0;  // of all data sets together
+  for (const std::string& dataset : file.names(group)) element_bytes += file.element_bytes(group + "/" + dataset);
+  if (element_bytes == 0 || part.count > (shards[shard].raw.size() - claimed) / element_bytes)
     throw DataError("{}: tensor {}: its part claims {} elements, more than the file holds", file.path().string(), name,
                     part.count);
-  claimed += part.count * size_of(DType::f32);
+  claimed += part.count * element_bytes;
   StoredTensor& tensor = stored[name];
   if (tensor.parts.empty()) tensor.shape = shape;
   if (tensor.shape != shape)

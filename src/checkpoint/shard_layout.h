@@ -9,9 +9,6 @@ namespace tessera {
 
 inline std::string tensor_group(const std::string& name) { return "/tensors/" + name; }
 
-/// The data set of the weights, which every tensor has.
-inline constexpr const char* master_dataset = "master";
-
 /// How numbers of a type are stored: HDF5 has no bf16, whose bits are.
 inline hdf5::Type stored_type(DType type) { return type == DType::bf16 ? hdf5::Type::uint16 : hdf5::Type::float32; }
 

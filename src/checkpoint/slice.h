@@ -7,9 +7,12 @@
 
 namespace tessera {
 
+/// The data set of the weights, which every tensor has.
+inline constexpr const char* master_dataset = "master";
+
 /// One number per element of a slice: the weights, or what the optimizer keeps of them.
 struct SliceValues {
-  std::string name;  ///< its data set in a shard: "master", "exp_avg"
+  std::string name;  ///< its data set in a shard: master_dataset, "exp_avg"
   DType type = DType::f32;
   void* data = nullptr;
 

@@ -97,7 +97,7 @@ void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, 
   for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) shapes[tensor.name] = tensor.shape;
   model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
-    reader.read({{name, shapes[name], offset, n, {{"master", DType::f32, out}}}});
+    reader.read({{name, shapes[name], offset, n, {{master_dataset, DType::f32, out}}}});
   });
 }
 

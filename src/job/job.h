@@ -163,8 +163,8 @@ struct PlanSettings {
   int64_t ranks = 1;
   int64_t ranks_per_host = 0;           // 0: all on one host
   DeviceType device = DeviceType::cpu;  // cpu or cuda
-  double flops = 0;                     // FLOP/s that a rank reaches; 0: measured on a CPU
-  double bandwidth = 0;                 // bytes/s that a host sends to others; 0: likewise
+  double flops = 0;                     // FLOP/s that a rank reaches; 0: measured on a CPU, no time on a GPU
+  double bandwidth = 0;                 // bytes/s that a host sends to others; 0: no time for it
 };
 
 struct Job {

@@ -102,7 +102,7 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
     };
     TensorSlice& slice =
         slices.emplace_back(TensorSlice{piece.tensor->name, piece.tensor->shape, piece.tensor_offset, piece.count, {}});
-    slice.values.push_back({"master", DType::f32, part_of(state.master)});
+    slice.values.push_back({master_dataset, DType::f32, part_of(state.master)});
     for (const auto& [what, values] : state.optimizer) slice.values.push_back({what.name, what.type, part_of(values)});
   }
   return slices;

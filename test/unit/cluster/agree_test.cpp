@@ -1,10 +1,10 @@
 #include "cluster/agree.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <set>
-#include <thread>
 
+#include "cluster/over_group.h"
 #include "support/local_communicator.h"
 
 using namespace tessera;
@@ -37,6 +37,37 @@ void fail_on(Communicator& group, const std::set<int>& ranks) {
 }
 
 using Texts = std::vector<std::string>;
+
+/// A group that counts the host-side gathers that this rank has been through.
+class CountingRounds final : public OverGroup {
+ public:
+  explicit CountingRounds(std::unique_ptr<Communicator> group) : OverGroup(std::move(group)) {}
+
+  void all_gather_host(const void* send, void* recv, int64_t bytes, CollectiveName name) override {
+    OverGroup::all_gather_host(send, recv, bytes, std::move(name));
+    ++rounds_;
+    rounds_.notify_all();
+  }
+  void wait_for(int rounds) const {
+    for (int seen = rounds_; seen < rounds; seen = rounds_) rounds_.wait(seen);
+  }
+
+  void all_gather(Stream& stream, const void* send, void* recv, int64_t bytes, CollectiveName name) override {
+    group().all_gather(stream, send, recv, bytes, std::move(name));
+  }
+  void reduce_scatter(Stream& stream, const float* send, float* recv, int64_t count, CollectiveName name) override {
+    group().reduce_scatter(stream, send, recv, count, std::move(name));
+  }
+  void all_reduce(Stream& stream, float* data, int64_t count, CollectiveName name) override {
+    group().all_reduce(stream, data, count, std::move(name));
+  }
+  std::unique_ptr<Communicator> split(int color, const std::string& name) override {
+    return group().split(color, name);
+  }
+
+ private:
+  std::atomic<int> rounds_ = 0;
+};
 
 }  // namespace
 
@@ -76,11 +107,12 @@ TEST_CASE("an error that is not the program's own counts as a failed cluster els
 
 TEST_CASE("with unlimited patience a rank may work for longer than the timeout", "[cluster]") {
   REQUIRE(outcomes(3, [](Communicator& group) {
-            group.set_timeout(0.2);
+            CountingRounds counted(group.split(0, "all ranks"));
+            counted.set_timeout(0.2);
             const auto work = [&] {
-              if (group.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(800));
+              if (counted.rank() == 1) counted.wait_for(8);  // a working rank sends heartbeats a quarter timeout apart
             };
-            agree(group, "preparing the data", work, Patience::unlimited);
+            agree(counted, "preparing the data", work, Patience::unlimited);
           }) == Texts(3));
 }
 

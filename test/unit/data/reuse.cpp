@@ -29,6 +29,15 @@ TEST_CASE("A prepared file is used again for the same job", "[reuse]") {
   REQUIRE(second.summary == first.summary);
 }
 
+TEST_CASE("A data file whose name is not UTF-8 is prepared and read", "[reuse]") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "lines");
+  folder.write("lines/a\xFF.jsonl", two_lines);
+  const Job job = job_with(folder, {dataset("d", folder.path() / "lines")});
+  REQUIRE(PreparedSet(prepare_again(job).path, "train").size() == 2);
+  REQUIRE(prepare_again(job).reused);
+}
+
 TEST_CASE("A prepared file is made anew when anything that shapes it changes", "[reuse]") {
   const TemporaryFolder folder;
   Job job = job_with(folder, {dataset("d", folder.write("a.jsonl", two_lines))});
