@@ -60,8 +60,8 @@ std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesyste
 class CheckpointReader {
  public:
   /// Reads manifest.json, checks that every shard exists with its size, that all of it but the data sets' bytes, which
-  /// read() checks, matches its checksum (in checkpoints of earlier builds: the whole file), and that the shards cover
-  /// every tensor whole.  Throws DataError.
+  /// stream() checks, matches its checksum (in checkpoints of earlier builds: the whole file), and that the shards
+  /// cover every tensor whole.  Throws DataError.
   explicit CheckpointReader(const std::filesystem::path& step_directory);
   ~CheckpointReader();
 
@@ -72,16 +72,15 @@ class CheckpointReader {
   };
   const std::vector<Tensor>& tensors() const;
 
-  /// Fills the values of the slices from whichever shards hold them; checks each data set's xxh3, and that numbers in
-  /// fp32 are finite, the first time it is touched.  Throws DataError: tensor or values missing, other shape, checksum,
-  /// not finite.
-  void read(const std::vector<TensorSlice>& slices) const;
+  /// Hands out the values of a slice in pieces, from its first element to its last: `count` of them from the slice's
+  /// element `at` on.  Each data set that holds any is read whole, once, and its checksum compared behind its last
+  /// piece, so that what was taken is to be thrown away where this throws.  Throws DataError: tensor or values missing,
+  /// other shape, checksum, a number in fp32 that is not finite.
+  using TakePiece = std::function<void(const void* piece, int64_t at, int64_t count)>;
+  void stream(const TensorSlice& slice, const SliceValues& values, const TakePiece& take) const;
 
-  /// Hands out a tensor's master weights in pieces, from its first element to its last, so that they are read once: the
-  /// checksum is compared behind the last piece of a data set, and what was taken is to be thrown away where this
-  /// throws.  Throws DataError as read().
-  using TakePiece = std::function<void(const float* piece, int64_t count)>;
-  void stream_master(const std::string& name, const TakePiece& take) const;
+  /// Fills the values of the slices, which lie in host memory.  Throws as stream().
+  void read(const std::vector<TensorSlice>& slices) const;
 
  private:
   struct State;

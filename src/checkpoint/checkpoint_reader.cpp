@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <mutex>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -20,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t piece_elements = 1 << 18;  // read at once: still in the cache when it was hashed and looked through
+constexpr int64_t piece_elements = 1 << 16;  // read at once: still in the cache when it was hashed and looked through
 
 struct OpenShard {
   RawFile raw;
@@ -38,23 +36,6 @@ struct Part {
 struct StoredTensor {
   std::vector<int64_t> shape;
   std::vector<Part> parts;  // by offset, without gap or overlap
-};
-
-/// Elements [begin, end) of a tensor as they go into `out`.
-struct Wanted {
-  int64_t begin;
-  int64_t end;
-  DType type;
-  char* out;
-
-  char* place_of(int64_t element) const { return out + (element - begin) * size_of(type); }
-  /// Copies what it wants of a piece that begins at element `at`.
-  void take(const char* piece, int64_t at, int64_t count) const {
-    const int64_t first = std::max(at, begin), last = std::min(at + count, end);
-    if (first < last)
-      std::memcpy(place_of(first), piece + (first - at) * size_of(type),
-                  static_cast<size_t>((last - first) * size_of(type)));
-  }
 };
 
 CheckpointInfo info_of(const hdf5::File& file) {
@@ -120,17 +101,13 @@ struct CheckpointReader::State {
   std::vector<OpenShard> shards;
   std::map<std::string, StoredTensor> stored;
   std::vector<Tensor> tensors;
-  std::mutex mutex;
-  std::set<std::pair<size_t, std::string>> verified;  // shard and data set whose checksum was verified
 
   void open(const Manifest& manifest);
   void add_tensor(size_t shard, const std::string& name);
-  void read_slice(const TensorSlice& slice);
+  const StoredTensor& at(const TensorSlice& slice) const;
   std::string dataset_of(const std::string& tensor, const SliceValues& values, const Part& part) const;
-  void read_part(const std::string& dataset, const Part& part, const Wanted& wanted);
   template <typename Take>
-  void stream(const OpenShard& shard, const std::string& dataset, DType type, const Part& part, Take take) const;
-  const StoredTensor& at(const std::string& name) const;
+  void stream_part(const Part& part, const std::string& dataset, DType type, Take take) const;
 };
 
 void CheckpointReader::State::open(const Manifest& manifest) {
@@ -172,27 +149,18 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
   if (part.count > 0) tensor.parts.push_back(part);
 }
 
-const StoredTensor& CheckpointReader::State::at(const std::string& name) const {
-  const auto found = stored.find(name);
+/// The tensor that a slice is of.
+const StoredTensor& CheckpointReader::State::at(const TensorSlice& slice) const {
+  const auto found = stored.find(slice.name);
   if (found == stored.end())
-    throw DataError("{}: has no tensor {}; the checkpoint belongs to another model", directory.string(), name);
-  return found->second;
-}
-
-void CheckpointReader::State::read_slice(const TensorSlice& slice) {
-  const StoredTensor& tensor = at(slice.name);
+    throw DataError("{}: has no tensor {}; the checkpoint belongs to another model", directory.string(), slice.name);
+  const StoredTensor& tensor = found->second;
   if (tensor.shape != slice.global_shape)
     throw DataError("{}: tensor {}: its shape is {}, but {} in the model; the checkpoint belongs to another model",
                     directory.string(), slice.name, shape_text(tensor.shape), shape_text(slice.global_shape));
-  const int64_t end = slice.offset + slice.count;
-  if (slice.offset < 0 || slice.count < 0 || end > *element_count(slice.global_shape))
-    throw std::logic_error("CheckpointReader::read: the slice of " + slice.name + " lies outside its tensor");
-  for (const Part& part : tensor.parts) {
-    if (part.offset >= end || part.offset + part.count <= slice.offset) continue;
-    for (const SliceValues& values : slice.values)
-      read_part(dataset_of(slice.name, values, part), part,
-                {slice.offset, end, values.type, static_cast<char*>(values.data)});
-  }
+  if (slice.offset < 0 || slice.count < 0 || slice.offset + slice.count > *element_count(slice.global_shape))
+    throw std::logic_error("CheckpointReader: the slice of " + slice.name + " lies outside its tensor");
+  return tensor;
 }
 
 std::string CheckpointReader::State::dataset_of(const std::string& tensor, const SliceValues& values,
@@ -204,24 +172,10 @@ std::string CheckpointReader::State::dataset_of(const std::string& tensor, const
   return dataset;
 }
 
-void CheckpointReader::State::read_part(const std::string& dataset, const Part& part, const Wanted& wanted) {
-  const OpenShard& shard = shards[part.shard];
-  if (!verified.contains({part.shard, dataset})) {
-    stream(shard, dataset, wanted.type, part,
-           [&](const char* piece, int64_t at, int64_t count) { wanted.take(piece, at, count); });
-    verified.insert({part.shard, dataset});
-    return;
-  }
-  const int64_t first = std::max(part.offset, wanted.begin), last = std::min(part.offset + part.count, wanted.end);
-  const int64_t element_bytes = size_of(wanted.type);
-  shard.raw.read(shard.file.byte_offset(dataset, stored_type(wanted.type)) + (first - part.offset) * element_bytes,
-                 wanted.place_of(first), (last - first) * element_bytes);
-}
-
 /// Calls `take(piece, at, count)` for the whole data set in turn, and compares its checksum at the end.
 template <typename Take>
-void CheckpointReader::State::stream(const OpenShard& shard, const std::string& dataset, DType type, const Part& part,
-                                     Take take) const {
+void CheckpointReader::State::stream_part(const Part& part, const std::string& dataset, DType type, Take take) const {
+  const OpenShard& shard = shards[part.shard];
   const std::string path = shard.file.path().string();
   if (const int64_t size = shard.file.size(dataset); size != part.count)
     throw DataError("{}: {}: has {} elements, but its count is {}", path, dataset, size, part.count);
@@ -253,30 +207,33 @@ CheckpointReader::~CheckpointReader() = default;
 const CheckpointInfo& CheckpointReader::info() const { return state_->info; }
 const std::vector<CheckpointReader::Tensor>& CheckpointReader::tensors() const { return state_->tensors; }
 
-void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
-  const std::lock_guard lock(state_->mutex);
-  try {
-    for (const TensorSlice& slice : slices) state_->read_slice(slice);
-  } catch (const DataError& error) {
-    throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));
-  }
-}
-
-void CheckpointReader::stream_master(const std::string& name, const TakePiece& take) const {
-  const std::string dataset = tensor_group(name) + "/" + master_dataset;
+void CheckpointReader::stream(const TensorSlice& slice, const SliceValues& values, const TakePiece& take) const {
+  const int64_t begin = slice.offset, end = slice.offset + slice.count;
   bool taking = false;  // an error of take() is not the checkpoint's
-  const auto take_piece = [&](const char* piece, int64_t, int64_t count) {
+  const auto take_wanted = [&](const char* piece, int64_t at, int64_t count) {
+    const int64_t first = std::max(at, begin), last = std::min(at + count, end);
+    if (first >= last) return;
     taking = true;
-    take(reinterpret_cast<const float*>(piece), count);
+    take(piece + (first - at) * size_of(values.type), first - begin, last - first);
     taking = false;
   };
   try {
-    for (const Part& part : state_->at(name).parts)
-      state_->stream(state_->shards[part.shard], dataset, DType::f32, part, take_piece);
+    for (const Part& part : state_->at(slice).parts)
+      if (part.offset < end && part.offset + part.count > begin)
+        state_->stream_part(part, state_->dataset_of(slice.name, values, part), values.type, take_wanted);
   } catch (const DataError& error) {
     if (taking) throw;
     throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));
   }
+}
+
+void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
+  for (const TensorSlice& slice : slices)
+    for (const SliceValues& values : slice.values)
+      stream(slice, values, [&](const void* piece, int64_t at, int64_t count) {
+        std::memcpy(static_cast<char*>(values.data) + values.bytes(at), piece,
+                    static_cast<size_t>(values.bytes(count)));
+      });
 }
 
 }  // namespace tessera

@@ -76,7 +76,9 @@ void write_weights(const CheckpointReader& checkpoint, const std::vector<Exporte
                    const fs::path& path) {
   SafetensorsWriter writer(path, tensors, dtype);
   for (const ExportedTensor& tensor : tensors)
-    checkpoint.stream_master(tensor.name, [&](const float* piece, int64_t count) { writer.append(piece, count); });
+    checkpoint.stream(
+        {tensor.name, tensor.shape, 0, tensor.count, {}}, {master_dataset, DType::f32},
+        [&](const void* piece, int64_t, int64_t count) { writer.append(static_cast<const float*>(piece), count); });
   writer.finish();
 }
 

@@ -88,16 +88,21 @@ void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, 
   if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
   if (!checkpoint) {
     const PretrainedWeights weights(job.model.base, spec);
-    model.load(
-        [&](const std::string& name, int64_t offset, int64_t n, float* out) { weights.read(name, offset, n, out); });
+    std::vector<float> piece(1 << 20);
+    model.load([&](const TensorSpec& tensor, const TakeElements& take) {
+      for (int64_t at = 0; at < tensor.size(); at += std::ssize(piece)) {
+        const int64_t n = std::min<int64_t>(std::ssize(piece), tensor.size() - at);
+        weights.read(tensor.name, at, n, piece.data());
+        take(piece.data(), at, n);
+      }
+    });
     return;
   }
   const CheckpointReader reader(*checkpoint);
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const UnitSpec& unit : model_units(spec))
-    for (const TensorSpec& tensor : unit.tensors) shapes[tensor.name] = tensor.shape;
-  model.load([&](const std::string& name, int64_t offset, int64_t n, float* out) {
-    reader.read({{name, shapes[name], offset, n, {{master_dataset, DType::f32, out}}}});
+  model.load([&](const TensorSpec& tensor, const TakeElements& take) {
+    reader.stream(
+        {tensor.name, tensor.shape, 0, tensor.size(), {}}, {master_dataset, DType::f32},
+        [&](const void* elements, int64_t at, int64_t count) { take(static_cast<const float*>(elements), at, count); });
   });
 }
 

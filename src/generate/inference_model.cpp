@@ -32,20 +32,22 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelSpec
   }
 }
 
-void InferenceModel::load(const ReadTensor& read) {
-  constexpr int64_t piece = 1 << 20;
-  std::vector<float> values(piece);
-  const Buffer staging(device_, DType::f32, 1, piece, "weights on their way");
+void InferenceModel::load(const StreamTensor& stream) {
+  constexpr int64_t most = 1 << 20;
+  const Buffer staging(device_, DType::f32, 1, most, "weights on their way");
+  const auto put = [&](View to, const float* elements, int64_t n) {
+    device_.copy(elements, staging.data(), n * size_of(DType::f32));
+    kernels_.memory.cast(*stream_, staging.view().cols_from(0, n), to);
+    stream_->synchronize();
+  };
   for (size_t u = 0; u < specs_.size(); ++u)
     for (const TensorSpec& tensor : specs_[u].tensors)
-      for (int64_t offset = 0; offset < tensor.size(); offset += piece) {
-        const int64_t n = std::min(piece, tensor.size() - offset);
-        read(tensor.name, offset, n, values.data());
-        device_.copy(values.data(), staging.data(), n * size_of(DType::f32));
-        kernels_.memory.cast(*stream_, staging.view().cols_from(0, n),
-                             units_[u].view().cols_from(tensor.offset + offset, n));
-        stream_->synchronize();
-      }
+      stream(tensor, [&](const float* elements, int64_t at, int64_t count) {
+        for (int64_t done = 0; done < count; done += most) {
+          const int64_t n = std::min(most, count - done);
+          put(units_[u].view().cols_from(tensor.offset + at + done, n), elements + done, n);
+        }
+      });
 }
 
 Documents InferenceModel::embed(const std::vector<int32_t>& tokens) {

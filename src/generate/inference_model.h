@@ -15,16 +15,17 @@
 /// The generate room: a whole model on one rank, in compute precision only, with a cache of keys and values.
 namespace tessera {
 
-/// Elements [offset, offset + count) of a tensor, wherever it is stored.
-using ReadTensor = std::function<void(const std::string& name, int64_t offset, int64_t count, float* out)>;
+/// Hands out a tensor in pieces, wherever it is stored: `count` elements from element `at` on.
+using TakeElements = std::function<void(const float* elements, int64_t at, int64_t count)>;
+using StreamTensor = std::function<void(const TensorSpec& tensor, const TakeElements& take)>;
 
 class InferenceModel {
  public:
   /// Room for `capacity` tokens of prompt and answer.
   InferenceModel(Device& device, Kernels& kernels, const ModelSpec& spec, DType dtype, int64_t capacity);
 
-  /// Fills the weights, in pieces of some MiB.
-  void load(const ReadTensor& read);
+  /// Fills the weights.
+  void load(const StreamTensor& stream);
 
   /// Clears the cache, then processes the prompt. Returns the logits [V] after its last token; valid until the next
   /// call.

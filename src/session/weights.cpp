@@ -69,26 +69,15 @@ float normal_at(uint64_t stream, int64_t i) {
 
 /// `count` numbers in pieces of some MiB, each filled in host memory by fill(begin, n, memory) and then copied
 /// to the shard.
-template <typename Number, typename Fill>
-void load_in_pieces(ShardedModel& model, Number* to, int64_t count, std::vector<Number>& piece, const Fill& fill) {
+template <typename Fill>
+void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<float>& piece, const Fill& fill) {
   constexpr int64_t elements = 4 << 20;
   for (int64_t begin = 0; begin < count; begin += elements) {
     const int64_t n = std::min(elements, count - begin);
     piece.resize(static_cast<size_t>(n));
     fill(begin, n, piece.data());
-    model.compute().device().copy(piece.data(), to + begin, n * int64_t{sizeof(Number)});
+    model.compute().device().copy(piece.data(), to + begin, n * size_of(DType::f32));
   }
-}
-
-/// The slice's values from the checkpoint.
-template <typename Number>
-void load_values(ShardedModel& model, const CheckpointReader& checkpoint, const TensorSlice& slice,
-                 const SliceValues& values) {
-  std::vector<Number> memory;
-  load_in_pieces(
-      model, static_cast<Number*>(values.data), slice.count, memory, [&](int64_t begin, int64_t n, Number* out) {
-        checkpoint.read({{slice.name, slice.global_shape, slice.offset + begin, n, {{values.name, values.type, out}}}});
-      });
 }
 
 }  // namespace
@@ -167,12 +156,10 @@ void load_initial_weights(ShardedModel& model, const Job& job, int threads) {
 
 void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint) {
   for (const TensorSlice& slice : tensor_slices(model))
-    for (const SliceValues& values : slice.values) {
-      if (values.type == DType::bf16)
-        load_values<bf16>(model, checkpoint, slice, values);
-      else
-        load_values<float>(model, checkpoint, slice, values);
-    }
+    for (const SliceValues& values : slice.values)
+      checkpoint.stream(slice, values, [&](const void* piece, int64_t at, int64_t count) {
+        model.compute().device().copy(piece, static_cast<char*>(values.data) + values.bytes(at), values.bytes(count));
+      });
   model.cast_weights();
 }
 

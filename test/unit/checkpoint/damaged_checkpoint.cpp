@@ -91,12 +91,13 @@ TEST_CASE("streaming a tensor ends with an error where its data set is damaged, 
   const auto at = hdf5::File::open_read(saved.shard()).byte_offset(dataset, hdf5::Type::float32);
   flip_byte(saved.shard(), static_cast<size_t>(at));
   const CheckpointReader reader(saved.newer);
-  CHECK_THROWS_WITH(reader.stream_master("model.norm.weight", [](const float*, int64_t) {}),
+  const auto nothing = [](const void*, int64_t, int64_t) {};
+  const auto fail = [](const void*, int64_t, int64_t) { throw DataError("the disk is full"); };
+  const TensorSlice norm{"model.norm.weight", {24}, 0, 24, {}}, missing{"model.missing", {24}, 0, 24, {}};
+  CHECK_THROWS_WITH(reader.stream(norm, weights(nullptr), nothing),
                     Contains(dataset) && Contains("checksum") && names_the_older());
-  CHECK_THROWS_WITH(
-      reader.stream_master("model.norm.weight", [](const float*, int64_t) { throw DataError("the disk is full"); }),
-      "the disk is full");
-  CHECK_THROWS_WITH(reader.stream_master("model.missing", [](const float*, int64_t) {}), Contains("model.missing"));
+  CHECK_THROWS_WITH(reader.stream(norm, weights(nullptr), fail), "the disk is full");
+  CHECK_THROWS_WITH(reader.stream(missing, weights(nullptr), nothing), Contains("model.missing"));
 }
 
 TEST_CASE("a changed byte in a shard's model_config, job or data is detected before use") {

@@ -53,9 +53,12 @@ TEST_CASE("a tensor streams from its first element to its last, from however man
     const CheckpointReader reader(save(folder.path(), model, ranks, ranks));
     for (const TestTensor& tensor : original.tensors) {
       std::vector<float> streamed;
-      reader.stream_master(tensor.name, [&](const float* piece, int64_t count) {
-        streamed.insert(streamed.end(), piece, piece + count);
-      });
+      reader.stream({tensor.name, tensor.shape, 0, tensor.count, {}}, weights(nullptr),
+                    [&](const void* piece, int64_t at, int64_t count) {
+                      REQUIRE(at == static_cast<int64_t>(streamed.size()));
+                      const auto* values = static_cast<const float*>(piece);
+                      streamed.insert(streamed.end(), values, values + count);
+                    });
       REQUIRE(streamed.size() == static_cast<size_t>(tensor.count));
       CHECK(std::equal(streamed.begin(), streamed.end(), original.master.begin() + tensor.offset));
     }
