@@ -31,9 +31,13 @@ class Handle {
   herr_t (*close_)(hid_t) = nullptr;
 };
 
-enum class Type { uint16, int32, int64, uint32, uint64, float32, float64 };
+enum class Type { uint8, uint16, int32, int64, uint32, uint64, float32, float64 };
 template <typename T>
 constexpr Type type_of();
+template <>
+constexpr Type type_of<uint8_t>() {
+  return Type::uint8;
+}
 template <>
 constexpr Type type_of<uint16_t>() {
   return Type::uint16;

@@ -44,6 +44,8 @@ void fail(const std::filesystem::path& path, const std::string& object, const ch
 
 hid_t file_type(Type type) {
   switch (type) {
+    case Type::uint8:
+      return H5T_STD_U8LE;
     case Type::uint16:
       return H5T_STD_U16LE;
     case Type::int32:
@@ -64,6 +66,8 @@ hid_t file_type(Type type) {
 
 hid_t memory_type(Type type) {
   switch (type) {
+    case Type::uint8:
+      return H5T_NATIVE_UINT8;
     case Type::uint16:
       return H5T_NATIVE_UINT16;
     case Type::int32:

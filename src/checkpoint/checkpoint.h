@@ -40,7 +40,7 @@ std::filesystem::path step_directory(const std::filesystem::path& output_dir,
                                      int64_t step);  ///< checkpoints/step-000100
 std::string shard_name(int rank, int world_size);
 
-/// Writes one rank's shard file and syncs it; every slice has the same values, the weights (master_dataset) first.  If
+/// Writes one rank's shard file and syncs it; the first values of every slice are the weights (master_dataset).  If
 /// the directory is already a checkpoint, it stops being one; a link at its name or the shard's is replaced, not
 /// followed. Throws DataError (disk full: names path and bytes) and leaves no partial file.
 ShardFile write_shard(const std::filesystem::path& step_directory, const CheckpointInfo& info, int rank,
@@ -72,8 +72,8 @@ class CheckpointReader {
   };
   const std::vector<Tensor>& tensors() const;
 
-  /// Hands out the values of a slice in pieces, from its first element to its last: `count` of them from the slice's
-  /// element `at` on.  Each data set that holds any is read whole, once, and its checksum compared behind its last
+  /// Hands out the values of a slice in pieces, from the first number to the last: `count` of them from the slice's
+  /// number `at` on.  Each data set that holds any is read whole, once, and its checksum compared behind its last
   /// piece, so that what was taken is to be thrown away where this throws.  Throws DataError: tensor or values missing,
   /// other shape, checksum, a number in fp32 that is not finite.
   using TakePiece = std::function<void(const void* piece, int64_t at, int64_t count)>;

@@ -3,9 +3,11 @@
 #include <map>
 #include <utility>
 
+#include "base/amount.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/hdf5.h"
+#include "base/number.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/finite.h"
 #include "checkpoint/manifest.h"
@@ -77,6 +79,14 @@ void require_root(const hdf5::File& file, const Manifest& manifest, int64_t rank
       throw DataError("{}: its {} is {}, but {} in the manifest", path, name, file.read_int("/", name), value);
 }
 
+/// Elements of a state's block, at most 2^20; 0 where the data set has none.
+int64_t block_size_of(const hdf5::File& file, const std::string& dataset) {
+  if (!file.has_attribute(dataset, "block_size")) return 0;
+  const int64_t size = file.read_int(dataset, "block_size");
+  if (size < 1 || size > 1 << 20) throw DataError("{}: {}: its block_size is {}", file.path().string(), dataset, size);
+  return size;
+}
+
 /// `where`: the checkpoint.
 void require_whole(const std::string& where, const std::string& name, StoredTensor& tensor) {
   std::sort(tensor.parts.begin(), tensor.parts.end(), [](const Part& a, const Part& b) { return a.offset < b.offset; });
@@ -104,10 +114,11 @@ struct CheckpointReader::State {
 
   void open(const Manifest& manifest);
   void add_tensor(size_t shard, const std::string& name);
+  static void claim(OpenShard& shard, const std::string& name, int64_t count);
   const StoredTensor& at(const TensorSlice& slice) const;
   std::string dataset_of(const std::string& tensor, const SliceValues& values, const Part& part) const;
   template <typename Take>
-  void stream_part(const Part& part, const std::string& dataset, DType type, Take take) const;
+  void stream_part(const Part& part, const std::string& dataset, const SliceValues& values, Take take) const;
 };
 
 void CheckpointReader::State::open(const Manifest& manifest) {
@@ -134,19 +145,30 @@ void CheckpointReader::State::add_tensor(size_t shard, const std::string& name) 
   if (!size || part.offset < 0 || part.count < 0 || part.count > *size || part.offset > *size - part.count)
     throw DataError("{}: tensor {}: its part [{}, {} + {}) lies outside its shape {}", file.path().string(), name,
                     part.offset, part.offset, part.count, shape_text(shape));
-  int64_t& claimed = shards[shard].bytes_claimed;
-  int64_t element_bytes = 0;  // of all data sets together
-  for (const std::string& dataset : file.names(group)) element_bytes += file.element_bytes(group + "/" + dataset);
-  if (element_bytes == 0 || part.count > (shards[shard].raw.size() - claimed) / element_bytes)
-    throw DataError("{}: tensor {}: its part claims {} elements, more than the file holds", file.path().string(), name,
-                    part.count);
-  claimed += part.count * element_bytes;
+  claim(shards[shard], name, part.count);
   StoredTensor& tensor = stored[name];
   if (tensor.parts.empty()) tensor.shape = shape;
   if (tensor.shape != shape)
     throw DataError("{}: tensor {}: its shape is {}, but {} in another shard", file.path().string(), name,
                     shape_text(shape), shape_text(tensor.shape));
   if (part.count > 0) tensor.parts.push_back(part);
+}
+
+/// Refuses data sets of another length than the part says, and a part that is larger than what is left of the file.
+void CheckpointReader::State::claim(OpenShard& shard, const std::string& name, int64_t count) {
+  const hdf5::File& file = shard.file;
+  Amount bytes = 0;
+  for (const std::string& member : file.names(tensor_group(name))) {
+    const std::string dataset = tensor_group(name) + "/" + member;
+    const int64_t size = file.size(dataset), block = block_size_of(file, dataset);
+    if (size != count && (block == 0 || size != ceil_div(count, block)))
+      throw DataError("{}: {}: has {} elements, but its count is {}", file.path().string(), dataset, size, count);
+    bytes = bytes + Amount(size) * file.element_bytes(dataset);
+  }
+  if (bytes == 0 || bytes > shard.raw.size() - shard.bytes_claimed)
+    throw DataError("{}: tensor {}: its part claims {} elements, more than the file holds", file.path().string(), name,
+                    count);
+  shard.bytes_claimed += bytes.value();
 }
 
 /// The tensor that a slice is of.
@@ -165,29 +187,38 @@ const StoredTensor& CheckpointReader::State::at(const TensorSlice& slice) const 
 
 std::string CheckpointReader::State::dataset_of(const std::string& tensor, const SliceValues& values,
                                                 const Part& part) const {
+  const hdf5::File& file = shards[part.shard].file;
   const std::string dataset = tensor_group(tensor) + "/" + values.name;
-  if (!shards[part.shard].file.exists(dataset))
+  if (!file.exists(dataset))
     throw DataError("{}: tensor {}: the checkpoint has no {}, which train.optimizer keeps; another optimizer wrote it",
                     directory.string(), tensor, values.name);
+  if (const int64_t size = block_size_of(file, dataset); size != values.block_size)
+    throw DataError("{}: {}: its blocks have {} elements, expected {}", file.path().string(), dataset, size,
+                    values.block_size);
+  if (values.per_block && part.offset % values.block_size != 0)
+    throw DataError("{}: {}: its part begins at element {}, inside a block of {}", file.path().string(), dataset,
+                    part.offset, values.block_size);
   return dataset;
 }
 
-/// Calls `take(piece, at, count)` for the whole data set in turn, and compares its checksum at the end.
+/// Calls `take(piece, at, count)` for all numbers of the part's data set in turn, and compares its checksum at the end.
 template <typename Take>
-void CheckpointReader::State::stream_part(const Part& part, const std::string& dataset, DType type, Take take) const {
+void CheckpointReader::State::stream_part(const Part& part, const std::string& dataset, const SliceValues& values,
+                                          Take take) const {
   const OpenShard& shard = shards[part.shard];
   const std::string path = shard.file.path().string();
-  if (const int64_t size = shard.file.size(dataset); size != part.count)
-    throw DataError("{}: {}: has {} elements, but its count is {}", path, dataset, size, part.count);
-  const int64_t begin = shard.file.byte_offset(dataset, stored_type(type)), element_bytes = size_of(type);
-  std::vector<char> piece(static_cast<size_t>(std::min(piece_elements, part.count) * element_bytes));
+  const int64_t first = values.numbers(part.offset), numbers = values.numbers(part.count);
+  if (const int64_t size = shard.file.size(dataset); size != numbers)
+    throw DataError("{}: {}: has {} elements, expected {}", path, dataset, size, numbers);
+  const int64_t begin = shard.file.byte_offset(dataset, stored_type(values.type)), bytes = size_of(values.type);
+  std::vector<char> piece(static_cast<size_t>(std::min(piece_elements, numbers) * bytes));
   Hasher hasher;
-  for (int64_t done = 0; done < part.count; done += piece_elements) {
-    const int64_t count = std::min(piece_elements, part.count - done);
-    shard.raw.read(begin + done * element_bytes, piece.data(), count * element_bytes);
-    hasher.update(piece.data(), static_cast<size_t>(count * element_bytes));
-    if (type == DType::f32) require_finite(reinterpret_cast<const float*>(piece.data()), count, path, dataset);
-    take(piece.data(), part.offset + done, count);
+  for (int64_t done = 0; done < numbers; done += piece_elements) {
+    const int64_t count = std::min(piece_elements, numbers - done);
+    shard.raw.read(begin + done * bytes, piece.data(), count * bytes);
+    hasher.update(piece.data(), static_cast<size_t>(count * bytes));
+    if (values.type == DType::f32) require_finite(reinterpret_cast<const float*>(piece.data()), count, path, dataset);
+    take(piece.data(), first + done, count);
   }
   if (!is_checksum(hasher.digest(), shard.file.read_uint(dataset, "xxh3")))
     throw DataError("{}: {}: its bytes do not match their checksum: the file is damaged", path, dataset);
@@ -208,7 +239,8 @@ const CheckpointInfo& CheckpointReader::info() const { return state_->info; }
 const std::vector<CheckpointReader::Tensor>& CheckpointReader::tensors() const { return state_->tensors; }
 
 void CheckpointReader::stream(const TensorSlice& slice, const SliceValues& values, const TakePiece& take) const {
-  const int64_t begin = slice.offset, end = slice.offset + slice.count;
+  const int64_t end_element = slice.offset + slice.count;
+  const int64_t begin = values.numbers(slice.offset), end = values.numbers(end_element);
   bool taking = false;  // an error of take() is not the checkpoint's
   const auto take_wanted = [&](const char* piece, int64_t at, int64_t count) {
     const int64_t first = std::max(at, begin), last = std::min(at + count, end);
@@ -219,8 +251,8 @@ void CheckpointReader::stream(const TensorSlice& slice, const SliceValues& value
   };
   try {
     for (const Part& part : state_->at(slice).parts)
-      if (part.offset < end && part.offset + part.count > begin)
-        state_->stream_part(part, state_->dataset_of(slice.name, values, part), values.type, take_wanted);
+      if (part.offset < end_element && part.offset + part.count > slice.offset)
+        state_->stream_part(part, state_->dataset_of(slice.name, values, part), values, take_wanted);
   } catch (const DataError& error) {
     if (taking) throw;
     throw DataError("{}\n  {}", error.what(), advice_instead_of(state_->directory));
@@ -231,8 +263,8 @@ void CheckpointReader::read(const std::vector<TensorSlice>& slices) const {
   for (const TensorSlice& slice : slices)
     for (const SliceValues& values : slice.values)
       stream(slice, values, [&](const void* piece, int64_t at, int64_t count) {
-        std::memcpy(static_cast<char*>(values.data) + values.bytes(at), piece,
-                    static_cast<size_t>(values.bytes(count)));
+        std::memcpy(static_cast<char*>(values.data) + at * size_of(values.type), piece,
+                    static_cast<size_t>(count * size_of(values.type)));
       });
 }
 

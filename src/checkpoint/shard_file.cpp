@@ -60,7 +60,8 @@ void lay_out_tensor(hdf5::File& file, const TensorSlice& slice) {
   file.write_attribute(group, "count", slice.count);
   for (const SliceValues& values : slice.values) {
     const std::string dataset = group + "/" + values.name;
-    file.create_contiguous(dataset, stored_type(values.type), slice.count);
+    file.create_contiguous(dataset, stored_type(values.type), values.numbers(slice.count));
+    if (values.block_size > 0) file.write_attribute(dataset, "block_size", values.block_size);
     file.write_attribute(dataset, "xxh3", xxh3(values.data, static_cast<size_t>(values.bytes(slice.count))));
   }
 }

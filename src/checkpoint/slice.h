@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/number.h"
 #include "device/dtype.h"
 
 namespace tessera {
@@ -10,13 +11,17 @@ namespace tessera {
 /// The data set of the weights, which every tensor has.
 inline constexpr const char* master_dataset = "master";
 
-/// One number per element of a slice: the weights, or what the optimizer keeps of them.
+/// A number per element of a slice, or per block of elements: the weights, or what the optimizer keeps of them.
 struct SliceValues {
   std::string name;  ///< its data set in a shard: master_dataset, "exp_avg"
   DType type = DType::f32;
   void* data = nullptr;
+  int64_t block_size = 0;  ///< elements of a state's block; 0: it has none.  Slices begin and end at blocks
+  bool per_block = false;  ///< a number per block, not per element
 
-  int64_t bytes(int64_t count) const { return count * size_of(type); }
+  /// Of so many elements from a block's beginning.
+  int64_t numbers(int64_t elements) const { return per_block ? ceil_div(elements, block_size) : elements; }
+  int64_t bytes(int64_t elements) const { return numbers(elements) * size_of(type); }
 };
 
 /// The part of one tensor that this rank holds: elements [offset, offset + count) of the row-major flattened tensor, in

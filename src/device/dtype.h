@@ -22,7 +22,7 @@ struct bf16 {
 };
 static_assert(sizeof(bf16) == 2 && std::is_trivially_copyable_v<bf16>);
 
-enum class DType : uint8_t { f32, bf16, i32 };
+enum class DType : uint8_t { f32, bf16, i32, u8 };
 
 template <typename T>
 constexpr DType dtype_of();
@@ -39,9 +39,24 @@ constexpr DType dtype_of<int32_t>() {
   return DType::i32;
 }
 
-constexpr int64_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
+template <>
+constexpr DType dtype_of<uint8_t>() {
+  return DType::u8;
+}
+
+constexpr int64_t size_of(DType dtype) { return dtype == DType::u8 ? 1 : dtype == DType::bf16 ? 2 : 4; }
 constexpr std::string_view name_of(DType dtype) {
-  return dtype == DType::f32 ? "fp32" : dtype == DType::bf16 ? "bf16" : "int32";
+  switch (dtype) {
+    case DType::f32:
+      return "fp32";
+    case DType::bf16:
+      return "bf16";
+    case DType::i32:
+      return "int32";
+    case DType::u8:
+      return "uint8";
+  }
+  return "unknown";
 }
 
 /// Calls f with a value of the compute type: the one place where a dtype becomes a template argument.
@@ -53,6 +68,7 @@ decltype(auto) with_compute_type(DType dtype, F&& f) {
     case DType::bf16:
       return f(bf16{});
     case DType::i32:
+    case DType::u8:
       break;
   }
   throw std::logic_error("a compute type is fp32 or bf16");

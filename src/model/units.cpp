@@ -6,13 +6,18 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "base/number.h"
+
 namespace tessera {
 namespace {
 
 /// Collects a unit's tensors and lays them side by side.
 class UnitBuilder {
  public:
-  UnitBuilder(std::string name, std::string prefix) : prefix_(std::move(prefix)) { unit_.name = std::move(name); }
+  UnitBuilder(std::string name, std::string prefix, const TensorBlocks& blocks)
+      : prefix_(std::move(prefix)), blocks_(blocks) {
+    unit_.name = std::move(name);
+  }
 
   void add(const LinearSpec& linear) {
     for (const LinearSpec::Output& output : linear.outputs) {
@@ -34,8 +39,8 @@ class UnitBuilder {
   UnitSpec build() {
     for (std::vector<TensorSpec>* const kind : {&matrices_, &norms_, &biases_})
       for (TensorSpec& tensor : *kind) {
-        tensor.offset = unit_.size;
-        unit_.size += tensor.size();
+        tensor.offset = blocks_.cut(tensor) ? round_up(unit_.size, blocks_.elements) : unit_.size;
+        unit_.size = tensor.offset + tensor.size();
         unit_.tensors.push_back(std::move(tensor));
       }
     return std::move(unit_);
@@ -43,12 +48,13 @@ class UnitBuilder {
 
  private:
   std::string prefix_;
+  TensorBlocks blocks_;
   UnitSpec unit_;
   std::vector<TensorSpec> matrices_, norms_, biases_;
 };
 
-UnitSpec layer_unit(const LayerSpec& layer, size_t number) {
-  UnitBuilder unit(fmt::format("layer {}", number), layer.prefix);
+UnitSpec layer_unit(const LayerSpec& layer, size_t number, const TensorBlocks& blocks) {
+  UnitBuilder unit(fmt::format("layer {}", number), layer.prefix, blocks);
   for (const LinearSpec* linear : {&layer.attention.qkv, &layer.attention.o, &layer.mlp.gate_up, &layer.mlp.down})
     unit.add(*linear);
   for (const NormSpec* norm : {&layer.before_attention, &layer.after_attention, &layer.before_mlp, &layer.after_mlp,
@@ -79,13 +85,13 @@ MatrixPlace::MatrixPlace(const UnitSpec& unit, const std::vector<std::string>& t
   }
 }
 
-std::vector<UnitSpec> model_units(const ModelSpec& model) {
+std::vector<UnitSpec> model_units(const ModelSpec& model, const TensorBlocks& blocks) {
   std::vector<UnitSpec> units;
-  UnitBuilder embedding("embedding", "");
+  UnitBuilder embedding("embedding", "", blocks);
   embedding.add({{{model.embedding, model.V}}, model.C, false});
   units.push_back(embedding.build());
-  for (size_t i = 0; i < model.layers.size(); ++i) units.push_back(layer_unit(model.layers[i], i));
-  UnitBuilder head("head", "");
+  for (size_t i = 0; i < model.layers.size(); ++i) units.push_back(layer_unit(model.layers[i], i, blocks));
+  UnitBuilder head("head", "", blocks);
   if (!model.tied) head.add({{{model.head, model.V}}, model.C, false});
   head.add(model.final_norm);
   units.push_back(head.build());

@@ -22,11 +22,20 @@ struct TensorSpec {
   int64_t size() const;
 };
 
+/// Elements of a flattened tensor that share something, such as the scale of a state in 8 bits; the first block begins
+/// with the tensor.
+struct TensorBlocks {
+  int64_t elements = 1;  ///< of a block
+  int64_t least = 0;     ///< a tensor with fewer elements is not cut into blocks
+
+  bool cut(const TensorSpec& tensor) const { return elements > 1 && tensor.size() >= least; }
+};
+
 /// What is gathered at once: the embedding, each decoder layer, the final norm with the head.
 struct UnitSpec {
   std::string name;  ///< embedding, layer 0, …, head
   std::vector<TensorSpec> tensors;
-  int64_t size = 0;  ///< elements, without padding
+  int64_t size = 0;  ///< elements, without padding at the end
   /// An earlier unit whose tensors are used with this one's, and get a gradient there: a tied head's embedding.
   std::optional<size_t> borrows;
 
@@ -56,6 +65,7 @@ class MatrixPlace {
     View view = in(unit);
     return {view.data, view.dtype, 1, view.size()};
   }
+  int64_t rows() const { return rows_; }
   explicit operator bool() const { return rows_ > 0; }
 
  private:
@@ -63,8 +73,9 @@ class MatrixPlace {
 };
 
 /// Units in the order of the forward pass.  In each the matrices come first, then norms, then biases; modules of one
-/// product lie side by side.  A tied head has only the norm.
-std::vector<UnitSpec> model_units(const ModelSpec& model);
+/// product lie side by side, unless the size of one is no multiple of the blocks: tensors that are cut into blocks
+/// begin at a multiple of a block's elements.  A tied head has only the norm.
+std::vector<UnitSpec> model_units(const ModelSpec& model, const TensorBlocks& blocks = {});
 
 /// Weights of the model; without the embedding table but with the head (what a token is multiplied with).
 int64_t parameter_count(const ModelSpec& model);

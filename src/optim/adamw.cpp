@@ -8,8 +8,8 @@ namespace tessera {
 AdamW::AdamW(ShardedModel& model, const TrainSettings& settings)
     : model_(model),
       settings_(settings),
-      exp_avg_(model.state().of_optimizer("exp_avg").as<float>()),
-      exp_avg_sq_(model.state().of_optimizer("exp_avg_sq").as<float>()) {}
+      exp_avg_(model.state().of_optimizer("exp_avg").values.as<float>()),
+      exp_avg_sq_(model.state().of_optimizer("exp_avg_sq").values.as<float>()) {}
 
 AdamWStep AdamW::step(int64_t k, double learning_rate, double gradient_scale) const {
   AdamWStep step{};
@@ -35,7 +35,7 @@ void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {
 void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64_t begin, int64_t end,
                          View weights) const {
   const ShardState& state = model_.state();
-  for (const auto& range : model_.layout().decay_ranges()) {
+  for (const auto& range : model_.layout().update_ranges()) {
     const int64_t first = std::max(range.begin, begin), n = std::min(range.end, end) - first;
     if (n <= 0) continue;
     step.weight_decay = range.decay ? static_cast<float>(settings_.weight_decay) : 0.0f;

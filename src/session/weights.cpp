@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/number.h"
 #include "base/splitmix.h"
 #include "device/parallel.h"
 
@@ -80,19 +81,32 @@ void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<f
   }
 }
 
+void* element_of(const Buffer& buffer, int64_t i) { return buffer.view().cols_from(i, 0).data; }
+
+/// What the optimizer keeps of a piece.
+void add_values(const ShardState::OfOptimizer& state, const ShardPiece& piece, const ShardLayout& layout,
+                std::vector<SliceValues>& values) {
+  const auto& [name, type, blocks] = state.what;
+  if (!blocks.cut(*piece.tensor)) {
+    values.push_back({name, type, element_of(state.values, layout.whole_offset(piece.shard_offset))});
+    return;
+  }
+  const int64_t block = div_exact(piece.shard_offset, blocks.elements);
+  values.push_back({name + "_codes", DType::u8, element_of(state.codes, piece.shard_offset), blocks.elements});
+  values.push_back({name + "_absmax", DType::f32, element_of(state.absmax, block), blocks.elements, true});
+}
+
 }  // namespace
 
 std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
   std::vector<TensorSlice> slices;
   const ShardState& state = model.state();
   for (const ShardPiece& piece : model.layout().pieces()) {
-    const auto part_of = [&](const Buffer& buffer) {
-      return buffer.view().cols_from(piece.shard_offset, piece.count).data;
-    };
     TensorSlice& slice =
         slices.emplace_back(TensorSlice{piece.tensor->name, piece.tensor->shape, piece.tensor_offset, piece.count, {}});
-    slice.values.push_back({master_dataset, DType::f32, part_of(state.master)});
-    for (const auto& [what, values] : state.optimizer) slice.values.push_back({what.name, what.type, part_of(values)});
+    slice.values.push_back({master_dataset, DType::f32, element_of(state.master, piece.shard_offset)});
+    for (const ShardState::OfOptimizer& of_optimizer : state.optimizer)
+      add_values(of_optimizer, piece, model.layout(), slice.values);
   }
   return slices;
 }
@@ -158,7 +172,8 @@ void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint) {
   for (const TensorSlice& slice : tensor_slices(model))
     for (const SliceValues& values : slice.values)
       checkpoint.stream(slice, values, [&](const void* piece, int64_t at, int64_t count) {
-        model.compute().device().copy(piece, static_cast<char*>(values.data) + values.bytes(at), values.bytes(count));
+        const int64_t bytes = size_of(values.type);
+        model.compute().device().copy(piece, static_cast<char*>(values.data) + at * bytes, count * bytes);
       });
   model.cast_weights();
 }

@@ -1,6 +1,9 @@
 #include "shard/layout.h"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <stdexcept>
 
 #include "base/number.h"
 
@@ -10,16 +13,19 @@ namespace {
 constexpr int64_t slice_alignment = 64;  // elements: whole cache lines and vector registers in fp32 and bf16
 }
 
-ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks) {
-  for (UnitSpec& spec : model_units(model)) {
+ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks) : blocks_(blocks) {
+  for (UnitSpec& spec : model_units(model, blocks)) {
     UnitShard unit{std::move(spec)};
-    unit.padded = round_up(unit.spec.size, ranks * slice_alignment);
+    unit.padded = round_up(unit.spec.size, ranks * std::lcm(slice_alignment, blocks.elements));
     unit.slice = div_exact(unit.padded, ranks);
     unit.begin = size_;
     size_ += unit.slice;
     units_.push_back(std::move(unit));
   }
-  for (const UnitShard& unit : units_) add_pieces(unit, rank);
+  for (const UnitShard& unit : units_) {
+    add_pieces(unit, rank);
+    add_update_ranges(unit, rank);
+  }
 }
 
 std::vector<UnitSpec> ShardLayout::unit_specs() const {
@@ -35,24 +41,39 @@ void ShardLayout::add_pieces(const UnitShard& unit, int rank) {
     if (begin >= end) continue;
     pieces_.push_back({&tensor, begin - tensor.offset, end - begin, unit.begin + begin - first});
   }
-  // Padding decays with what lies before it: its weights, gradients and moments are zero and stay so.
-  int64_t at = unit.begin;
-  const auto extend = [&](int64_t end, bool decay) {
-    if (end <= at) return;
-    if (!decay_ranges_.empty() && decay_ranges_.back().decay == decay)
-      decay_ranges_.back().end = end;
-    else
-      decay_ranges_.push_back({at, end, decay});
-    at = end;
+}
+
+/// Padding decays as what lies before it, and is never in blocks: its weights, gradients and states are zero and stay
+/// so.
+void ShardLayout::add_update_ranges(const UnitShard& unit, int rank) {
+  const int64_t first = rank * unit.slice;
+  const auto extend = [&](int64_t end, bool decay, bool in_blocks) {
+    extend_update_ranges(unit.begin + std::clamp<int64_t>(end - first, 0, unit.slice), decay, in_blocks);
   };
   bool decay = false;
   for (const TensorSpec& tensor : unit.spec.tensors) {
-    const int64_t end = std::min(last, tensor.offset + tensor.size());
-    if (end <= first) continue;
+    extend(tensor.offset, decay, false);
     decay = tensor.decay;
-    extend(unit.begin + end - first, decay);
+    extend(tensor.offset + tensor.size(), decay, blocks_.cut(tensor));
   }
-  extend(unit.begin + unit.slice, decay);
+  extend(unit.padded, decay, false);
+}
+
+void ShardLayout::extend_update_ranges(int64_t end, bool decay, bool in_blocks) {
+  const int64_t begin = update_ranges_.empty() ? 0 : update_ranges_.back().end;
+  if (end <= begin) return;
+  if (begin > 0 && update_ranges_.back().decay == decay && update_ranges_.back().in_blocks == in_blocks)
+    update_ranges_.back().end = end;
+  else
+    update_ranges_.push_back({begin, end, decay, in_blocks, whole_size_});
+  if (!in_blocks) whole_size_ += end - begin;
+}
+
+int64_t ShardLayout::whole_offset(int64_t shard_offset) const {
+  const auto after = std::ranges::upper_bound(update_ranges_, shard_offset, {}, &UpdateRange::begin);
+  const UpdateRange& range = *std::prev(after);
+  if (range.in_blocks) throw std::logic_error("ShardLayout::whole_offset: the element lies in a block");
+  return range.whole_begin + shard_offset - range.begin;
 }
 
 }  // namespace tessera

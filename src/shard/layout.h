@@ -8,8 +8,9 @@
 /// picture).
 namespace tessera {
 
-/// A unit over the ranks of a shard group: its flat buffer is padded to a multiple of ranks × 64 elements and cut into
-/// equal slices; this rank's slices of all units lie behind one another in its flat shard.
+/// A unit over the ranks of a shard group: its flat buffer is padded to a multiple of ranks × 64 elements (with blocks:
+/// ranks × a block) and cut into equal slices; this rank's slices of all units lie behind one another in its flat
+/// shard.
 struct UnitShard {
   UnitSpec spec;
   int64_t padded = 0;  ///< elements of the gathered buffer
@@ -27,7 +28,8 @@ struct ShardPiece {
 
 class ShardLayout {
  public:
-  ShardLayout(const ModelSpec& model, int rank, int ranks);
+  /// No slice cuts one of the `blocks`.
+  ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks = {});
   ShardLayout(const ShardLayout&) = delete;
   ShardLayout& operator=(const ShardLayout&) = delete;
 
@@ -36,20 +38,30 @@ class ShardLayout {
   int64_t size() const { return size_; }                             ///< elements of the flat shard, padding included
   const std::vector<ShardPiece>& pieces() const { return pieces_; }  ///< in shard order; padding belongs to none
 
-  /// Stretches of the flat shard that weight decay treats alike, in order; together the whole shard.
-  struct DecayRange {
+  /// Stretches of the flat shard that the optimizer treats alike, in order; together the whole shard.
+  struct UpdateRange {
     int64_t begin = 0, end = 0;
     bool decay = false;
+    bool in_blocks = false;   ///< of tensors that are cut into blocks; it begins with one
+    int64_t whole_begin = 0;  ///< not in blocks: elements of such ranges before this one
   };
-  const std::vector<DecayRange>& decay_ranges() const { return decay_ranges_; }
+  const std::vector<UpdateRange>& update_ranges() const { return update_ranges_; }
+  const TensorBlocks& blocks() const { return blocks_; }
+  int64_t whole_size() const { return whole_size_; }  ///< elements of ranges that are not in blocks
+
+  /// Where an element lies among those of ranges that are not in blocks.
+  int64_t whole_offset(int64_t shard_offset) const;
 
  private:
   void add_pieces(const UnitShard& unit, int rank);
+  void add_update_ranges(const UnitShard& unit, int rank);
+  void extend_update_ranges(int64_t end, bool decay, bool in_blocks);
 
+  TensorBlocks blocks_;
   std::vector<UnitShard> units_;
   std::vector<ShardPiece> pieces_;
-  std::vector<DecayRange> decay_ranges_;
-  int64_t size_ = 0;
+  std::vector<UpdateRange> update_ranges_;
+  int64_t size_ = 0, whole_size_ = 0;
 };
 
 }  // namespace tessera

@@ -61,7 +61,8 @@ ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& mod
 LargestShapes largest_shapes(const ModelSpec& spec, const ShardedModelSettings& settings, int ranks) {
   const int64_t T = settings.max_tokens;
   return largest_shapes(spec, compute_dtype(settings.model), T,
-                        settings.longest > 0 ? std::min(settings.longest, T) : T, ShardLayout(spec, 0, ranks).size());
+                        settings.longest > 0 ? std::min(settings.longest, T) : T,
+                        ShardLayout(spec, 0, ranks, blocks_of(settings.optimizer)).size());
 }
 
 void plan_device(MemoryPlan& plan, Kernels& kernels, const LargestShapes& largest) {

@@ -44,7 +44,7 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
       settings_(settings.shard),
       checkpointing_(settings.model.gradient_checkpointing),
       dtype_(compute_dtype(settings.model)),
-      layout_(spec_, groups_.group->rank(), groups_.group->size()),
+      layout_(spec_, groups_.group->rank(), groups_.group->size(), blocks_of(settings.optimizer)),
       state_(device_, layout_, dtype_, settings_.offload, settings.optimizer),
       compute_(device_.make_stream("compute")),
       communication_(device_.make_stream("communication")),

@@ -14,7 +14,12 @@ namespace tessera {
 struct OptimizerState {
   std::string name;  ///< its data set in checkpoints: "exp_avg"
   DType type = DType::f32;
+  /// Of the tensors that these cut, an element is a code of 8 bits, and a block has a scale in fp32, its absmax.
+  TensorBlocks blocks = {};
 };
+
+/// The blocks of the states; those of one optimizer are the same.
+TensorBlocks blocks_of(const std::vector<OptimizerState>& states);
 
 /// What a rank holds between steps: its slices of every unit, flat, in the order of the layout: master weights and
 /// gradient in fp32, what the optimizer keeps, and in bf16 a copy for compute.  shard.offload says what of it lies in
@@ -26,13 +31,14 @@ struct ShardState {
 
   /// The slice in compute precision that all-gathers send; in fp32 the master itself where both lie in one place.
   View weights() const;
-  /// Throws std::logic_error where the optimizer asked for none of that name.
-  const Buffer& of_optimizer(const std::string& name) const;
-
   struct OfOptimizer {
     OptimizerState what;
-    Buffer values;
+    Buffer values;         ///< of what is not in blocks: [layout.whole_size()]
+    Buffer codes, absmax;  ///< u8 of each element of the shard; of each block of it.  Empty without blocks
   };
+  /// Throws std::logic_error where the optimizer asked for none of that name.
+  const OfOptimizer& of_optimizer(const std::string& name) const;
+
   Memory state_place;                  ///< of master, gradient, and what the optimizer keeps
   Memory weights_place;                ///< of weights()
   Buffer master, gradient;             ///< fp32

@@ -103,10 +103,21 @@ UnitGradients::Gradient UnitGradients::acquire(size_t unit, Matrices matrices) {
     zero(compute_, gradient, 0, shard.padded);
     return {gradient, Write::accumulate};
   }
-  for (const TensorSpec& tensor : shard.spec.tensors)
-    if (tensor.shape.size() == 1) zero(compute_, gradient, tensor.offset, tensor.offset + tensor.size());
-  zero(compute_, gradient, shard.spec.size, shard.padded);
+  zero_between_matrices(shard, gradient);
   return {gradient, Write::overwrite};
+}
+
+void UnitGradients::zero_between_matrices(const UnitShard& shard, float* gradient) {
+  int64_t begin = 0;
+  const auto zero_until = [&](int64_t end) {
+    if (end > begin) zero(compute_, gradient, begin, end);
+  };
+  for (const TensorSpec& tensor : shard.spec.tensors) {
+    if (tensor.shape.size() == 1) continue;
+    zero_until(tensor.offset);
+    begin = tensor.offset + tensor.size();
+  }
+  zero_until(shard.padded);
 }
 
 void UnitGradients::begin_with_shard(size_t unit) {

@@ -56,6 +56,7 @@ class UnitGradients {
   void fill_from_host(Slot& slot, const UnitShard& shard);
   void fill_ahead(size_t unit);
   void zero(Stream& stream, float* gradient, int64_t begin, int64_t end);
+  void zero_between_matrices(const UnitShard& shard, float* gradient);
   void zero_others(Stream& stream, const UnitShard& shard, float* gradient);  // the other ranks' slices
   void copy_to_host(Slot& slot, const UnitShard& shard, const float* sum);
   void wait_on_compute(Event& event);

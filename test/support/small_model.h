@@ -25,6 +25,13 @@ inline DecoderSettings odd_settings(bool tied, bool qk_norm = false) {
 }
 inline ModelSpec odd_model(bool tied, bool qk_norm = false) { return make_decoder(odd_settings(tied, qk_norm)); }
 
+/// Some of its tensors have 4096 elements and more, and no whole number of blocks.
+inline ModelSpec odd_model_with_blocks(bool tied) {
+  DecoderSettings s = odd_settings(tied);
+  s.V = 251, s.F = 239;
+  return make_decoder(s);
+}
+
 /// `documents` of random tokens, every third target ignored.
 inline Batch random_batch(int64_t V, const std::vector<int>& documents, unsigned seed) {
   std::mt19937 random(seed);

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "model/parts/pass.h"
 
@@ -19,7 +20,17 @@ class Linear {
   void backward_input(const Pass& pass, ConstView dy, View dx, Write mode) const;
 
  private:
-  MatrixPlace weight_, bias_;
+  /// Modules whose weights are neighbours in the unit, and their biases too: one product.
+  struct Part {
+    MatrixPlace weight, bias;
+    int64_t first_row = 0;
+
+    template <typename AnyView>
+    AnyView columns_of(AnyView y) const {
+      return y ? y.cols_from(first_row, weight.rows()) : y;
+    }
+  };
+  std::vector<Part> parts_;
 };
 
 }  // namespace tessera

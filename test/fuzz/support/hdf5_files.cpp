@@ -95,7 +95,9 @@ void write_checkpoint(const fs::path& step_directory) {
                        count,
                        {{"master", DType::f32, values.data()},
                         {"exp_avg", DType::f32, values.data()},
-                        {"exp_avg_sq", DType::f32, values.data()}}};
+                        {"exp_avg_sq", DType::f32, values.data()},
+                        {"momentum_codes", DType::u8, values.data(), 4},
+                        {"momentum_absmax", DType::f32, values.data(), 4, true}}};
   };
   write_shard(step_directory, info, 0, {slice("model.embed_tokens.weight", {4, 3}), slice("model.norm.weight", {3})});
   write_manifest(step_directory);
@@ -152,6 +154,14 @@ void read_checkpoint(const fs::path& step_directory) {
                       0,
                       count,
                       {{"exp_avg", DType::f32, exp_avg.data()}, {"exp_avg_sq", DType::f32, exp_avg_sq.data()}}}});
+      });
+      reads(step_directory.native(), [&] {
+        reader.read({{tensor.name,
+                      tensor.shape,
+                      0,
+                      count,
+                      {{"momentum_codes", DType::u8, exp_avg.data(), 4},
+                       {"momentum_absmax", DType::f32, exp_avg_sq.data(), 4, true}}}});
       });
     }
     ExportSettings settings;

@@ -200,3 +200,44 @@ TEST_CASE("what an optimizer keeps is carried by its name and type, over any num
                     Contains("a.weight") && Contains("has no exp_avg") && Contains("another optimizer"));
   CHECK_THROWS_AS(reader.read({{"a.weight", {17, 59}, 0, 700, {{"scale", DType::bf16, read.data()}}}}), DataError);
 }
+
+TEST_CASE("a state in blocks is carried as codes and scales, over any number of ranks") {
+  const TemporaryFolder folder;
+  constexpr int64_t count = 1003, block = 256;
+  std::vector<float> weight(count), absmax(4);
+  std::vector<uint8_t> codes(count);
+  std::iota(weight.begin(), weight.end(), 0.0f);
+  std::iota(codes.begin(), codes.end(), uint8_t{7});
+  std::iota(absmax.begin(), absmax.end(), 0.5f);
+  std::vector<ShardFile> shards;
+  for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 512}, {512, count}})
+    shards.push_back(write_shard(step_directory(folder.path(), 1), info_of(1, 2), begin == 0 ? 0 : 1,
+                                 {{"a.weight",
+                                   {17, 59},
+                                   begin,
+                                   end - begin,
+                                   {weights(weight.data() + begin),
+                                    {"m_codes", DType::u8, codes.data() + begin, block},
+                                    {"m_absmax", DType::f32, absmax.data() + begin / block, block, true}}}}));
+  commit_checkpoint(folder.path(), info_of(1, 2), shards, 0);
+  const auto file = hdf5::File::open_read(step_directory(folder.path(), 1) / shard_name(1, 2));
+  CHECK(file.size("/tensors/a.weight/m_codes") == count - 512);
+  CHECK(file.size("/tensors/a.weight/m_absmax") == 2);
+  CHECK(file.read_int("/tensors/a.weight/m_absmax", "block_size") == block);
+
+  const CheckpointReader reader(step_directory(folder.path(), 1));
+  std::vector<uint8_t> read_codes(count - 256);
+  std::vector<float> read_absmax(3);
+  const auto read = [&](int64_t block_size) {
+    reader.read({{"a.weight",
+                  {17, 59},
+                  256,
+                  count - 256,
+                  {{"m_codes", DType::u8, read_codes.data(), block_size},
+                   {"m_absmax", DType::f32, read_absmax.data(), block_size, true}}}});
+  };
+  read(block);
+  CHECK(std::equal(read_codes.begin(), read_codes.end(), codes.begin() + 256));
+  CHECK(read_absmax == std::vector<float>{1.5f, 2.5f, 3.5f});
+  CHECK_THROWS_WITH(read(64), Contains("m_codes") && Contains("blocks have 256 elements, expected 64"));
+}

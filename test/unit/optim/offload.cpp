@@ -77,7 +77,7 @@ Result train(const Setting& setting, bool tied, int ranks) {
     const std::lock_guard lock(mutex);
     numbers_of[world.rank()] = {losses, norms};
     result.master[world.rank()] = numbers(model.state().master);
-    result.exp_avg_sq[world.rank()] = numbers(model.state().of_optimizer("exp_avg_sq"));
+    result.exp_avg_sq[world.rank()] = numbers(model.state().of_optimizer("exp_avg_sq").values);
     result.gradient[world.rank()] = numbers(model.state().gradient);
   });
   for (const auto& error : errors)

@@ -110,13 +110,13 @@ TEST_CASE("The shards of all ranks hold every element of every tensor once", "[s
   }
 }
 
-TEST_CASE("Decay ranges cover the shard and treat every tensor by its kind", "[shard]") {
+TEST_CASE("Update ranges cover the shard and treat every tensor by its kind", "[shard]") {
   const ModelSpec config = odd_model(false);
   for (const int ranks : {1, 3}) {
     for (int rank = 0; rank < ranks; ++rank) {
       const ShardLayout layout(config, rank, ranks);
       int64_t at = 0;
-      for (const auto& range : layout.decay_ranges()) {
+      for (const auto& range : layout.update_ranges()) {
         CHECK(range.begin == at);
         at = range.end;
         for (const ShardPiece& piece : layout.pieces())
@@ -128,6 +128,34 @@ TEST_CASE("Decay ranges cover the shard and treat every tensor by its kind", "[s
       CHECK(at == layout.size());
     }
   }
+}
+
+TEST_CASE("No rank's slice cuts a block, and what is not in blocks lies together", "[shard]") {
+  const ModelSpec config = test::odd_model_with_blocks(false);
+  const TensorBlocks blocks{256, 4096};
+  for (const int ranks : {1, 2, 3, 7})
+    for (int rank = 0; rank < ranks; ++rank) {
+      const ShardLayout layout(config, rank, ranks, blocks);
+      for (const auto& range : layout.update_ranges()) CHECK((!range.in_blocks || range.begin % blocks.elements == 0));
+      int64_t whole = 0, in_blocks = 0;  // elements so far
+      for (const ShardPiece& piece : layout.pieces()) {
+        const auto range = std::ranges::find_if(layout.update_ranges(), [&](const auto& one) {
+          return one.begin <= piece.shard_offset && piece.shard_offset + piece.count <= one.end;
+        });
+        REQUIRE(range != layout.update_ranges().end());
+        CHECK(range->in_blocks == (piece.tensor->size() >= 4096));
+        if (range->in_blocks) {
+          CHECK(piece.shard_offset % blocks.elements == 0);
+          CHECK(piece.tensor_offset % blocks.elements == 0);
+          in_blocks += piece.count;
+        } else {
+          CHECK(layout.whole_offset(piece.shard_offset) >= whole);
+          whole = layout.whole_offset(piece.shard_offset) + piece.count;
+        }
+      }
+      CHECK(whole <= layout.whole_size());
+      CHECK(in_blocks == layout.size() - layout.whole_size());  // nothing but tensors
+    }
 }
 
 TEST_CASE("A steady update allocates nothing and waits for the streams at its end alone", "[shard]") {
