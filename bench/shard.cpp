@@ -16,6 +16,20 @@ void Bench::measure_shard(DType dtype) {
     const AdamWStep step{1e-3f, 0.9, 0.999, 1e-8f, 0.1f, 0.1f, 0.001f, 1};
     return [=, this] { kernels_->optimizer.adamw(*stream_, step, n, master, exp_avg, exp_avg_sq, gradient, weights); };
   });
+  measure({"adamw_8bit"}, shape, dtype, 0, [&](Operands& o) {
+    const auto state = [&] {
+      return BlockState{o.array(std::vector<uint8_t>(static_cast<size_t>(n), 200)),
+                        o.array(std::vector<float>(static_cast<size_t>((n + state_block - 1) / state_block), 1e-3f))};
+    };
+    auto* const master = o.updated(DType::f32, 1, n).as<float>();
+    const BlockState exp_avg = state(), exp_avg_sq = state();
+    const auto* const gradient = o.input(DType::f32, 1, n).as<float>();
+    const View weights = dtype == DType::f32 ? View() : o.output(dtype, 1, n);
+    const AdamWStep step{1e-3f, 0.9, 0.999, 1e-8f, 0.1f, 0.1f, 0.001f, 1};
+    return [=, this] {
+      kernels_->optimizer.adamw_8bit(*stream_, step, n, master, exp_avg, exp_avg_sq, gradient, weights);
+    };
+  });
   if (dtype == DType::f32) {
     measure({"squared_norm"}, shape, dtype, 0, [&](Operands& o) {
       const auto* const x = o.input(DType::f32, 1, n).as<float>();

@@ -57,6 +57,8 @@ class CountingLoss final : public LossKernels {
 class CountingOptimizer final : public OptimizerKernels {
   void enqueue_squared_norm(Stream&, const float*, int64_t, double*) override {}
   void enqueue_adamw(Stream&, const AdamWStep&, int64_t, float*, float*, float*, const float*, View) override {}
+  void enqueue_adamw_8bit(Stream&, const AdamWStep&, int64_t, float*, BlockState, BlockState, const float*,
+                          View) override {}
 };
 
 class CountingMemory final : public MemoryKernels {

@@ -26,6 +26,8 @@ class Case:
                                                 "max_grad_norm")}
         if self.job["lr_scheduler"] != "constant":
             train["warmup_steps"] = self.job["warmup_steps"]
+        if "optimizer" in self.job:
+            train["optimizer"] = self.job["optimizer"]
         for key, value in self.job["lr_scheduler_kwargs"].items():
             train[{"min_lr_ratio": "min_lr_rate"}.get(key, key)] = value
         return {

@@ -1,5 +1,6 @@
 #include "device/parallel.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dynamic_map.h"
 
 // clang-format off: Highway reads this file once for each target, and its headers in this order
 #undef HWY_TARGET_INCLUDE
@@ -8,6 +9,7 @@
 #include "kernels/cpu/vector-inl.h"
 // clang-format on
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -60,6 +62,45 @@ void adamw_range(const AdamWStep& step, float* master, float* exp_avg, float* ex
   });
 }
 
+/// A block of a state, in fp32 while it is updated.
+struct Block {
+  HWY_ALIGN float values[state_block];
+
+  void decode(const float* map, const uint8_t* codes, float absmax, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) values[i] = map[codes[i]] * absmax;
+  }
+  /// Makes codes of what decode() made of them, and returns their absmax.
+  float encode(const NearestCode& nearest, uint8_t* codes, int64_t n) {
+    const float absmax = largest(n);
+    const Floats unit = all(absmax > 0 ? absmax : 1.0f);
+    for_each_vector(n, [&](int64_t i, auto span) { store(hn::Div(load(values + i, span), unit), values + i, span); });
+    for (int64_t i = 0; i < n; ++i) codes[i] = nearest(values[i]);
+    return absmax;
+  }
+  float largest(int64_t n) const {
+    const Floats found = fold(
+        n, all(0.0f), [](Floats a, Floats b) { return hn::Max(a, b); },
+        [&](int64_t i, auto span) { return hn::Abs(load(values + i, span)); });
+    return hn::GetLane(hn::MaxOfLanes(FloatTag(), found));
+  }
+};
+
+/// Blocks [begin, end) of the state.
+void adamw_8bit_blocks(const AdamWStep& step, int64_t n, float* master, BlockState exp_avg, BlockState exp_avg_sq,
+                       const float* gradient, View weights, int64_t begin, int64_t end) {
+  const float *signed_map = dynamic_map(true).data(), *unsigned_map = dynamic_map(false).data();
+  Block m, v;
+  for (int64_t b = begin; b < end; ++b) {
+    const int64_t first = b * state_block, size = std::min(state_block, n - first);
+    m.decode(signed_map, exp_avg.codes + first, exp_avg.absmax[b], size);
+    v.decode(unsigned_map, exp_avg_sq.codes + first, exp_avg_sq.absmax[b], size);
+    const View written = !weights ? View() : weights.cols_from(first, size);
+    adamw_range(step, master + first, m.values, v.values, gradient + first, written, 0, size);
+    exp_avg.absmax[b] = m.encode(nearest_code(true), exp_avg.codes + first, size);
+    exp_avg_sq.absmax[b] = v.encode(nearest_code(false), exp_avg_sq.codes + first, size);
+  }
+}
+
 /// Σ x² in double, where the square of a float is exact.
 double sum_of_squares(const float* x, int64_t n) {
   using HalfTag = hn::Half<FloatTag>;
@@ -89,6 +130,7 @@ HWY_AFTER_NAMESPACE();
 namespace tessera {
 
 HWY_EXPORT(adamw_range);
+HWY_EXPORT(adamw_8bit_blocks);
 HWY_EXPORT(sum_of_squares);
 
 namespace {
@@ -103,6 +145,15 @@ class CpuOptimizerKernels final : public OptimizerKernels {
     stream.enqueue([=, threads = threads_] {
       parallel_for(threads, n, 1 << 14, [&](int64_t begin, int64_t end) {
         HWY_DYNAMIC_DISPATCH(adamw_range)(step, master, exp_avg, exp_avg_sq, gradient, weights, begin, end);
+      });
+    });
+  }
+  void enqueue_adamw_8bit(Stream& stream, const AdamWStep& step, int64_t n, float* master, BlockState exp_avg,
+                          BlockState exp_avg_sq, const float* gradient, View weights) override {
+    stream.enqueue([=, threads = threads_] {
+      parallel_for(threads, (n + state_block - 1) / state_block, 64, [&](int64_t begin, int64_t end) {
+        HWY_DYNAMIC_DISPATCH(adamw_8bit_blocks)
+        (step, n, master, exp_avg, exp_avg_sq, gradient, weights, begin, end);
       });
     });
   }

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/dynamic_map.h"
 
 namespace tessera::cuda {
 namespace {
@@ -57,6 +59,71 @@ void launch_range(cudaStream_t stream, const Factors& f, const State<T>& state, 
                        state.weights != nullptr ? state.weights + begin : nullptr};
   launch({"adamw", dim3(blocks(ceil_div(end - begin, N * block_threads))), dim3(block_threads), 0, stream},
          adamw_kernel<T, N>, f, range, end - begin);
+}
+
+/// Both maps, signed first: an argument of the kernel.
+struct Maps {
+  float numbers[2][256];
+};
+Maps dynamic_maps() {
+  Maps maps;
+  std::copy(dynamic_map(true).begin(), dynamic_map(true).end(), maps.numbers[0]);
+  std::copy(dynamic_map(false).begin(), dynamic_map(false).end(), maps.numbers[1]);
+  return maps;
+}
+
+/// The largest value of the block's threads.
+__device__ float block_max(float value, float* partial) {
+  for (int offset = 16; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(whole_warp, value, offset));
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
+  __syncthreads();
+  float largest = partial[0];
+  for (int warp = 1; warp < state_block / 32; ++warp) largest = fmaxf(largest, partial[warp]);
+  return largest;
+}
+
+/// The nearest number of the map; the lower of two that are as near.
+__device__ uint8_t nearest(const float* map, float scaled) {
+  int above = 0;  // how many numbers lie below the value
+  for (int step = 128; step > 0; step /= 2)
+    if (map[above + step - 1] < scaled) above += step;
+  above = max(1, min(above, 255));
+  return static_cast<uint8_t>(scaled - map[above - 1] <= map[above] - scaled ? above - 1 : above);
+}
+
+/// A thread for each element of a state's block.
+template <typename T>
+__global__ void __launch_bounds__(state_block)
+    adamw_8bit_kernel(Factors f, Maps maps, float* master, BlockState exp_avg, BlockState exp_avg_sq,
+                      const float* gradient, T* weights, int64_t n) {
+  __shared__ float map[2][256];
+  __shared__ float partial[2][state_block / 32];
+  const int thread = static_cast<int>(threadIdx.x);
+  map[0][thread] = maps.numbers[0][thread];
+  map[1][thread] = maps.numbers[1][thread];
+  __syncthreads();
+  const int64_t block = blockIdx.x, i = block * state_block + thread;
+  const bool there = i < n;
+  float m = 0, v = 0;
+  if (there) {
+    m = map[0][exp_avg.codes[i]] * exp_avg.absmax[block];
+    v = map[1][exp_avg_sq.codes[i]] * exp_avg_sq.absmax[block];
+    const float scaled = gradient[i] * f.gradient_scale;
+    m += f.first_rate * (scaled - m);
+    v = v * f.beta2 + scaled * scaled * f.second_rate;
+    const float p[1] = {master[i] * f.decay - f.size * (m / (sqrtf(v) * f.deviation_scale + f.epsilon))};
+    store(p, master + i);
+    if (weights != nullptr) store(p, weights + i);
+  }
+  const float m_max = block_max(fabsf(m), partial[0]), v_max = block_max(v, partial[1]);  // all have read the old ones
+  if (there) {
+    exp_avg.codes[i] = nearest(map[0], m / (m_max > 0 ? m_max : 1.0f));
+    exp_avg_sq.codes[i] = nearest(map[1], v / (v_max > 0 ? v_max : 1.0f));
+  }
+  if (thread == 0) {
+    exp_avg.absmax[block] = m_max;
+    exp_avg_sq.absmax[block] = v_max;
+  }
 }
 
 /// The square of a float in double.  It is widened by hand: GPUs have few units that convert to double.  An
@@ -139,6 +206,18 @@ class CudaOptimizerKernels final : public OptimizerKernels {
       const int64_t in_pieces = aligned ? n / wide * wide : 0;
       launch_range<T, wide>(on, f, state, 0, in_pieces);
       launch_range<T, 1>(on, f, state, in_pieces, n);
+    });
+  }
+
+  void enqueue_adamw_8bit(Stream& stream, const AdamWStep& step, int64_t n, float* master, BlockState exp_avg,
+                          BlockState exp_avg_sq, const float* gradient, View weights) override {
+    if (n == 0) return;
+    const bool no_copy = !weights || weights.data == master;
+    with_compute_type(no_copy ? DType::f32 : weights.dtype, [&](auto type) {
+      using T = decltype(type);
+      launch({"adamw_8bit", dim3(blocks(ceil_div(n, state_block))), dim3(state_block), 0, cuda_stream(stream)},
+             adamw_8bit_kernel<T>, factors_of(step), dynamic_maps(), master, exp_avg, exp_avg_sq, gradient,
+             no_copy ? nullptr : weights.as<T>(), n);
     });
   }
 

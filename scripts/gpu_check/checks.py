@@ -17,7 +17,7 @@ AT_ONCE = 6  # programs that may share GPU and cores; nothing is timed in these 
 
 
 def reference(context):
-    """Every reference case on one rank, in fp32 and bf16."""
+    """Every reference case on one rank, in fp32 and, where the case has such a curve, bf16."""
     return _scripts("reference", context, {case.name: (script("parity", context.programs.train, case, 1), {})
                                            for case in context.cases})
 

@@ -75,7 +75,7 @@ enum class Scheduler {
   inverse_sqrt,
   warmup_stable_decay
 };
-enum class OptimizerName { adamw };
+enum class OptimizerName { adamw, adamw_8bit };
 struct TrainSettings {
   double num_epochs = 1;
   int64_t max_steps = 0;         // above 0: instead of num_epochs

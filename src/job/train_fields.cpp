@@ -71,8 +71,11 @@ std::vector<Field> schedule_fields(const Of<TrainSettings>& train) {
 
 std::vector<Field> optimizer_fields(const Of<TrainSettings>& train) {
   return {
-      train.key("optimizer", &TrainSettings::optimizer, choice<OptimizerName>({{OptimizerName::adamw, "adamw"}}),
-                "Optimizer, as torch.optim.AdamW"),
+      train.key(
+          "optimizer", &TrainSettings::optimizer,
+          choice<OptimizerName>({{OptimizerName::adamw, "adamw"}, {OptimizerName::adamw_8bit, "adamw_8bit"}}),
+          "adamw: as torch.optim.AdamW. adamw_8bit: the same with both moments in bitsandbytes' 8 bits, 2 bytes per "
+          "weight instead of 8; tensors with fewer than 4096 elements keep theirs in fp32"),
       train.key("adam_beta1", &TrainSettings::adam_beta1, number(at_least(0).below(1)),
                 "Decay rate of the first moment"),
       train.key("adam_beta2", &TrainSettings::adam_beta2, number(at_least(0).below(1)),

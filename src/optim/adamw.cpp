@@ -3,13 +3,20 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/number.h"
+
 namespace tessera {
 
 AdamW::AdamW(ShardedModel& model, const TrainSettings& settings)
     : model_(model),
       settings_(settings),
-      exp_avg_(model.state().of_optimizer("exp_avg").values.as<float>()),
-      exp_avg_sq_(model.state().of_optimizer("exp_avg_sq").values.as<float>()) {}
+      exp_avg_(model.state().of_optimizer("exp_avg")),
+      exp_avg_sq_(model.state().of_optimizer("exp_avg_sq")) {}
+
+std::vector<OptimizerState> AdamW::states_in_8_bits() {
+  const TensorBlocks blocks{state_block, 4096};
+  return {{"exp_avg", DType::f32, blocks}, {"exp_avg_sq", DType::f32, blocks}};
+}
 
 AdamWStep AdamW::step(int64_t k, double learning_rate, double gradient_scale) const {
   AdamWStep step{};
@@ -39,8 +46,21 @@ void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64
     const int64_t first = std::max(range.begin, begin), n = std::min(range.end, end) - first;
     if (n <= 0) continue;
     step.weight_decay = range.decay ? static_cast<float>(settings_.weight_decay) : 0.0f;
-    kernels.optimizer.adamw(stream, step, n, state.master.as<float>() + first, exp_avg_ + first, exp_avg_sq_ + first,
-                            state.gradient.as<float>() + first, weights.cols_from(first - begin, n));
+    float* const master = state.master.as<float>() + first;
+    const float* const gradient = state.gradient.as<float>() + first;
+    const View made = weights.cols_from(first - begin, n);
+    if (range.in_blocks) {
+      const auto blocks_of = [&](const ShardState::OfOptimizer& moment) {
+        return BlockState{moment.codes.as<uint8_t>() + first,
+                          moment.absmax.as<float>() + div_exact(first, state_block)};
+      };
+      kernels.optimizer.adamw_8bit(stream, step, n, master, blocks_of(exp_avg_), blocks_of(exp_avg_sq_), gradient,
+                                   made);
+    } else {
+      const int64_t whole = range.whole_begin + first - range.begin;
+      kernels.optimizer.adamw(stream, step, n, master, exp_avg_.values.as<float>() + whole,
+                              exp_avg_sq_.values.as<float>() + whole, gradient, made);
+    }
   }
 }
 

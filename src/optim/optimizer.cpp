@@ -19,7 +19,8 @@ std::unique_ptr<Optimizer> make(ShardedModel& model, const TrainSettings& settin
   return std::make_unique<Rule>(model, settings);
 }
 
-constexpr std::array rows = {Row{OptimizerName::adamw, AdamW::states, make<AdamW>}};
+constexpr std::array rows = {Row{OptimizerName::adamw, AdamW::states, make<AdamW>},
+                             Row{OptimizerName::adamw_8bit, AdamW::states_in_8_bits, make<AdamW>}};
 
 const Row& row_of(const TrainSettings& settings) { return *std::ranges::find(rows, settings.optimizer, &Row::name); }
 

@@ -148,6 +148,8 @@ def require_reference(case, folder, claim, precision="fp32", first=1):
     rows = steps(folder)
     expected = {key: value[first - 1:] if isinstance(value, list) and len(value) == case.job["max_steps"] else value
                 for key, value in case.expected.items()}
+    if precision == "fp32" and case.job.get("optimizer") == "adamw_8bit":
+        precision = "8-bit"
     found = differences([row for row in rows if row["step"] >= first], expected, precision)
     require(not found, claim, "\n".join(found[:12]))
 

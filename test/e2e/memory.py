@@ -27,7 +27,7 @@ def planned(job, ranks):
     return int(device[1]) * 1e6, int(host[1]) * 1e6 if host else 0, int(weights[1])
 
 
-def settings(place, config, strategy, checkpointing, precision, offload):
+def settings(place, config, strategy, checkpointing, precision, offload, optimizer):
     base = place / f"model-{config['hidden_size']}-{config['tie_word_embeddings']}"
     base.mkdir(exist_ok=True)
     (base / "config.json").write_text(json.dumps(config))
@@ -37,18 +37,22 @@ def settings(place, config, strategy, checkpointing, precision, offload):
     return {"model.base": base, "model.init": "random", "model.precision": precision,
             "model.gradient_checkpointing": checkpointing, "data.sequence_len": TOKENS, "dataset.random.path":
             base / "train.jsonl", "dataset.random.type": "tokenized", "train.max_steps": 3, "train.micro_batch_size": 1,
-            "shard.strategy": strategy, "shard.group_size": 2 if strategy == "hybrid_shard" else None, "shard.offload": offload, "checkpoint.export": "never", "log.tensorboard": "false", "device.threads": 1}
+            "train.optimizer": optimizer, "shard.strategy": strategy,
+            "shard.group_size": 2 if strategy == "hybrid_shard" else None, "shard.offload": offload,
+            "checkpoint.export": "never", "log.tensorboard": "false", "device.threads": 1}
 
 
-RUNS = [  # ranks, strategy, recomputation, precision, tied, offload
-    (2, "full_shard", "full", "fp32", True, "none"),
-    (2, "full_shard", "selective", "bf16", False, "none"),
-    (2, "full_shard", "selective", "bf16", False, "optimizer"),
-    (2, "full_shard", "selective", "bf16", False, "params"),
-    (3, "shard_grad_op", "none", "fp32", False, "none"),
-    (4, "hybrid_shard", "full", "bf16", True, "none"),
-    (1, "no_shard", "full", "bf16", True, "none"),
-    (1, "no_shard", "full", "bf16", True, "optimizer"),
+RUNS = [  # ranks, strategy, recomputation, precision, tied, offload, optimizer
+    (2, "full_shard", "full", "fp32", True, "none", "adamw"),
+    (2, "full_shard", "selective", "bf16", False, "none", "adamw"),
+    (2, "full_shard", "selective", "bf16", False, "optimizer", "adamw"),
+    (2, "full_shard", "selective", "bf16", False, "params", "adamw"),
+    (3, "shard_grad_op", "none", "fp32", False, "none", "adamw"),
+    (4, "hybrid_shard", "full", "bf16", True, "none", "adamw"),
+    (1, "no_shard", "full", "bf16", True, "none", "adamw"),
+    (1, "no_shard", "full", "bf16", True, "optimizer", "adamw"),
+    (2, "full_shard", "selective", "bf16", False, "none", "adamw_8bit"),
+    (2, "full_shard", "selective", "bf16", False, "optimizer", "adamw_8bit"),
 ]
 
 train, _ = program()
@@ -64,12 +68,12 @@ def in_mib(**numbers):
 
 with workspace() as place:
     curves = {}  # (loss, norm) of the last step by what shard.offload must not change
-    for ranks, strategy, checkpointing, precision, tied, offload in RUNS:
-        what = f"{ranks} ranks, {strategy}, {checkpointing}, {precision}, {'tied' if tied else 'untied'}, offload {offload}"
-        name = f"{ranks}-{strategy}-{checkpointing}-{precision}-{offload}"
+    for ranks, strategy, checkpointing, precision, tied, offload, optimizer in RUNS:
+        what = f"{ranks} ranks, {strategy}, {checkpointing}, {precision}, {'tied' if tied else 'untied'}, offload {offload}, {optimizer}"
+        name = f"{ranks}-{strategy}-{checkpointing}-{precision}-{offload}-{optimizer}"
         config = {**CONFIG, "tie_word_embeddings": tied}
-        job = settings(place, config, strategy, checkpointing, precision, offload)
-        small_job = settings(place, {**config, **SMALL}, strategy, checkpointing, precision, offload)
+        job = settings(place, config, strategy, checkpointing, precision, offload, optimizer)
+        small_job = settings(place, {**config, **SMALL}, strategy, checkpointing, precision, offload, optimizer)
         baseline = last_step(place / f"{name}-small", small_job, ranks)["peak_host_bytes"]  # program, libraries, data
         last = last_step(place / name, job, ranks)
         device, host = last["peak_device_bytes"], last["peak_host_bytes"]
@@ -81,7 +85,7 @@ with workspace() as place:
                 f"{what}: so is what became resident", told)
         print(told)
         curve = (last["loss"], last["grad_norm"])
-        require(curves.setdefault((ranks, strategy, checkpointing, precision), curve) == curve,
+        require(curves.setdefault((ranks, strategy, checkpointing, precision, optimizer), curve) == curve,
                 f"{what}: the bits of the job without offload", (curve, curves))
 
         if (ranks, strategy, checkpointing) == (2, "full_shard", "full"):

@@ -1,5 +1,5 @@
-"""resume_families.py TRAIN CASE/expected.json …: a checkpoint from the middle of each case goes on bit for bit on as many ranks, and along
-the same curve on another number.
+"""resume_families.py TRAIN CASE/expected.json …: a checkpoint from the middle of each case goes on bit for bit on as many
+ranks, and along the same curve on another number.
 """
 from pathlib import Path
 

@@ -252,9 +252,8 @@ TEST_CASE("a shard that claims more elements than its data sets have is refused,
   manifest["files"][0]["bytes"] = forged.size();
   manifest["files"][0]["xxh3"] = fmt::format("{:016x}", xxh3_of_beginning(forged, forged.size()));
   put(directory / "manifest.json", manifest.dump());
-  CHECK_THROWS_WITH(CheckpointReader(directory),
-                    Contains(shard.string()) && Contains("model.norm.weight") &&
-                        Contains("has 24 elements, but its count is 1099511627776"));
+  CHECK_THROWS_WITH(CheckpointReader(directory), Contains(shard.string()) && Contains("model.norm.weight") &&
+                                                     Contains("has 24 elements, but its count is 1099511627776"));
 }
 
 TEST_CASE("a weight that is not finite is refused, and the error names file and tensor") {

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "optim/gradient_norm.h"
 #include "optim/optimizer.h"
@@ -9,7 +10,7 @@
 #include "support/small_model.h"
 
 using namespace tessera;
-using test::four_batches, test::odd_model;
+using test::four_batches, test::odd_model, test::odd_model_with_blocks;
 
 namespace {
 
@@ -17,11 +18,17 @@ struct Setting {
   Strategy strategy = Strategy::full_shard;
   Offload offload = Offload::none;
   Precision precision = Precision::bf16;
+  OptimizerName optimizer = OptimizerName::adamw;
+
+  ModelSpec model(bool tied) const {
+    return optimizer == OptimizerName::adamw_8bit ? odd_model_with_blocks(tied) : odd_model(tied);
+  }
 };
 
 struct Result {
   std::vector<double> losses, squared_norms;                       // of each rank and update
   std::map<int, std::vector<float>> master, exp_avg_sq, gradient;  // by rank
+  std::map<int, std::vector<uint8_t>> exp_avg_codes;
   bool operator==(const Result&) const = default;
 };
 
@@ -33,8 +40,9 @@ void fill_weights(ShardedModel& model) {
   model.cast_weights();
 }
 
-std::vector<float> numbers(const Buffer& buffer) {
-  return {buffer.as<float>(), buffer.as<float>() + buffer.bytes() / 4};
+template <typename Number = float>
+std::vector<Number> numbers(const Buffer& buffer) {
+  return {buffer.as<Number>(), buffer.as<Number>() + buffer.bytes() / int64_t{sizeof(Number)}};
 }
 
 /// Three updates of four micro-batches a rank, with replicas under hybrid_shard and no_shard.
@@ -53,9 +61,11 @@ Result train(const Setting& setting, bool tied, int ranks) {
     ModelSettings model_settings;
     model_settings.precision = setting.precision;
     TrainSettings settings;
+    settings.optimizer = setting.optimizer;
     settings.weight_decay = 0.1;
+    const ModelSpec spec = setting.model(tied);
     ShardGroups groups(world, shard, world.size(), *device);
-    ShardedModel model({*device, *kernels, profiler, groups}, odd_model(tied),
+    ShardedModel model({*device, *kernels, profiler, groups}, spec,
                        {shard, model_settings, optimizer_states(settings), 24});
     GradientNorm norm(model);
     const auto optimizer = make_optimizer(model, settings);
@@ -63,7 +73,7 @@ Result train(const Setting& setting, bool tied, int ranks) {
     std::vector<double> losses, norms;
     for (int64_t k = 1; k <= 3; ++k) {
       model.begin_update(k);
-      auto batches = four_batches(odd_model(tied).V);
+      auto batches = four_batches(spec.V);
       std::rotate(batches.begin(), batches.begin() + world.rank() % 4, batches.end());
       for (size_t i = 0; i < batches.size(); ++i) model.train(std::move(batches[i]), 0.1f, i + 1 == batches.size());
       model.finish_gradients();
@@ -78,6 +88,7 @@ Result train(const Setting& setting, bool tied, int ranks) {
     numbers_of[world.rank()] = {losses, norms};
     result.master[world.rank()] = numbers(model.state().master);
     result.exp_avg_sq[world.rank()] = numbers(model.state().of_optimizer("exp_avg_sq").values);
+    result.exp_avg_codes[world.rank()] = numbers<uint8_t>(model.state().of_optimizer("exp_avg").codes);
     result.gradient[world.rank()] = numbers(model.state().gradient);
   });
   for (const auto& error : errors)
@@ -111,4 +122,16 @@ TEST_CASE("State in host memory, or weights too, gives the bits that it gives on
           CHECK((offloaded == kept));
         }
       }
+}
+
+TEST_CASE("So does state in 8 bits", "[optim]") {
+  for (const auto& [strategy, ranks] : {std::pair{Strategy::full_shard, 1}, {Strategy::full_shard, 3}}) {
+    const Result kept = train({strategy, Offload::none, Precision::bf16, OptimizerName::adamw_8bit}, false, ranks);
+    REQUIRE(kept.losses.front() > kept.losses[2]);
+    const auto& codes = kept.exp_avg_codes.at(0);
+    REQUIRE(std::set(codes.begin(), codes.end()).size() > 100);
+    const Result offloaded =
+        train({strategy, Offload::optimizer, Precision::bf16, OptimizerName::adamw_8bit}, false, ranks);
+    CHECK((offloaded == kept));
+  }
 }
