@@ -234,7 +234,8 @@ TEST_CASE("a shard that claims more elements than its data sets have is refused,
   TestModel model;
   const auto directory = save(folder.path(), model, 1, 1);
   const auto shard = directory / shard_name(0, 1);
-  const int64_t claimed = int64_t{1} << 40;
+  const bool in_blocks = GENERATE(false, true);  // nothing but a state of 24 blocks
+  const int64_t block = 1 << 20, claimed = in_blocks ? 24 * block : int64_t{1} << 40;
   const std::string group = "/tensors/model.norm.weight";
   const hid_t file = H5Fopen(shard.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
   for (const char* name : {"global_shape", "count"}) {
@@ -242,6 +243,14 @@ TEST_CASE("a shard that claims more elements than its data sets have is refused,
     const hid_t attribute =
         H5Acreate_by_name(file, group.c_str(), name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     REQUIRE(H5Awrite(attribute, H5T_NATIVE_INT64, &claimed) >= 0);
+    H5Aclose(attribute);
+  }
+  if (in_blocks) {
+    for (const char* name : {"/master", "/exp_avg_sq"})
+      REQUIRE(H5Ldelete(file, (group + name).c_str(), H5P_DEFAULT) >= 0);
+    const hid_t attribute = H5Acreate_by_name(file, (group + "/exp_avg").c_str(), "block_size", H5T_STD_I64LE, space,
+                                              H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    REQUIRE(H5Awrite(attribute, H5T_NATIVE_INT64, &block) >= 0);
     H5Aclose(attribute);
   }
   H5Sclose(space);
@@ -252,8 +261,10 @@ TEST_CASE("a shard that claims more elements than its data sets have is refused,
   manifest["files"][0]["bytes"] = forged.size();
   manifest["files"][0]["xxh3"] = fmt::format("{:016x}", xxh3_of_beginning(forged, forged.size()));
   put(directory / "manifest.json", manifest.dump());
-  CHECK_THROWS_WITH(CheckpointReader(directory), Contains(shard.string()) && Contains("model.norm.weight") &&
-                                                     Contains("has 24 elements, but its count is 1099511627776"));
+  CHECK_THROWS_WITH(
+      CheckpointReader(directory),
+      Contains(shard.string()) && Contains("model.norm.weight") &&
+          Contains(in_blocks ? "more than the file holds" : "has 24 elements, but its count is 1099511627776"));
 }
 
 TEST_CASE("a weight that is not finite is refused, and the error names file and tensor") {
