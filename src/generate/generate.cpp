@@ -1,7 +1,6 @@
 #include "generate/generate.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <set>
 #include <sstream>

@@ -57,9 +57,9 @@ void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64
       kernels.optimizer.adamw_8bit(stream, step, n, master, blocks_of(exp_avg_), blocks_of(exp_avg_sq_), gradient,
                                    made);
     } else {
-      const int64_t whole = range.whole_begin + first - range.begin;
-      kernels.optimizer.adamw(stream, step, n, master, exp_avg_.values.as<float>() + whole,
-                              exp_avg_sq_.values.as<float>() + whole, gradient, made);
+      const int64_t at = range.unblocked_begin + first - range.begin;
+      kernels.optimizer.adamw(stream, step, n, master, exp_avg_.values.as<float>() + at,
+                              exp_avg_sq_.values.as<float>() + at, gradient, made);
     }
   }
 }

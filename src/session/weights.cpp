@@ -88,7 +88,7 @@ void add_values(const ShardState::OfOptimizer& state, const ShardPiece& piece, c
                 std::vector<SliceValues>& values) {
   const auto& [name, type, blocks] = state.what;
   if (!blocks.cut(*piece.tensor)) {
-    values.push_back({name, type, element_of(state.values, layout.whole_offset(piece.shard_offset))});
+    values.push_back({name, type, element_of(state.values, layout.unblocked_offset(piece.shard_offset))});
     return;
   }
   const int64_t block = div_exact(piece.shard_offset, blocks.elements);

@@ -65,15 +65,15 @@ void ShardLayout::extend_update_ranges(int64_t end, bool decay, bool in_blocks) 
   if (begin > 0 && update_ranges_.back().decay == decay && update_ranges_.back().in_blocks == in_blocks)
     update_ranges_.back().end = end;
   else
-    update_ranges_.push_back({begin, end, decay, in_blocks, whole_size_});
-  if (!in_blocks) whole_size_ += end - begin;
+    update_ranges_.push_back({begin, end, decay, in_blocks, unblocked_size_});
+  if (!in_blocks) unblocked_size_ += end - begin;
 }
 
-int64_t ShardLayout::whole_offset(int64_t shard_offset) const {
+int64_t ShardLayout::unblocked_offset(int64_t shard_offset) const {
   const auto after = std::ranges::upper_bound(update_ranges_, shard_offset, {}, &UpdateRange::begin);
   const UpdateRange& range = *std::prev(after);
-  if (range.in_blocks) throw std::logic_error("ShardLayout::whole_offset: the element lies in a block");
-  return range.whole_begin + shard_offset - range.begin;
+  if (range.in_blocks) throw std::logic_error("ShardLayout::unblocked_offset: the element lies in a block");
+  return range.unblocked_begin + shard_offset - range.begin;
 }
 
 }  // namespace tessera

@@ -42,15 +42,15 @@ class ShardLayout {
   struct UpdateRange {
     int64_t begin = 0, end = 0;
     bool decay = false;
-    bool in_blocks = false;   ///< of tensors that are cut into blocks; it begins with one
-    int64_t whole_begin = 0;  ///< not in blocks: elements of such ranges before this one
+    bool in_blocks = false;       ///< of tensors that are cut into blocks; it begins with one
+    int64_t unblocked_begin = 0;  ///< not in blocks: elements of such ranges before this one
   };
   const std::vector<UpdateRange>& update_ranges() const { return update_ranges_; }
   const TensorBlocks& blocks() const { return blocks_; }
-  int64_t whole_size() const { return whole_size_; }  ///< elements of ranges that are not in blocks
+  int64_t unblocked_size() const { return unblocked_size_; }  ///< elements of ranges that are not in blocks
 
   /// Where an element lies among those of ranges that are not in blocks.
-  int64_t whole_offset(int64_t shard_offset) const;
+  int64_t unblocked_offset(int64_t shard_offset) const;
 
  private:
   void add_pieces(const UnitShard& unit, int rank);
@@ -61,7 +61,7 @@ class ShardLayout {
   std::vector<UnitShard> units_;
   std::vector<ShardPiece> pieces_;
   std::vector<UpdateRange> update_ranges_;
-  int64_t size_ = 0, whole_size_ = 0;
+  int64_t size_ = 0, unblocked_size_ = 0;
 };
 
 }  // namespace tessera

@@ -21,7 +21,7 @@ ShardState::ShardState(Device& device, const ShardLayout& layout, DType compute,
   };
   master = buffer(DType::f32, "master weights", state_place, size);
   for (const OptimizerState& state : states) {
-    optimizer.push_back({state, of_optimizer(state.type, layout.whole_size()), {}, {}});
+    optimizer.push_back({state, of_optimizer(state.type, layout.unblocked_size()), {}, {}});
     if (layout.blocks().elements == 1) continue;
     optimizer.back().codes = of_optimizer(DType::u8, size);
     optimizer.back().absmax = of_optimizer(DType::f32, div_exact(size, layout.blocks().elements));

@@ -33,7 +33,7 @@ struct ShardState {
   View weights() const;
   struct OfOptimizer {
     OptimizerState what;
-    Buffer values;         ///< of what is not in blocks: [layout.whole_size()]
+    Buffer values;         ///< of what is not in blocks: [layout.unblocked_size()]
     Buffer codes, absmax;  ///< u8 of each element of the shard; of each block of it.  Empty without blocks
   };
   /// Throws std::logic_error where the optimizer asked for none of that name.

@@ -137,7 +137,7 @@ TEST_CASE("No rank's slice cuts a block, and what is not in blocks lies together
     for (int rank = 0; rank < ranks; ++rank) {
       const ShardLayout layout(config, rank, ranks, blocks);
       for (const auto& range : layout.update_ranges()) CHECK((!range.in_blocks || range.begin % blocks.elements == 0));
-      int64_t whole = 0, in_blocks = 0;  // elements so far
+      int64_t unblocked = 0, in_blocks = 0;  // elements so far
       for (const ShardPiece& piece : layout.pieces()) {
         const auto range = std::ranges::find_if(layout.update_ranges(), [&](const auto& one) {
           return one.begin <= piece.shard_offset && piece.shard_offset + piece.count <= one.end;
@@ -149,12 +149,12 @@ TEST_CASE("No rank's slice cuts a block, and what is not in blocks lies together
           CHECK(piece.tensor_offset % blocks.elements == 0);
           in_blocks += piece.count;
         } else {
-          CHECK(layout.whole_offset(piece.shard_offset) >= whole);
-          whole = layout.whole_offset(piece.shard_offset) + piece.count;
+          CHECK(layout.unblocked_offset(piece.shard_offset) >= unblocked);
+          unblocked = layout.unblocked_offset(piece.shard_offset) + piece.count;
         }
       }
-      CHECK(whole <= layout.whole_size());
-      CHECK(in_blocks == layout.size() - layout.whole_size());  // nothing but tensors
+      CHECK(unblocked <= layout.unblocked_size());
+      CHECK(in_blocks == layout.size() - layout.unblocked_size());  // nothing but tensors
     }
 }
 
