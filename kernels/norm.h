@@ -21,7 +21,8 @@ class NormKernels : public KernelSubject {
     timed(stream, Phase::elementwise, "rmsnorm_forward",
           [&] { enqueue_rmsnorm_forward(stream, x, w, norm, added, y, inv_rms); });
   }
-  /// dx = (or +=) dL/dx, dw += dL/dw of the above; that of `added` is dy.  dx may be dy.  dw: fp32, as wide as w.
+  /// dx = (or +=) dL/dx, dw += dL/dw of the above; that of `added` is dy.  dx may be dy.  dw: fp32, as wide as w, or
+  /// empty where w is not trained.
   void rmsnorm_backward(Stream& stream, ConstView x, ConstView w, const RmsNorm& norm, const float* inv_rms,
                         ConstView dy, View dx, Write mode, View dw) {
     timed(stream, Phase::elementwise, "rmsnorm_backward",

@@ -30,6 +30,10 @@ class Case:
             train["optimizer"] = self.job["optimizer"]
         for key, value in self.job["lr_scheduler_kwargs"].items():
             train[{"min_lr_ratio": "min_lr_rate"}.get(key, key)] = value
+        adapter = {}
+        if "adapter" in self.job:
+            adapter = {"type": "lora", "base_adapter": self.folder / self.job["lora_model_dir"],
+                       "loraplus_lr_ratio": self.job.get("loraplus_lr_ratio", 1)}
         return {
             "model.base": self.folder / "model",
             "model.precision": "fp32",
@@ -42,6 +46,7 @@ class Case:
             "log.tensorboard": "false",
             "device.threads": 1,
             **{f"train.{key}": value for key, value in train.items()},
+            **{f"adapter.{key}": value for key, value in adapter.items()},
         }
 
 

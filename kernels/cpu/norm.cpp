@@ -102,6 +102,7 @@ void backward(int threads, ConstView x, ConstView w, const RmsNorm& norm, const 
     for (int64_t b = begin; b < end; ++b) HWY_DYNAMIC_DISPATCH(rmsnorm_backward_rows)
     (x, w, norm.weight_offset, inv_rms, dy, dx, mode, partial.data() + b * D, b * block, std::min(T, (b + 1) * block));
   });
+  if (!dw) return;
   float* total = dw.as<float>();
   for (int64_t b = 0; b < blocks; ++b)
     for (int64_t i = 0; i < D; ++i) total[i] += partial[static_cast<size_t>(b * D + i)];

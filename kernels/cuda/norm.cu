@@ -254,7 +254,7 @@ class CudaNormKernels final : public NormKernels {
               launch_backward<T, N, kept_of_wide_rows>(on, x, w, norm.weight_offset, inv_rms, dy, dx, mode, partials);
       });
     });
-    add_column_sums(on, partials, dw.as<float>());
+    if (dw) add_column_sums(on, partials, dw.as<float>());
   }
 
   const std::shared_ptr<Workspace> workspace_;

@@ -90,17 +90,17 @@ struct SafetensorsReader::State {
   }
 };
 
-SafetensorsReader::SafetensorsReader(const fs::path& directory) : state_(std::make_unique<State>()) {
+SafetensorsReader::SafetensorsReader(const fs::path& directory, const std::string& stem)
+    : state_(std::make_unique<State>()) {
   state_->directory = directory;
-  const fs::path single = directory / "model.safetensors", index = directory / "model.safetensors.index.json";
+  const fs::path single = directory / (stem + ".safetensors"), index = directory / (stem + ".safetensors.index.json");
   if (is_there(single)) {
     state_->open_single(single);
   } else if (is_there(index)) {
     state_->open_indexed(index);
   } else {
-    throw DataError(
-        "{}: has neither model.safetensors nor model.safetensors.index.json; convert the model to safetensors",
-        directory.string());
+    throw DataError("{}: has neither {} nor {}; convert the model to safetensors", directory.string(),
+                    single.filename().string(), index.filename().string());
   }
 }
 

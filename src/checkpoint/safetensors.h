@@ -12,7 +12,8 @@ namespace tessera {
 class SafetensorsReader {
  public:
   /// Checks every header: lengths, overlaps, truncated files, index entries without a tensor.  Throws DataError.
-  explicit SafetensorsReader(const std::filesystem::path& directory);
+  /// `stem`: of the files' names, "model" or "adapter_model".
+  explicit SafetensorsReader(const std::filesystem::path& directory, const std::string& stem = "model");
   ~SafetensorsReader();
 
   bool contains(const std::string& name) const;

@@ -17,6 +17,7 @@
 #include "generate/inference_model.h"
 #include "generate/sampler.h"
 #include "session/compute_device.h"
+#include "session/initial_weights.h"
 #include "session/job_choices.h"
 #include "session/session.h"
 #include "session/weights.h"
@@ -82,26 +83,25 @@ std::set<int32_t> stop_ids(const Job& job, const Tokenizer& tokenizer, const std
   return ids;
 }
 
+/// Of the checkpoint that the job chooses what it trains; all else, or all, of what the job begins with.
 void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, bool tell) {
-  const auto checkpoint = chosen_checkpoint(job);
-  if (tell) log::info("weights: {}", checkpoint ? checkpoint->string() : job.model.base.string());
-  if (!checkpoint) {
-    const PretrainedWeights weights(job.model.base, spec);
-    std::vector<float> piece(1 << 20);
-    model.load([&](const TensorSpec& tensor, const TakeElements& take) {
-      for (int64_t at = 0; at < tensor.size(); at += std::ssize(piece)) {
-        const int64_t n = std::min<int64_t>(std::ssize(piece), tensor.size() - at);
-        weights.read(tensor.name, at, n, piece.data());
-        take(piece.data(), at, n);
-      }
-    });
-    return;
-  }
-  const CheckpointReader reader(*checkpoint);
+  const auto chosen = chosen_checkpoint(job);
+  if (tell) log::info("weights: {}", chosen ? chosen->string() : job.model.base.string());
+  const InitialWeights initial(job, spec, /*threads=*/1);
+  std::optional<CheckpointReader> checkpoint;
+  if (chosen) checkpoint.emplace(*chosen);
+  std::vector<float> piece(1 << 20);
   model.load([&](const TensorSpec& tensor, const TakeElements& take) {
-    reader.stream(
-        {tensor.name, tensor.shape, 0, tensor.size(), {}}, {master_dataset, DType::f32},
-        [&](const void* elements, int64_t at, int64_t count) { take(static_cast<const float*>(elements), at, count); });
+    if (checkpoint && tensor.band() == Band::trained)
+      return checkpoint->stream({tensor.name, tensor.shape, 0, tensor.size(), {}}, {master_dataset, DType::f32},
+                                [&](const void* elements, int64_t at, int64_t count) {
+                                  take(static_cast<const float*>(elements), at, count);
+                                });
+    for (int64_t at = 0; at < tensor.size(); at += std::ssize(piece)) {
+      const int64_t n = std::min<int64_t>(std::ssize(piece), tensor.size() - at);
+      initial.read(tensor, at, n, piece.data());
+      take(piece.data(), at, n);
+    }
   });
 }
 
@@ -109,7 +109,7 @@ class Generator {
  public:
   Generator(const Job& job, Device& device)
       : job_(job),
-        spec_(load_model(job.model.base)),
+        spec_(load_job_model(job)),
         tokenizer_(tokenizer_for_model(job, spec_.V)),
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),

@@ -24,7 +24,10 @@ InferenceModel::InferenceModel(Device& device, Kernels& kernels, const ModelSpec
       logits_on_host_(static_cast<size_t>(spec.V)) {
   first_row_.set_zero();
   kernels.reserve(largest_shapes(spec, dtype, capacity, /*longest=*/capacity, /*shard=*/0));
-  for (const UnitSpec& unit : specs_) units_.emplace_back(device, dtype, 1, unit.size, "weights");
+  for (const UnitSpec& unit : specs_) {
+    trained_.emplace_back(device, dtype, 1, unit.size(Band::trained), "weights");
+    frozen_.emplace_back(device, dtype, 1, unit.size(Band::frozen), "weights");
+  }
   for (const DecoderLayer& layer : layers_) {
     const int64_t columns = layer.attention().spec().G * layer.attention().spec().D;
     k_cache_.emplace_back(device, dtype, capacity, columns, "key cache");
@@ -45,7 +48,8 @@ void InferenceModel::load(const StreamTensor& stream) {
       stream(tensor, [&](const float* elements, int64_t at, int64_t count) {
         for (int64_t done = 0; done < count; done += most) {
           const int64_t n = std::min(most, count - done);
-          put(units_[u].view().cols_from(tensor.offset + at + done, n), elements + done, n);
+          put((tensor.band() == Band::trained ? trained_ : frozen_)[u].view().cols_from(tensor.offset + at + done, n),
+              elements + done, n);
         }
       });
 }

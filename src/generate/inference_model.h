@@ -37,7 +37,7 @@ class InferenceModel {
   int64_t capacity() const { return capacity_; }
 
  private:
-  FlatUnit weights(size_t unit) const { return {units_[unit].data(), dtype_}; }
+  FlatUnit weights(size_t unit) const { return {trained_[unit].data(), dtype_, frozen_[unit].data()}; }
   /// Processes further tokens, embedded and with their rotary tables.
   Documents embed(const std::vector<int32_t>& tokens);
   const float* logits_of_row(int64_t row);
@@ -48,7 +48,7 @@ class InferenceModel {
   DType dtype_;
   int64_t capacity_;
   std::vector<UnitSpec> specs_;
-  std::vector<Buffer> units_;
+  std::vector<Buffer> trained_, frozen_;  // the bands of the units
   std::vector<DecoderLayer> layers_;
   std::vector<Buffer> k_cache_, v_cache_;  // [capacity, G·D] a layer
   std::unique_ptr<Stream> stream_;

@@ -103,5 +103,6 @@ constexpr int64_t ctas = 64;  // NCCL has no more channels
 // The longer sections have files of their own.
 Section dataset_section(const std::string& name, const std::string& help);  // dataset_fields.cpp
 Section train_section();                                                    // train_fields.cpp
+Section adapter_section();                                                  // adapter_fields.cpp
 
 }  // namespace tessera

@@ -111,7 +111,13 @@ Section shard_section() {
                  "Type of gradient sums over ranks"),
        shard.key("offload", &ShardSettings::offload, offload,
                  "Keep in host memory instead of device memory: nothing; master weights, moments and gradients "
-                 "(optimizer); these and the compute weights (params)")}};
+                 "(optimizer); these and the compute weights (params)"),
+       shard.key("adapter_strategy", &ShardSettings::adapter_strategy,
+                 choice<AdapterStrategy>({{AdapterStrategy::automatic, "auto"},
+                                          {AdapterStrategy::replicated, "replicated"},
+                                          {AdapterStrategy::sharded, "sharded"}}),
+                 "replicated: every rank holds the whole adapter, and its gradients are summed once per update. "
+                 "sharded: it is split as the base is. auto: replicated below 256 MB in fp32")}};
 }
 
 Section checkpoint_section() {
@@ -245,6 +251,7 @@ const std::vector<Section>& sections() {
       dataset_section("dataset", "A training data set. One section each; NAME is free to choose."),
       dataset_section("eval_dataset", "A data set for evaluation only. Excludes val_set_size."),
       train_section(),
+      adapter_section(),
       shard_section(),
       checkpoint_section(),
       eval_section(),

@@ -99,9 +99,27 @@ struct TrainSettings {
   double max_grad_norm = 1;  // 0: no clipping
 };
 
+enum class AdapterType { none, lora };
+enum class LoraInit { uniform, gaussian };
+/// What is left out comes from base_adapter, where there is one.
+struct AdapterSettings {
+  AdapterType type = AdapterType::none;
+  std::optional<int64_t> lora_r;                            // rank
+  std::optional<double> lora_alpha;                         // scale: alpha / r
+  std::optional<bool> use_rslora;                           // scale: alpha / sqrt(r)
+  std::optional<std::string> target_modules;                // all-linear, a list, or an expression
+  std::optional<std::string> exclude_modules;               // a list, or an expression
+  std::optional<std::vector<int64_t>> layers_to_transform;  // their numbers from 0
+  std::optional<std::vector<std::string>> modules_to_save;  // trained whole, beside the adapter
+  double loraplus_lr_ratio = 1;                             // lora_B's learning rate over lora_A's
+  LoraInit init_lora_weights = LoraInit::uniform;
+  Path base_adapter;  // PEFT directory to go on from
+};
+
 enum class Strategy { full_shard, shard_grad_op, no_shard, hybrid_shard };
 enum class BackwardPrefetch { backward_pre, backward_post, none };
 enum class Offload { none, optimizer, params };
+enum class AdapterStrategy { automatic, replicated, sharded };
 struct ShardSettings {
   Strategy strategy = Strategy::full_shard;  // what is split over the ranks
   BackwardPrefetch backward_prefetch = BackwardPrefetch::backward_pre;
@@ -110,6 +128,7 @@ struct ShardSettings {
   int64_t group_size = 0;                    // hybrid_shard: ranks of a shard group; 0: the ranks of one host
   Precision reduce_dtype = Precision::fp32;  // of gradients and their sums over ranks
   Offload offload = Offload::none;
+  AdapterStrategy adapter_strategy = AdapterStrategy::automatic;  // replicated: every rank holds all of an adapter
 };
 
 enum class Export { final_only, every, never };  // written final, every, never
@@ -175,6 +194,7 @@ struct Job {
   std::vector<DatasetSettings> datasets;  // in file order
   std::vector<DatasetSettings> eval_datasets;
   TrainSettings train;
+  AdapterSettings adapter;
   ShardSettings shard;
   CheckpointSettings checkpoint;
   EvalSettings eval;

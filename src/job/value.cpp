@@ -188,10 +188,19 @@ Value<bool> boolean() {
           [](const bool& value) { return std::string(value ? "true" : "false"); }};
 }
 
-Value<std::optional<bool>> maybe() {
-  const Value<bool> sure = boolean();
-  return {sure.expected, sure.choices, sure.read,
-          [sure](const std::optional<bool>& value) { return value ? sure.write(*value) : std::string(); }};
+Value<std::optional<bool>> maybe() { return optional_value(boolean()); }
+
+Value<std::vector<int64_t>> whole_numbers(int64_t low, int64_t high) {
+  const Value<int64_t> one = whole_number(low, high);
+  const std::string expected = one.expected + ", or several with commas between them";
+  return {expected,
+          {},
+          [=](const std::string& text, const Path& folder) {
+            std::vector<int64_t> numbers;
+            for (const std::string& word : split_at_commas(text, expected)) numbers.push_back(one.read(word, folder));
+            return numbers;
+          },
+          [](const std::vector<int64_t>& value) { return fmt::format("{}", fmt::join(value, ", ")); }};
 }
 
 Value<std::string> words() {

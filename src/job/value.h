@@ -46,13 +46,14 @@ struct Value {
 
 Value<int64_t> whole_number(int64_t low, int64_t high);  // both up to 2^53 from zero
 Value<double> number(Range range);
-Value<double> fraction_or_count(int64_t most);  // a fraction below 1, else a whole number
-Value<int64_t> byte_size(int64_t most);         // "5 GB", "300 MiB", or a plain number of bytes
-Value<bool> boolean();                          // true, false, yes, no, 1, 0
-Value<std::optional<bool>> maybe();             // the same, or left out
-Value<std::string> words();                     // any text
-Value<std::string> word();                      // any text but none
-Value<std::vector<std::string>> list();         // words with commas between them
+Value<double> fraction_or_count(int64_t most);                         // a fraction below 1, else a whole number
+Value<int64_t> byte_size(int64_t most);                                // "5 GB", "300 MiB", or a plain number of bytes
+Value<bool> boolean();                                                 // true, false, yes, no, 1, 0
+Value<std::optional<bool>> maybe();                                    // the same, or left out
+Value<std::vector<int64_t>> whole_numbers(int64_t low, int64_t high);  // with commas between them
+Value<std::string> words();                                            // any text
+Value<std::string> word();                                             // any text but none
+Value<std::vector<std::string>> list();                                // words with commas between them
 Value<Path> path();
 Value<std::string> path_or_glob();
 Value<std::string> text_or_file();  // the path where such a file exists, else the text
@@ -64,6 +65,20 @@ size_t index_of_choice(const std::string& text, const std::vector<std::string>& 
 
 /// "a, b or c"
 std::string enumerated(const std::vector<std::string>& names);
+
+/// A value that may be left out; an empty text leaves it out too.
+template <typename T>
+Value<std::optional<T>> optional_value(Value<T> value) {
+  Value<std::optional<T>> made;
+  made.expected = value.expected;
+  made.choices = value.choices;
+  made.read = [value](const std::string& text, const Path& folder) -> std::optional<T> {
+    if (text.empty()) return {};
+    return value.read(text, folder);
+  };
+  made.write = [value](const std::optional<T>& given) { return given ? value.write(*given) : std::string(); };
+  return made;
+}
 
 template <typename Enum>
 Value<Enum> choice(std::vector<std::pair<Enum, std::string>> meanings) {

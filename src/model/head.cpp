@@ -85,7 +85,8 @@ void LossHead::forward_backward(Stream& stream, View hidden, const HeadWeights& 
     const View d_logits = over(logits, normed.dtype);
     kernels_.linear.forward(stream, normed, w.head, {}, {}, logits);
     kernels_.loss.cross_entropy(stream, logits, supervised.targets + first, transform_, scale, d_logits, loss_sum);
-    kernels_.linear.backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
+    if (dw.head)
+      kernels_.linear.backward_weight(stream, d_logits, normed, dw.head, first == 0 ? matrix : Write::accumulate);
     kernels_.linear.backward_input(stream, d_logits, w.head, d_normed_.view().rows_from(first, n), Write::overwrite);
     first += rows;
   } while (first < S);

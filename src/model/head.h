@@ -39,8 +39,8 @@ class LossHead {
   /// *loss_sum += Σ cross-entropy of the supervised tokens; hidden [T, C].
   void forward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised, double* loss_sum);
 
-  /// The same, with gradients of `scale` · Σ: d [T, C] (overwritten) and dw (fp32): the norm's is added, the matrix's
-  /// written as `matrix` says.
+  /// The same, with gradients of `scale` · Σ: d [T, C] (overwritten) and dw (fp32; empty what is not trained): the
+  /// norm's is added, the matrix's written as `matrix` says.
   void forward_backward(Stream& stream, View hidden, const HeadWeights& w, const Supervised& supervised, float scale,
                         double* loss_sum, View d, const HeadWeights& dw, Write matrix);
 

@@ -13,6 +13,12 @@
 /// checkpoints. Sizes are in the letters of kernels.h.
 namespace tessera {
 
+/// How the numbers of a tensor are kept between steps.
+enum class Storage : uint8_t {
+  trained,  ///< fp32 master weights, a gradient, what the optimizer keeps, and a copy in the compute type
+  frozen,   ///< the compute type alone
+};
+
 enum class NormKind {
   none,
   rms,           ///< x / rms(x) · w
@@ -24,8 +30,19 @@ struct NormSpec {
   std::string module;  ///< its tensor is MODULE.weight
   int64_t width = 0;   ///< a row is normalised in pieces of so many columns: all, or a head
   double eps = 1e-6;
+  Storage storage = Storage::trained;
 
   explicit operator bool() const { return kind != NormKind::none; }
+};
+
+/// Two small matrices beside a module's weight: y += scale · x Aᵀ Bᵀ, A [r, columns], B [rows, r] (Hu et al. 2021).
+struct LoraSpec {
+  int64_t r = 0;          ///< 0: there are none
+  float scale = 1;        ///< alpha / r, or alpha / √r (Kalajdzievski 2023)
+  double b_rate = 1;      ///< B learns so many times as fast (LoRA+, Hayou et al. 2024)
+  bool gaussian = false;  ///< A begins as numbers of standard deviation 1/r, else uniform in ±1/√columns; B as zeros
+
+  explicit operator bool() const { return r > 0; }
 };
 
 /// One matrix product: modules whose rows lie side by side, and read the same input.
@@ -33,6 +50,8 @@ struct LinearSpec {
   struct Output {
     std::string module;  ///< its tensors are MODULE.weight [rows, columns] and MODULE.bias
     int64_t rows = 0;
+    Storage storage = Storage::trained;  ///< of weight and bias
+    LoraSpec lora = {};                  ///< MODULE.lora_A.weight and MODULE.lora_B.weight, both trained
   };
   std::vector<Output> outputs;
   int64_t columns = 0;
@@ -94,9 +113,10 @@ struct ModelSpec {
   std::string family;  ///< model_type
   int64_t V = 0, C = 0;
   std::string embedding = "model.embed_tokens", head = "lm_head";  ///< modules
-  bool tied = false;                                               ///< head and embedding are one tensor
-  float embedding_scale = 1;                                       ///< on the rows that are looked up
-  bool rounds_embedding_scale = false;                             ///< to the compute type, before it multiplies
+  Storage embedding_storage = Storage::trained, head_storage = Storage::trained;
+  bool tied = false;                    ///< head and embedding are one tensor
+  float embedding_scale = 1;            ///< on the rows that are looked up
+  bool rounds_embedding_scale = false;  ///< to the compute type, before it multiplies
   int32_t padding_token = -1;  ///< whose row of the embedding learns nothing from being looked up; -1: there is none
   LogitTransform logits;
   std::vector<LayerSpec> layers;

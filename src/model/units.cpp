@@ -22,31 +22,53 @@ class UnitBuilder {
   void add(const LinearSpec& linear) {
     for (const LinearSpec::Output& output : linear.outputs) {
       const std::string name = prefix_ + output.module;
-      matrices_.push_back({name + ".weight", {output.rows, linear.columns}, 0, true, TensorSpec::Init::normal});
-      if (linear.bias) biases_.push_back({name + ".bias", {output.rows}, 0, false, TensorSpec::Init::zeros});
+      matrices_.push_back(
+          {.name = name + ".weight", .shape = {output.rows, linear.columns}, .storage = output.storage});
+      if (linear.bias) add_vector(biases_, name + ".bias", output.rows, TensorSpec::Init::zeros, output.storage);
     }
+    add_adapters(linear);
   }
   void add(const NormSpec& norm) {
+    if (!norm) return;
     const bool plus_one = norm.kind == NormKind::rms_plus_one;
-    if (norm)
-      norms_.push_back({prefix_ + norm.module + ".weight",
-                        {norm.width},
-                        0,
-                        false,
-                        plus_one ? TensorSpec::Init::zeros : TensorSpec::Init::ones});
+    add_vector(norms_, prefix_ + norm.module + ".weight", norm.width,
+               plus_one ? TensorSpec::Init::zeros : TensorSpec::Init::ones, norm.storage);
   }
 
   UnitSpec build() {
     for (std::vector<TensorSpec>* const kind : {&matrices_, &norms_, &biases_})
       for (TensorSpec& tensor : *kind) {
-        tensor.offset = blocks_.cut(tensor) ? round_up(unit_.size, blocks_.elements) : unit_.size;
-        unit_.size = tensor.offset + tensor.size();
+        int64_t& end = unit_.sizes[static_cast<size_t>(tensor.band())];
+        tensor.offset = blocks_.cut(tensor) ? round_up(end, blocks_.elements) : end;
+        end = tensor.offset + tensor.size();
         unit_.tensors.push_back(std::move(tensor));
       }
     return std::move(unit_);
   }
 
  private:
+  static void add_vector(std::vector<TensorSpec>& to, std::string name, int64_t size, TensorSpec::Init init,
+                         Storage storage) {
+    to.push_back({.name = std::move(name), .shape = {size}, .decay = false, .init = init, .storage = storage});
+  }
+  /// All A of a product side by side, then all B.
+  void add_adapters(const LinearSpec& linear) {
+    using Init = TensorSpec::Init;
+    for (const auto& [module, rows, storage, lora] : linear.outputs)
+      if (lora)
+        matrices_.push_back({.name = prefix_ + module + ".lora_A.weight",
+                             .shape = {lora.r, linear.columns},
+                             .init = lora.gaussian ? Init::lora_a_gaussian : Init::lora_a,
+                             .is_adapter = true});
+    for (const auto& [module, rows, storage, lora] : linear.outputs)
+      if (lora)
+        matrices_.push_back({.name = prefix_ + module + ".lora_B.weight",
+                             .shape = {rows, lora.r},
+                             .init = Init::zeros,
+                             .is_adapter = true,
+                             .rate = lora.b_rate});
+  }
+
   std::string prefix_;
   TensorBlocks blocks_;
   UnitSpec unit_;
@@ -76,10 +98,10 @@ const TensorSpec& UnitSpec::at(std::string_view tensor) const {
 }
 
 MatrixPlace::MatrixPlace(const UnitSpec& unit, const std::vector<std::string>& tensors, int64_t columns)
-    : offset_(unit.at(tensors.front()).offset), columns_(columns) {
+    : band_(unit.at(tensors.front()).band()), offset_(unit.at(tensors.front()).offset), columns_(columns) {
   for (const std::string& name : tensors) {
     const TensorSpec& tensor = unit.at(name);
-    if (tensor.offset != offset_ + rows_ * columns || tensor.size() % columns != 0)
+    if (tensor.band() != band_ || tensor.offset != offset_ + rows_ * columns || tensor.size() % columns != 0)
       throw std::logic_error("unit " + unit.name + ": " + name + " does not lie beside " + tensors.front());
     rows_ += tensor.size() / columns;
   }
@@ -88,25 +110,28 @@ MatrixPlace::MatrixPlace(const UnitSpec& unit, const std::vector<std::string>& t
 std::vector<UnitSpec> model_units(const ModelSpec& model, const TensorBlocks& blocks) {
   std::vector<UnitSpec> units;
   UnitBuilder embedding("embedding", "", blocks);
-  embedding.add({{{model.embedding, model.V}}, model.C, false});
+  embedding.add({{{model.embedding, model.V, model.embedding_storage}}, model.C, false});
   units.push_back(embedding.build());
   for (size_t i = 0; i < model.layers.size(); ++i) units.push_back(layer_unit(model.layers[i], i, blocks));
   UnitBuilder head("head", "", blocks);
-  if (!model.tied) head.add({{{model.head, model.V}}, model.C, false});
+  if (!model.tied) head.add({{{model.head, model.V, model.head_storage}}, model.C, false});
   head.add(model.final_norm);
   units.push_back(head.build());
   if (model.tied) units.back().borrows = 0;
   return units;
 }
 
-int64_t parameter_count(const ModelSpec& model) {
+int64_t parameter_count(const ModelSpec& model, std::optional<Band> band) {
   int64_t count = 0;
-  for (const UnitSpec& unit : model_units(model)) count += unit.size;
+  for (const UnitSpec& unit : model_units(model))
+    for (const TensorSpec& tensor : unit.tensors)
+      if (!band || tensor.band() == *band) count += tensor.size();
   return count;
 }
 
-int64_t multiplied_parameter_count(const ModelSpec& model) {
-  return parameter_count(model) - (model.tied ? 0 : model.V * model.C);
+int64_t multiplied_parameter_count(const ModelSpec& model, std::optional<Band> band) {
+  const bool counted = !band || (model.embedding_storage == Storage::trained) == (*band == Band::trained);
+  return parameter_count(model, band) - (model.tied || !counted ? 0 : model.V * model.C);
 }
 
 }  // namespace tessera

@@ -18,9 +18,8 @@ std::vector<OptimizerState> AdamW::states_in_8_bits() {
   return {{"exp_avg", DType::f32, blocks}, {"exp_avg_sq", DType::f32, blocks}};
 }
 
-AdamWStep AdamW::step(int64_t k, double learning_rate, double gradient_scale) const {
+AdamWStep AdamW::step(int64_t k, double gradient_scale) const {
   AdamWStep step{};
-  step.learning_rate = static_cast<float>(learning_rate);
   step.beta1 = settings_.adam_beta1;
   step.beta2 = settings_.adam_beta2;
   step.epsilon = static_cast<float>(settings_.adam_epsilon);
@@ -32,19 +31,20 @@ AdamWStep AdamW::step(int64_t k, double learning_rate, double gradient_scale) co
 
 void AdamW::update(int64_t k, double learning_rate, double gradient_scale) {
   model_.profiler().begin(model_.state_stream(), Phase::optimizer);
-  model_.make_weights([this, step = step(k, learning_rate, gradient_scale)](Kernels& kernels, Stream& stream,
+  model_.make_weights([this, step = step(k, gradient_scale), learning_rate](Kernels& kernels, Stream& stream,
                                                                             int64_t begin, int64_t end, View weights) {
-    update_range(kernels, stream, step, begin, end, weights);
+    update_range(kernels, stream, step, learning_rate, begin, end, weights);
   });
   model_.profiler().end(model_.state_stream(), Phase::optimizer);
 }
 
-void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64_t begin, int64_t end,
-                         View weights) const {
+void AdamW::update_range(Kernels& kernels, Stream& stream, AdamWStep step, double learning_rate, int64_t begin,
+                         int64_t end, View weights) const {
   const ShardState& state = model_.state();
   for (const auto& range : model_.layout().update_ranges()) {
     const int64_t first = std::max(range.begin, begin), n = std::min(range.end, end) - first;
     if (n <= 0) continue;
+    step.learning_rate = static_cast<float>(learning_rate * range.rate);
     step.weight_decay = range.decay ? static_cast<float>(settings_.weight_decay) : 0.0f;
     float* const master = state.master.as<float>() + first;
     const float* const gradient = state.gradient.as<float>() + first;

@@ -15,9 +15,11 @@ class AdamW final : public Optimizer {
   void update(int64_t k, double learning_rate, double gradient_scale) override;
 
  private:
-  AdamWStep step(int64_t k, double learning_rate, double gradient_scale) const;
+  /// But for what differs from range to range.
+  AdamWStep step(int64_t k, double gradient_scale) const;
   /// Elements [begin, end) of the shard, which cut no block.
-  void update_range(Kernels& kernels, Stream& stream, AdamWStep step, int64_t begin, int64_t end, View weights) const;
+  void update_range(Kernels& kernels, Stream& stream, AdamWStep step, double learning_rate, int64_t begin, int64_t end,
+                    View weights) const;
 
   ShardedModel& model_;
   TrainSettings settings_;

@@ -42,7 +42,8 @@ class SquareProduct {
 }  // namespace
 
 FlopCounter::FlopCounter(const ModelSpec& spec)
-    : per_token_(6.0 * static_cast<double>(multiplied_parameter_count(spec))) {
+    : per_token_(6.0 * static_cast<double>(multiplied_parameter_count(spec, Band::trained)) +
+                 4.0 * static_cast<double>(multiplied_parameter_count(spec, Band::frozen))) {
   for (const LayerSpec& layer : spec.layers)
     layers_.push_back({layer.attention.window, static_cast<double>(layer.attention.H * layer.attention.D)});
 }

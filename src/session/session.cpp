@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "base/size_text.h"
 #include "cluster/agree.h"
+#include "model/adapter.h"
 #include "optim/optimizer.h"
 #include "session/compute_device.h"
 #include "session/flops.h"
@@ -60,6 +61,12 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
   return file;
 }
 
+ModelSpec load_job_model(const Job& job) {
+  ModelSpec spec = load_model(job.model.base);
+  add_adapter(spec, job.adapter);
+  return spec;
+}
+
 ShardedModelSettings model_settings(const Job& job, int host_threads) {
   return {.shard = job.shard,
           .model = job.model,
@@ -70,7 +77,7 @@ ShardedModelSettings model_settings(const Job& job, int host_threads) {
 }
 
 Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster) {
-  agree(world(), "reading the model's configuration", [&] { spec_ = load_model(job.model.base); });
+  agree(world(), "reading the model's configuration", [&] { spec_ = load_job_model(job); });
   prepare_data();
   device_ = make_compute_device(job, cluster);
   agree(world(), "setting up", [&] {
@@ -84,7 +91,8 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
   // Splits the communicator: the ranks do it together, outside agree().
   groups_ =
       std::make_unique<ShardGroups>(world(), job.shard, cluster.local_size(), *device_,
-                                    CommunicatorSettings{job.device.share, narrow<int>(job.network.nccl_max_ctas)});
+                                    CommunicatorSettings{job.device.share, narrow<int>(job.network.nccl_max_ctas)},
+                                    replicates_adapter(spec_, job.shard));
   agree(world(), "allocating memory", [&] {
     plan_memory_and_reserve();
     model_ = std::make_unique<ShardedModel>(RankParts{*device_, *kernels_, *profiler_, *groups_}, spec_,
@@ -93,10 +101,10 @@ Session::Session(const Job& job, Cluster& cluster) : job_(job), cluster_(cluster
 }
 
 void Session::plan_memory_and_reserve() {
-  const int ranks = groups_->group->size();
+  const GroupSizes ranks{groups_->group->size(), groups_->frozen().size()};
   const ShardedModelSettings settings = model_settings(job_, compute_threads(job_, cluster_));
   memory_plan_ = plan_memory(device_->kind(), spec_, settings, ranks);
-  plan_device(memory_plan_, *kernels_, largest_shapes(spec_, settings, ranks));
+  plan_device(memory_plan_, *kernels_, largest_shapes(spec_, settings, ranks.trained));
   require_host_memory();
   constexpr int64_t most_gap = 256;  // between two buffers; a layer has less than 16 of them, all else less than 64
   device_->reserve((Amount(memory_plan_.total()) + most_gap * (64 + 16 * spec_.L())).value(), memory_plan_.describe());

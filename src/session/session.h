@@ -51,6 +51,9 @@ class Session {
   std::unique_ptr<ShardedModel> model_;
 };
 
+/// model.base's description, with the job's adapter.
+ModelSpec load_job_model(const Job& job);
+
 /// What a job asks of its model.  `host_threads`: of a rank.
 ShardedModelSettings model_settings(const Job& job, int host_threads);
 

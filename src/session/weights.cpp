@@ -1,83 +1,19 @@
 #include "session/weights.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
-#include <set>
 
-#include "base/error.h"
-#include "base/hash.h"
 #include "base/number.h"
-#include "base/splitmix.h"
-#include "device/parallel.h"
 
 namespace tessera {
 namespace {
 
-std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
-
-std::string embedding_name(const ModelSpec& spec) { return spec.embedding + ".weight"; }
-std::string head_name(const ModelSpec& spec) { return spec.head + ".weight"; }
-
-/// The name of a tensor in the files.
-std::string name_in(const SafetensorsReader& reader, const ModelSpec& spec, const std::string& name) {
-  for (const ModelSpec::Rename& rename : spec.names_in_files)
-    if (name.starts_with(rename.from))
-      if (std::string there = rename.to + name.substr(rename.from.size()); reader.contains(there)) return there;
-  return name;
-}
-
-bool is_of_other_part(const ModelSpec& spec, const std::string& name) {
-  return std::any_of(spec.other_parts.begin(), spec.other_parts.end(),
-                     [&](const std::string& beginning) { return name.starts_with(beginning); });
-}
-
-void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const std::string& where) {
-  std::set<std::string> known;
-  for (const UnitSpec& unit : model_units(spec))
-    for (const TensorSpec& tensor : unit.tensors) {
-      const std::string name = name_in(reader, spec, tensor.name);
-      known.insert(name);
-      if (!reader.contains(name)) throw DataError("{}: tensor {} is missing", where, name);
-      if (reader.shape(name) != tensor.shape)
-        throw DataError("{}: tensor {} has shape {}, but {} by config.json", where, name,
-                        shape_text(reader.shape(name)), shape_text(tensor.shape));
-    }
-  for (const std::string& name : reader.names()) {
-    const bool derived = name.ends_with("rotary_emb.inv_freq");  // old files store what config.json implies
-    const bool tied_copy = spec.tied && name == name_in(reader, spec, head_name(spec));
-    if (!known.contains(name) && !derived && !tied_copy && !is_of_other_part(spec, name))
-      throw DataError("{}: tensor {} is not part of the model that config.json describes", where, name);
-  }
-}
-
-[[noreturn]] void throw_not_tied(const std::string& where, const std::string& embedding, const std::string& head) {
-  throw DataError(
-      "{}: {} differs from {}, but config.json ties the two; set tie_word_embeddings = false to train both, or remove "
-      "{} from the files",
-      where, head, embedding, head);
-}
-
-/// The i-th standard normal of a stream: Box-Muller of two counter-based uniforms, so that any rank can make any of
-/// them.
-float normal_at(uint64_t stream, int64_t i) {
-  const auto uniform = [&](uint64_t k) {
-    return (static_cast<double>(splitmix64(stream ^ splitmix64(k)) >> 11) + 0.5) * 0x1p-53;
-  };
-  const auto k = static_cast<uint64_t>(i) * 2;
-  return static_cast<float>(std::sqrt(-2 * std::log(uniform(k))) * std::cos(2 * std::numbers::pi * uniform(k + 1)));
-}
-
-/// `count` numbers in pieces of some MiB, each filled in host memory by fill(begin, n, memory) and then copied
-/// to the shard.
-template <typename Fill>
-void load_in_pieces(ShardedModel& model, float* to, int64_t count, std::vector<float>& piece, const Fill& fill) {
+/// `count` numbers in pieces of some MiB, each made in host memory by make(begin, n) and then copied to the shard.
+template <typename Make>
+void load_in_pieces(ShardedModel& model, void* to, DType type, int64_t count, const Make& make) {
   constexpr int64_t elements = 4 << 20;
   for (int64_t begin = 0; begin < count; begin += elements) {
     const int64_t n = std::min(elements, count - begin);
-    piece.resize(static_cast<size_t>(n));
-    fill(begin, n, piece.data());
-    model.compute().device().copy(piece.data(), to + begin, n * size_of(DType::f32));
+    model.compute().device().copy(make(begin, n), static_cast<char*>(to) + begin * size_of(type), n * size_of(type));
   }
 }
 
@@ -111,64 +47,45 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model) {
   return slices;
 }
 
-PretrainedWeights::PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec)
-    : where_(directory.string()),
-      reader_(directory),
-      spec_(spec),
-      embedding_(name_in(reader_, spec, embedding_name(spec))),
-      head_(name_in(reader_, spec, head_name(spec))),
-      has_two_names_(spec.tied && reader_.contains(head_)) {
-  check_names(spec, reader_, where_);
-  if (has_two_names_ && reader_.shape(head_) != reader_.shape(embedding_)) throw_not_tied(where_, embedding_, head_);
-}
+namespace {
 
-void PretrainedWeights::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
-  const std::string there = name_in(reader_, spec_, name);
-  reader_.read(there, offset, count, out);
-  if (!has_two_names_ || there != embedding_) return;
-  std::vector<float> head(static_cast<size_t>(count));
-  reader_.read(head_, offset, count, head.data());
-  if (!std::equal(head.begin(), head.end(), out)) throw_not_tied(where_, embedding_, head_);
-}
-
-void load_pretrained(ShardedModel& model, const std::filesystem::path& directory) {
-  const PretrainedWeights weights(directory, model.spec());
+void load_trained(ShardedModel& model, const ReadElements& read) {
   std::vector<float> memory;
-  for (const TensorSlice& slice : tensor_slices(model))
-    load_in_pieces(
-        model, static_cast<float*>(slice.values.front().data), slice.count, memory,
-        [&](int64_t begin, int64_t n, float* out) { weights.read(slice.name, slice.offset + begin, n, out); });
+  for (const ShardPiece& piece : model.layout().pieces())
+    load_in_pieces(model, element_of(model.state().master, piece.shard_offset), DType::f32, piece.count,
+                   [&](int64_t begin, int64_t n) {
+                     memory.resize(static_cast<size_t>(n));
+                     read(*piece.tensor, piece.tensor_offset + begin, n, memory.data());
+                     return memory.data();
+                   });
+}
+
+void load_frozen(ShardedModel& model, const ReadElements& read) {
+  const View frozen = model.state().frozen.view();
+  std::vector<float> memory;
+  std::vector<bf16> rounded;
+  for (const ShardPiece& piece : model.frozen_layout().pieces())
+    load_in_pieces(model, element_of(model.state().frozen, piece.shard_offset), frozen.dtype, piece.count,
+                   [&](int64_t begin, int64_t n) -> const void* {
+                     memory.resize(static_cast<size_t>(n));
+                     read(*piece.tensor, piece.tensor_offset + begin, n, memory.data());
+                     if (frozen.dtype == DType::f32) return memory.data();
+                     rounded.resize(memory.size());
+                     std::ranges::transform(memory, rounded.begin(), [](float value) { return bf16(value); });
+                     return rounded.data();
+                   });
+}
+
+}  // namespace
+
+void load_weights(ShardedModel& model, const ReadElements& read) {
+  load_frozen(model, read);
+  load_trained(model, read);
   model.cast_weights();
 }
 
-void initialise_random(ShardedModel& model, int64_t seed, int threads) {
-  float* master = model.state().master.as<float>();
-  const auto deviation = static_cast<float>(model.spec().initializer_range);
-  std::vector<float> memory;
-  for (const ShardPiece& piece : model.layout().pieces()) {
-    const uint64_t stream =
-        splitmix64(static_cast<uint64_t>(seed)) ^ xxh3(piece.tensor->name.data(), piece.tensor->name.size());
-    const auto value = [&](int64_t i) {
-      if (piece.tensor->init == TensorSpec::Init::normal) return deviation * normal_at(stream, piece.tensor_offset + i);
-      return piece.tensor->init == TensorSpec::Init::ones ? 1.0f : 0.0f;
-    };
-    load_in_pieces(model, master + piece.shard_offset, piece.count, memory, [&](int64_t begin, int64_t n, float* out) {
-      parallel_for(threads, n, 1 << 14, [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) out[i] = value(begin + i);
-      });
-    });
-  }
-  model.cast_weights();
-}
-
-void load_initial_weights(ShardedModel& model, const Job& job, int threads) {
-  if (job.model.init == Init::random)
-    initialise_random(model, job.job.seed, threads);
-  else
-    load_pretrained(model, job.model.base);
-}
-
-void load_checkpoint(ShardedModel& model, const CheckpointReader& checkpoint) {
+void load_checkpoint(ShardedModel& model, const ReadElements& base, const CheckpointReader& checkpoint) {
+  load_frozen(model, base);
   for (const TensorSlice& slice : tensor_slices(model))
     for (const SliceValues& values : slice.values)
       checkpoint.stream(slice, values, [&](const void* piece, int64_t at, int64_t count) {

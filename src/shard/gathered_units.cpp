@@ -4,21 +4,19 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace tessera {
 
-GatheredUnits::GatheredUnits(const ShardContext& context, const std::vector<UnitPool>& pools)
-    : group_(context.group),
-      layout_(context.layout),
-      weights_(context.state.weights()),
-      weights_place_(context.state.weights_place),
+GatheredUnits::GatheredUnits(const ShardContext& context, WeightShard shard, const std::vector<UnitPool>& pools)
+    : shard_(std::move(shard)),
       compute_(context.compute),
       communication_(context.communication),
       profiler_(context.profiler),
-      pool_of_(layout_.units().size(), 0),
-      foreseen_(layout_.units().size(), 0) {
-  for (size_t unit = 0; unit < layout_.units().size(); ++unit) made_.push_back(context.device.make_event());
-  if (group_.size() == 1 && weights_place_ == Memory::device) return;
+      pool_of_(shard_.layout.units().size(), 0),
+      foreseen_(shard_.layout.units().size(), 0) {
+  for (size_t unit = 0; unit < shard_.layout.units().size(); ++unit) made_.push_back(context.device.make_event());
+  if (shard_.group.size() == 1 && shard_.place == Memory::device) return;
   for (const UnitPool& pool : pools) {
     for (const size_t unit : pool.units) pool_of_[unit] = pools_.size();
     pools_.push_back(make_slots(context.device, pool));
@@ -28,7 +26,7 @@ GatheredUnits::GatheredUnits(const ShardContext& context, const std::vector<Unit
 GatheredUnits::Slots GatheredUnits::make_slots(Device& device, const UnitPool& pool) const {
   Slots slots(static_cast<size_t>(pool.slots));
   for (Slot& slot : slots) {
-    slot.buffer = Buffer(device, weights_.dtype, 1, pool.elements, "gathered units");
+    slot.buffer = Buffer(device, shard_.weights.dtype, 1, pool.elements, "gathered units");
     slot.ready = device.make_event();
     slot.released = device.make_event();
   }
@@ -41,35 +39,37 @@ GatheredUnits::Slot* GatheredUnits::holding(size_t unit) {
   return nullptr;
 }
 
-GatheredUnits::Slot* GatheredUnits::gather_into_free_slot(size_t unit) {
+GatheredUnits::Slot* GatheredUnits::free_slot_for(size_t unit) {
   Slot* free = nullptr;
   for (Slot& slot : slots_of(unit))
     if (slot.pins == 0 && (free == nullptr || slot.last_use < free->last_use)) free = &slot;
-  if (free == nullptr) return nullptr;
-
-  const UnitShard& shard = layout_.units()[unit];
-  free->unit = unit;
-  free->released->wait(communication_);
-  made_[unit]->wait(communication_);
-  gather(shard, free->buffer.data());
-  free->ready->record(communication_);
   return free;
 }
 
-void GatheredUnits::gather(const UnitShard& shard, void* to) {
-  const void* slice = weights_.cols_from(shard.begin, shard.slice).data;
-  const int64_t bytes = shard.slice * size_of(weights_.dtype);
-  if (weights_place_ == Memory::host) {
-    char* own = static_cast<char*>(to) + bytes * group_.rank();
-    profiler_.begin(communication_, Phase::copy, fmt::format("{} to the device", shard.spec.name));
+GatheredUnits::Slot& GatheredUnits::gather_into(Slot& slot, size_t unit) {
+  slot.unit = unit;
+  slot.released->wait(communication_);
+  made_[unit]->wait(communication_);
+  gather(shard_.layout.units()[unit], slot.buffer.data());
+  slot.ready->record(communication_);
+  return slot;
+}
+
+void GatheredUnits::gather(const UnitShard& unit, void* to) {
+  Communicator& group = shard_.group;
+  const void* slice = shard_.weights.cols_from(unit.begin, unit.slice).data;
+  const int64_t bytes = unit.slice * size_of(shard_.weights.dtype);
+  if (shard_.place == Memory::host) {
+    char* own = static_cast<char*>(to) + bytes * group.rank();
+    profiler_.begin(communication_, Phase::copy, fmt::format("{}{} to the device", shard_.name, unit.spec.name));
     communication_.transfer(slice, own, bytes);
     profiler_.end(communication_, Phase::copy);
     slice = own;
   }
-  if (group_.size() == 1) return;
-  const CollectiveName name = fmt::format("all_gather({}) of step {}", shard.spec.name, step_);
+  if (group.size() == 1) return;
+  const CollectiveName name = fmt::format("all_gather({}{}) of step {}", shard_.name, unit.spec.name, step_);
   profiler_.begin(communication_, Phase::gather, name);
-  group_.all_gather(communication_, slice, to, bytes, name);
+  group.all_gather(communication_, slice, to, bytes, name);
   profiler_.end(communication_, Phase::gather);
 }
 
@@ -79,28 +79,31 @@ void GatheredUnits::wait_on_compute(Event& event) {
   profiler_.end(compute_, Phase::wait);
 }
 
-bool GatheredUnits::prefetch(size_t unit) {
-  if (!has_slots()) return true;
+bool GatheredUnits::can_prefetch(size_t unit) {
+  return is_at_hand(unit) || holding(unit) != nullptr || free_slot_for(unit) != nullptr;
+}
+
+void GatheredUnits::prefetch(size_t unit) {
+  if (is_at_hand(unit)) return;
   Slot* slot = holding(unit);
-  if (slot == nullptr) slot = gather_into_free_slot(unit);
-  if (slot == nullptr) return false;
+  if (slot == nullptr) slot = &gather_into(*free_slot_for(unit), unit);
   ++slot->pins;
   ++foreseen_[unit];
-  return true;
 }
 
 void* GatheredUnits::acquire(size_t unit) {
-  const UnitShard& shard = layout_.units()[unit];
-  if (!has_slots()) {
+  const UnitShard& shard = shard_.layout.units()[unit];
+  if (shard.padded == 0) return nullptr;
+  if (is_at_hand(unit)) {
     wait_on_compute(*made_[unit]);
-    return weights_.cols_from(shard.begin, shard.slice).data;
+    return shard_.weights.cols_from(shard.begin, shard.slice).data;
   }
   if (foreseen_[unit] > 0) {
     --foreseen_[unit];  // its pin becomes the visit's
   } else {
+    if (!can_prefetch(unit)) throw std::logic_error("no slot is free for unit " + shard.spec.name);
     Slot* slot = holding(unit);
-    if (slot == nullptr) slot = gather_into_free_slot(unit);
-    if (slot == nullptr) throw std::logic_error("no slot is free for unit " + shard.spec.name);
+    if (slot == nullptr) slot = &gather_into(*free_slot_for(unit), unit);
     ++slot->pins;
   }
   Slot& slot = *holding(unit);
@@ -110,7 +113,7 @@ void* GatheredUnits::acquire(size_t unit) {
 }
 
 void GatheredUnits::release(size_t unit) {
-  if (!has_slots()) return;
+  if (is_at_hand(unit)) return;
   Slot& slot = *holding(unit);
   slot.released->record(compute_);
   --slot.pins;

@@ -10,18 +10,30 @@
 
 namespace tessera {
 
-/// Whole units in compute precision, in a few slots.  A unit is gathered on the communication stream when it is wanted
-/// or foreseen, waits in a slot until compute has visited it, and is found there again if nothing took its place and
-/// the weights have not changed.  In a group of one rank a unit is the shard itself and nothing is copied, unless the
-/// shard lies in host memory: then every rank copies its slice to the device first.
+/// One band of the units' weights, as the ranks of a group hold it.
+struct WeightShard {
+  Communicator& group;
+  const ShardLayout& layout;
+  View weights;  ///< [1, layout.size()], of the compute type
+  Memory place;
+  std::string name;  ///< before a unit's in the names of its collectives; may be empty
+};
+
+/// One band of whole units in compute precision, in a few slots.  A unit is gathered on the communication stream when
+/// it is wanted or foreseen, waits in a slot until compute has visited it, and is found there again if nothing took its
+/// place and the weights have not changed.  In a group of one rank a unit is the shard itself and nothing is copied,
+/// unless the shard lies in host memory: then every rank copies its slice to the device first.
 class GatheredUnits {
  public:
-  /// `context` outlives it.
-  GatheredUnits(const ShardContext& context, const std::vector<UnitPool>& pools);
+  /// `context` and what `shard` refers to outlive it.
+  GatheredUnits(const ShardContext& context, WeightShard shard, const std::vector<UnitPool>& pools);
 
-  /// Enqueues the gather of a unit that will be visited soon, if a slot is free for it; false if none is.
-  bool prefetch(size_t unit);
-  /// The whole unit for kernels that are enqueued on the compute stream from here on, until release().
+  /// Is it there, or a slot free for it?
+  bool can_prefetch(size_t unit);
+  /// Enqueues the gather of a unit that will be visited soon.
+  void prefetch(size_t unit);
+  /// The whole unit for kernels that are enqueued on the compute stream from here on, until release(); null where it
+  /// has nothing in this band.
   void* acquire(size_t unit);
   void release(size_t unit);
   /// The weights are about to change: what lies in the slots is stale.
@@ -45,15 +57,14 @@ class GatheredUnits {
   Slots make_slots(Device& device, const UnitPool& pool) const;
   Slots& slots_of(size_t unit) { return pools_[pool_of_[unit]]; }
   Slot* holding(size_t unit);
-  Slot* gather_into_free_slot(size_t unit);
+  Slot* free_slot_for(size_t unit);
+  Slot& gather_into(Slot& slot, size_t unit);
   void gather(const UnitShard& shard, void* to);
-  bool has_slots() const { return !pools_.empty(); }
+  /// Nothing to gather: a unit that has nothing in this band, or is the shard itself.
+  bool is_at_hand(size_t unit) const { return pools_.empty() || shard_.layout.units()[unit].padded == 0; }
   void wait_on_compute(Event& event);
 
-  Communicator& group_;
-  const ShardLayout& layout_;
-  View weights_;
-  Memory weights_place_;
+  WeightShard shard_;
   Stream& compute_;
   Stream& communication_;
   Profiler& profiler_;

@@ -13,10 +13,11 @@ namespace {
 constexpr int64_t slice_alignment = 64;  // elements: whole cache lines and vector registers in fp32 and bf16
 }
 
-ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks) : blocks_(blocks) {
+ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks, Band band)
+    : blocks_(blocks), band_(band) {
   for (UnitSpec& spec : model_units(model, blocks)) {
     UnitShard unit{std::move(spec)};
-    unit.padded = round_up(unit.spec.size, ranks * std::lcm(slice_alignment, blocks.elements));
+    unit.padded = round_up(unit.spec.size(band), ranks * std::lcm(slice_alignment, blocks.elements));
     unit.slice = div_exact(unit.padded, ranks);
     unit.begin = size_;
     size_ += unit.slice;
@@ -37,35 +38,42 @@ std::vector<UnitSpec> ShardLayout::unit_specs() const {
 void ShardLayout::add_pieces(const UnitShard& unit, int rank) {
   const int64_t first = rank * unit.slice, last = first + unit.slice;
   for (const TensorSpec& tensor : unit.spec.tensors) {
+    if (tensor.band() != band_) continue;
     const int64_t begin = std::max(first, tensor.offset), end = std::min(last, tensor.offset + tensor.size());
     if (begin >= end) continue;
     pieces_.push_back({&tensor, begin - tensor.offset, end - begin, unit.begin + begin - first});
   }
 }
 
-/// Padding decays as what lies before it, and is never in blocks: its weights, gradients and states are zero and stay
-/// so.
+/// Padding is treated as what lies before it, and is never in blocks: its weights, gradients and states are zero and
+/// stay so.
 void ShardLayout::add_update_ranges(const UnitShard& unit, int rank) {
   const int64_t first = rank * unit.slice;
-  const auto extend = [&](int64_t end, bool decay, bool in_blocks) {
-    extend_update_ranges(unit.begin + std::clamp<int64_t>(end - first, 0, unit.slice), decay, in_blocks);
+  const auto extend = [&](int64_t end, const TensorSpec* like, bool in_blocks) {
+    extend_update_ranges(unit.begin + std::clamp<int64_t>(end - first, 0, unit.slice), like, in_blocks);
   };
-  bool decay = false;
+  const TensorSpec* before = nullptr;
   for (const TensorSpec& tensor : unit.spec.tensors) {
-    extend(tensor.offset, decay, false);
-    decay = tensor.decay;
-    extend(tensor.offset + tensor.size(), decay, blocks_.cut(tensor));
+    if (tensor.band() != band_) continue;
+    extend(tensor.offset, before, false);
+    extend(tensor.offset + tensor.size(), &tensor, blocks_.cut(tensor));
+    before = &tensor;
   }
-  extend(unit.padded, decay, false);
+  extend(unit.padded, before, false);
 }
 
-void ShardLayout::extend_update_ranges(int64_t end, bool decay, bool in_blocks) {
+void ShardLayout::extend_update_ranges(int64_t end, const TensorSpec* like, bool in_blocks) {
   const int64_t begin = update_ranges_.empty() ? 0 : update_ranges_.back().end;
   if (end <= begin) return;
-  if (begin > 0 && update_ranges_.back().decay == decay && update_ranges_.back().in_blocks == in_blocks)
+  const UpdateRange range{
+      begin, end, like != nullptr && like->decay, like != nullptr ? like->rate : 1, in_blocks, unblocked_size_};
+  const auto continues = [&](const UpdateRange& last) {
+    return last.decay == range.decay && last.rate == range.rate && last.in_blocks == range.in_blocks;
+  };
+  if (begin > 0 && continues(update_ranges_.back()))
     update_ranges_.back().end = end;
   else
-    update_ranges_.push_back({begin, end, decay, in_blocks, unblocked_size_});
+    update_ranges_.push_back(range);
   if (!in_blocks) unblocked_size_ += end - begin;
 }
 

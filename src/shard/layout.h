@@ -8,9 +8,9 @@
 /// picture).
 namespace tessera {
 
-/// A unit over the ranks of a shard group: its flat buffer is padded to a multiple of ranks × 64 elements (with blocks:
-/// ranks × a block) and cut into equal slices; this rank's slices of all units lie behind one another in its flat
-/// shard.
+/// One band of a unit over the ranks of a group: its flat buffer is padded to a multiple of ranks × 64 elements (with
+/// blocks: ranks × a block) and cut into equal slices; this rank's slices of all units lie behind one another in its
+/// flat shard.
 struct UnitShard {
   UnitSpec spec;
   int64_t padded = 0;  ///< elements of the gathered buffer
@@ -28,8 +28,8 @@ struct ShardPiece {
 
 class ShardLayout {
  public:
-  /// No slice cuts one of the `blocks`.
-  ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks = {});
+  /// Of one band of the units.  No slice cuts one of the `blocks`.
+  ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks = {}, Band band = Band::trained);
   ShardLayout(const ShardLayout&) = delete;
   ShardLayout& operator=(const ShardLayout&) = delete;
 
@@ -42,6 +42,7 @@ class ShardLayout {
   struct UpdateRange {
     int64_t begin = 0, end = 0;
     bool decay = false;
+    double rate = 1;              ///< of the learning rate
     bool in_blocks = false;       ///< of tensors that are cut into blocks; it begins with one
     int64_t unblocked_begin = 0;  ///< not in blocks: elements of such ranges before this one
   };
@@ -55,9 +56,10 @@ class ShardLayout {
  private:
   void add_pieces(const UnitShard& unit, int rank);
   void add_update_ranges(const UnitShard& unit, int rank);
-  void extend_update_ranges(int64_t end, bool decay, bool in_blocks);
+  void extend_update_ranges(int64_t end, const TensorSpec* like, bool in_blocks);
 
   TensorBlocks blocks_;
+  Band band_;
   std::vector<UnitShard> units_;
   std::vector<ShardPiece> pieces_;
   std::vector<UpdateRange> update_ranges_;

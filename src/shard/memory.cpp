@@ -25,6 +25,7 @@ constexpr std::array parts = {Part{"master weights", &MemoryPlan::shards},
                               Part{"optimizer state", &MemoryPlan::shards},
                               Part{"gradient shard", &MemoryPlan::shards},
                               Part{"weight shard", &MemoryPlan::shards},
+                              Part{"frozen weights", &MemoryPlan::shards},
                               Part{"gathered units", &MemoryPlan::gathered},
                               Part{"unit gradients", &MemoryPlan::unit_gradients},
                               Part{"activations", &MemoryPlan::activations},
@@ -39,11 +40,13 @@ int64_t MemoryPlan::*part_of(const std::string& purpose) {
 
 }  // namespace
 
-MemoryPlan plan_memory(DeviceKind kind, const ModelSpec& spec, const ShardedModelSettings& settings, int ranks) {
+MemoryPlan plan_memory(DeviceKind kind, const ModelSpec& spec, const ShardedModelSettings& settings,
+                       const GroupSizes& ranks) {
   CountingDevice device(kind);
   const auto kernels = make_counting_kernels();
   Profiler profiler(device);
-  ShardGroups groups(std::make_unique<CountingCommunicator>(ranks, ranks), nullptr);
+  const auto group_of = [](int size) { return std::make_unique<CountingCommunicator>(size, size); };
+  ShardGroups groups(group_of(ranks.trained), nullptr, group_of(ranks.frozen));
   const ShardedModel counted({device, *kernels, profiler, groups}, spec, settings);
 
   MemoryPlan plan;

@@ -25,8 +25,15 @@ struct MemoryPlan {
   std::string describe() const;  ///< one line
 };
 
-/// `ranks`: of a shard group.
-MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardedModelSettings& settings, int ranks);
+/// Ranks that split what is trained, and what is frozen.
+struct GroupSizes {
+  int trained = 1, frozen = 1;
+
+  GroupSizes(int both) : trained(both), frozen(both) {}  // NOLINT(google-explicit-constructor)
+  GroupSizes(int trained, int frozen) : trained(trained), frozen(frozen) {}
+};
+MemoryPlan plan_memory(DeviceKind device, const ModelSpec& spec, const ShardedModelSettings& settings,
+                       const GroupSizes& ranks);
 
 /// What a model of these settings keeps of its passes.
 ActivationSizes activation_sizes(const ModelSpec& spec, const ModelSettings& model, int64_t max_tokens);

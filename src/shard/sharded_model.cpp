@@ -28,11 +28,22 @@ int shard_group_size(const Communicator& world, const ShardSettings& settings, i
 }
 
 ShardGroups::ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
-                         const CommunicatorSettings& communicators) {
+                         const CommunicatorSettings& communicators, bool replicates_adapter) {
   const int size = shard_group_size(world, settings, ranks_per_host);
-  group = communicator_for(device, world.split(world.rank() / size, "shard group"), communicators);
-  if (size < world.size())
-    replicas = communicator_for(device, world.split(world.rank() % size, "replicas"), communicators);
+  const auto ranks_of_one = [&](int group_number, const char* name) {
+    return communicator_for(device, world.split(group_number, name), communicators);
+  };
+  if (replicates_adapter) own_frozen = ranks_of_one(world.rank() / size, "shard group");
+  const int trained_size = replicates_adapter ? 1 : size;
+  group = ranks_of_one(world.rank() / trained_size, replicates_adapter ? "adapter" : "shard group");
+  if (trained_size < world.size()) replicas = ranks_of_one(world.rank() % trained_size, "replicas");
+}
+
+bool replicates_adapter(const ModelSpec& spec, const ShardSettings& settings) {
+  constexpr int64_t most_bytes = 256'000'000;  // of the adapter in fp32, as its gradients cross the network
+  if (parameter_count(spec, Band::frozen) == 0 || settings.adapter_strategy == AdapterStrategy::sharded) return false;
+  return settings.adapter_strategy == AdapterStrategy::replicated ||
+         parameter_count(spec, Band::trained) * size_of(DType::f32) < most_bytes;
 }
 
 ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const ShardedModelSettings& settings)
@@ -45,7 +56,8 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
       checkpointing_(settings.model.gradient_checkpointing),
       dtype_(compute_dtype(settings.model)),
       layout_(spec_, groups_.group->rank(), groups_.group->size(), blocks_of(settings.optimizer)),
-      state_(device_, layout_, dtype_, settings_.offload, settings.optimizer),
+      frozen_layout_(spec_, groups_.frozen().rank(), groups_.frozen().size(), {}, Band::frozen),
+      state_(device_, layout_, frozen_layout_, dtype_, settings_.offload, settings.optimizer),
       compute_(device_.make_stream("compute")),
       communication_(device_.make_stream("communication")),
       host_(settings_.offload == Offload::none
@@ -62,7 +74,10 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
                *compute_,
                *communication_,
                host_ ? &host_->transfer() : nullptr},
-      gathered_(context_, make_unit_pools(layout_.units(), gathered_at_once(settings_, layout_.units()))),
+      gathered_(context_, {*groups_.group, layout_, state_.weights(), state_.weights_place, ""},
+                make_unit_pools(layout_.units(), gathered_at_once(settings_, layout_.units()))),
+      frozen_(context_, {groups_.frozen(), frozen_layout_, state_.frozen.view(), state_.weights_place, "base of "},
+              make_unit_pools(frozen_layout_.units(), gathered_at_once(settings_, frozen_layout_.units()))),
       gradients_(context_, gradients_at_once(layout_.units())),
       layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
       head_(device_, kernels_, spec_, dtype_, settings.max_tokens),
@@ -92,6 +107,7 @@ void ShardedModel::reset_loss() { kernels_.memory.fill_zero(*compute_, loss_sum_
 void ShardedModel::begin_update(int64_t step) {
   reset_loss();
   gathered_.set_step(step);
+  frozen_.set_step(step);
   gradients_.begin_update(step);
 }
 
@@ -132,15 +148,29 @@ int64_t ShardedModel::look_ahead_distance() const {
 
 void ShardedModel::look_ahead(int64_t distance) {
   const int64_t end = std::min(visit_ + distance, static_cast<int64_t>(visits_.size()) - 1);
-  for (foreseen_ = std::max(foreseen_, visit_); foreseen_ < end; ++foreseen_)
-    if (!gathered_.prefetch(visits_[static_cast<size_t>(foreseen_ + 1)])) return;
+  for (foreseen_ = std::max(foreseen_, visit_); foreseen_ < end; ++foreseen_) {
+    const size_t next = visits_[static_cast<size_t>(foreseen_ + 1)];
+    if (!gathered_.can_prefetch(next) || !frozen_.can_prefetch(next)) return;
+    frozen_.prefetch(next);
+    gathered_.prefetch(next);
+  }
 }
 
-void* ShardedModel::visit(size_t unit) {
+FlatUnit ShardedModel::visit(size_t unit) {
   ++visit_;
-  void* flat = gathered_.acquire(unit);
+  const FlatUnit flat = acquire(unit);
   look_ahead(look_ahead_distance());
   return flat;
+}
+
+FlatUnit ShardedModel::acquire(size_t unit) {
+  void* const frozen = frozen_.acquire(unit);
+  return {gathered_.acquire(unit), dtype_, frozen};
+}
+
+void ShardedModel::release(size_t unit) {
+  frozen_.release(unit);
+  gathered_.release(unit);
 }
 
 // ---- passes ----
@@ -159,33 +189,32 @@ void ShardedModel::finish_batch() { batches_[(batches_taken_ - 1) % batches_.siz
 Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
   Documents documents = batch.documents();
   documents.rotary = rotary_.fill(kernels_, *compute_, batch.positions(), documents);
-  const View table = embedding_table(spec_, unit_spec(0), weights(visit(0)));
+  const View table = embedding_table(spec_, unit_spec(0), visit(0));
   kernels_.embedding.forward(*compute_, batch.tokens(), table, activations_.hidden(0, batch.size()),
                              embedding_factor(spec_, dtype_));
-  gathered_.release(0);
+  release(0);
   return documents;
 }
 
 void ShardedModel::forward_layers(const Documents& documents) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto number = static_cast<int64_t>(i);
-    const Pass pass{kernels_, *compute_, documents, weights(visit(i + 1))};
+    const Pass pass{kernels_, *compute_, documents, visit(i + 1)};
     layers_[i].forward(pass, activations_.layer(number, documents.T), activations_.hidden(number + 1, documents.T));
-    gathered_.release(i + 1);
+    release(i + 1);
   }
 }
 
 HeadWeights ShardedModel::visit_head() {
-  void* flat = visit(head_unit());
+  const FlatUnit flat = visit(head_unit());
   const auto borrowed = unit_spec(head_unit()).borrows;
-  const View table =
-      borrowed ? embedding_table(spec_, unit_spec(*borrowed), weights(gathered_.acquire(*borrowed))) : View{};
-  return head_weights(spec_, unit_spec(head_unit()), weights(flat), table);
+  const View table = borrowed ? embedding_table(spec_, unit_spec(*borrowed), acquire(*borrowed)) : View{};
+  return head_weights(spec_, unit_spec(head_unit()), flat, table);
 }
 
 void ShardedModel::release_head() {
-  gathered_.release(head_unit());
-  if (const auto borrowed = unit_spec(head_unit()).borrows) gathered_.release(*borrowed);
+  release(head_unit());
+  if (const auto borrowed = unit_spec(head_unit()).borrows) release(*borrowed);
 }
 
 void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, bool last) {
@@ -194,8 +223,8 @@ void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, boo
   const auto unit = gradients_.acquire(head_unit(), Matrices::overwritten);
   const auto borrowed = unit_spec(head_unit()).borrows;
   const auto table = borrowed ? gradients_.acquire(*borrowed, Matrices::overwritten) : UnitGradients::Gradient{};
-  const HeadWeights dw = head_weights(spec_, unit_spec(head_unit()), {unit.data, context_.reduced},
-                                      embedding_table(spec_, unit_spec(0), {table.data, context_.reduced}));
+  const HeadWeights dw = head_weights(spec_, unit_spec(head_unit()), gradients(unit),
+                                      embedding_table(spec_, unit_spec(0), gradients(table)));
   head_.forward_backward(*compute_, activations_.hidden(spec_.L(), batch.size()), w, batch.supervised(), scale,
                          loss_sum_.for_kernels(), d, dw, borrowed ? table.matrices : unit.matrices);
   release_head();
@@ -204,15 +233,15 @@ void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, boo
 
 void ShardedModel::backward_layer(size_t layer, const Documents& documents, View d, bool last) {
   const size_t unit = layer + 1;
-  const Pass pass{kernels_, *compute_, documents, weights(visit(unit))};
+  const Pass pass{kernels_, *compute_, documents, visit(unit)};
   const LayerActivations a = activations_.layer(static_cast<int64_t>(layer), documents.T);
   if (unit + 1 < head_unit()) {  // what the last layer's forward pass left is still there
     if (checkpointing_ == Checkpointing::full) layers_[layer].recompute(pass, a);
     if (checkpointing_ == Checkpointing::selective) layers_[layer].recompute_norms(pass, a);
   }
   const auto gradient = gradients_.acquire(unit, UnitGradients::Matrices::overwritten);
-  layers_[layer].backward({pass, {gradient.data, context_.reduced}, gradient.matrices}, a, d);
-  gathered_.release(unit);
+  layers_[layer].backward({pass, gradients(gradient), gradient.matrices}, a, d);
+  release(unit);
   if (settings_.backward_prefetch == BackwardPrefetch::backward_post) {
     backward_done_->record(*compute_);
     backward_done_->wait(*communication_);
@@ -222,10 +251,10 @@ void ShardedModel::backward_layer(size_t layer, const Documents& documents, View
 }
 
 void ShardedModel::embedding_backward(const DeviceBatch& batch, View d, bool last) {
-  float* flat = gradients_.acquire(0, UnitGradients::Matrices::added).data;  // a tied head has begun it
-  kernels_.embedding.backward(*compute_, batch.tokens(), d,
-                              embedding_table(spec_, unit_spec(0), {flat, context_.reduced}),
-                              embedding_factor(spec_, dtype_), spec_.padding_token);
+  const auto gradient = gradients_.acquire(0, UnitGradients::Matrices::added);  // a tied head has begun it
+  if (const View table = embedding_table(spec_, unit_spec(0), gradients(gradient)))
+    kernels_.embedding.backward(*compute_, batch.tokens(), d, table, embedding_factor(spec_, dtype_),
+                                spec_.padding_token);
   gradients_.reduce(0, last);
 }
 

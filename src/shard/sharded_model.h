@@ -23,20 +23,30 @@ namespace tessera {
 ///   full_shard, shard_grad_op   one group of all ranks, no replicas
 ///   hybrid_shard                groups of group_size ranks (of one host), replicas across
 ///   no_shard                    groups of one, all ranks replicas
+/// That is what splits all that is trained, and what is frozen beside an adapter; with replicated adapters only the
+/// latter, and every rank holds the adapter whole.
 struct ShardGroups {
+  /// `replicates_adapter`: as the function of that name says.
   ShardGroups(Communicator& world, const ShardSettings& settings, int ranks_per_host, Device& device,
-              const CommunicatorSettings& communicators = {});
+              const CommunicatorSettings& communicators = {}, bool replicates_adapter = false);
   /// Groups that are made already.
-  ShardGroups(std::unique_ptr<Communicator> group, std::unique_ptr<Communicator> replicas)
-      : group(std::move(group)), replicas(std::move(replicas)) {}
+  ShardGroups(std::unique_ptr<Communicator> group, std::unique_ptr<Communicator> replicas,
+              std::unique_ptr<Communicator> frozen = nullptr)
+      : group(std::move(group)), replicas(std::move(replicas)), own_frozen(std::move(frozen)) {}
+
+  Communicator& frozen() const { return own_frozen ? *own_frozen : *group; }
 
   std::unique_ptr<Communicator> group;
-  std::unique_ptr<Communicator> replicas;  ///< null where there are none
+  std::unique_ptr<Communicator> replicas;    ///< null where there are none
+  std::unique_ptr<Communicator> own_frozen;  ///< null where frozen weights are split as trained ones are
 };
 
-/// Ranks of one of these groups.  Throws JobError where shard.group_size does not divide the ranks; ShardGroups does
-/// too, on every rank at once.
+/// Ranks of one of the strategy's groups.  Throws JobError where shard.group_size does not divide the ranks;
+/// ShardGroups does too, on every rank at once.
 int shard_group_size(const Communicator& world, const ShardSettings& settings, int ranks_per_host);
+
+/// Does every rank hold all that is trained?  As shard.adapter_strategy says, of models with frozen weights alone.
+bool replicates_adapter(const ModelSpec& spec, const ShardSettings& settings);
 
 /// A model split over ranks: forward and backward passes over whole batches, unit by unit: gather → compute → release,
 /// and in the backward pass compute → reduce-scatter.  Everything is enqueued on two streams (with shard.offload on two
@@ -47,7 +57,8 @@ class ShardedModel {
   ShardedModel(const RankParts& parts, const ModelSpec& spec, const ShardedModelSettings& settings);
   ~ShardedModel();
 
-  const ShardLayout& layout() const { return layout_; }
+  const ShardLayout& layout() const { return layout_; }                ///< of what is trained
+  const ShardLayout& frozen_layout() const { return frozen_layout_; }  ///< and of the rest
   const ShardState& state() const { return state_; }
   const ModelSpec& spec() const { return spec_; }
   Stream& compute() { return *compute_; }
@@ -86,7 +97,9 @@ class ShardedModel {
  private:
   /// The units in the order in which a pass visits them, for looking ahead.
   void plan_visits(bool with_backward);
-  void* visit(size_t unit);  ///< acquires, then prefetches what comes next
+  FlatUnit visit(size_t unit);  ///< acquires, then prefetches what comes next
+  FlatUnit acquire(size_t unit);
+  void release(size_t unit);
   void look_ahead(int64_t distance);
   int64_t look_ahead_distance() const;
 
@@ -97,12 +110,12 @@ class ShardedModel {
   void forward_layers(const Documents& documents);
   HeadWeights visit_head();
   void release_head();
+  FlatUnit gradients(const UnitGradients::Gradient& of) const { return {of.data, context_.reduced}; }
   void train_head(const DeviceBatch& batch, float scale, View d, bool last);
   void backward_layer(size_t layer, const Documents& documents, View d, bool last);
   void embedding_backward(const DeviceBatch& batch, View d, bool last);
   size_t head_unit() const { return layout_.units().size() - 1; }
   const UnitSpec& unit_spec(size_t unit) const { return layout_.units()[unit].spec; }
-  FlatUnit weights(void* flat) const { return {flat, dtype_}; }
 
   Device& device_;
   Kernels& kernels_;
@@ -112,12 +125,12 @@ class ShardedModel {
   const ShardSettings settings_;
   const Checkpointing checkpointing_;
   const DType dtype_;
-  ShardLayout layout_;
+  ShardLayout layout_, frozen_layout_;
   ShardState state_;
   std::unique_ptr<Stream> compute_, communication_;
   std::unique_ptr<HostUpdate> host_;  // with shard.offload
   ShardContext context_;
-  GatheredUnits gathered_;
+  GatheredUnits gathered_, frozen_;
   UnitGradients gradients_;
   std::vector<DecoderLayer> layers_;
   LossHead head_;

@@ -28,11 +28,18 @@ SentBytes count_traffic(const Placement& placement, Route route, const ModelSpec
   // A shard group are neighbours, and one rank of each group are replicas (ShardGroups).
   const int size = shard_group_size(placement, settings.shard),
             groups_per_host = std::max(1, placement.ranks_per_host / size);
-  auto group = std::make_unique<CountingCommunicator>(size, std::min(size, placement.ranks_per_host), route);
-  auto replicas = std::make_unique<CountingCommunicator>(placement.ranks / size, groups_per_host, route);
-  const CountingCommunicator &in_group = *group, &in_replicas = *replicas;
-  const auto sent = [&] { return in_group.sent() + in_replicas.sent(); };
-  ShardGroups groups(std::move(group), size < placement.ranks ? std::move(replicas) : nullptr);
+  const auto communicator = [&](int ranks, int per_host) {
+    return std::make_unique<CountingCommunicator>(ranks, per_host, route);
+  };
+  auto frozen = communicator(size, std::min(size, placement.ranks_per_host));
+  const bool replicates = replicates_adapter(spec, settings.shard);
+  auto group = replicates ? communicator(1, 1) : communicator(size, std::min(size, placement.ranks_per_host));
+  auto replicas = replicates ? communicator(placement.ranks, placement.ranks_per_host)
+                             : communicator(placement.ranks / size, groups_per_host);
+  const CountingCommunicator &in_frozen = *frozen, &in_group = *group, &in_replicas = *replicas;
+  const auto sent = [&] { return in_frozen.sent() + in_group.sent() + in_replicas.sent(); };
+  const bool has_replicas = replicas->size() > 1;
+  ShardGroups groups(std::move(group), has_replicas ? std::move(replicas) : nullptr, std::move(frozen));
 
   CountingDevice device(DeviceKind::cpu);
   const auto kernels = make_counting_kernels();

@@ -87,6 +87,7 @@ void UnitGradients::wait_on_compute(Event& event) {
 
 UnitGradients::Gradient UnitGradients::acquire(size_t unit, Matrices matrices) {
   const UnitShard& shard = layout_.units()[unit];
+  if (shard.padded == 0) return {nullptr, Write::overwrite};
   float* gradient = place_of(unit);
   if (begun_[unit]) return {gradient, Write::accumulate};
   begun_[unit] = true;
@@ -113,7 +114,7 @@ void UnitGradients::zero_between_matrices(const UnitShard& shard, float* gradien
     if (end > begin) zero(compute_, gradient, begin, end);
   };
   for (const TensorSpec& tensor : shard.spec.tensors) {
-    if (tensor.shape.size() == 1) continue;
+    if (tensor.band() != Band::trained || tensor.shape.size() == 1) continue;
     zero_until(tensor.offset);
     begin = tensor.offset + tensor.size();
   }
@@ -159,6 +160,7 @@ void UnitGradients::fill_ahead(size_t unit) {
 void UnitGradients::reduce(size_t unit, bool last) {
   begun_[unit] = false;
   const UnitShard& shard = layout_.units()[unit];
+  if (shard.padded == 0) return;
   const bool sum_replicas = last && replicas_ != nullptr;
   if (!has_slots() && !sum_replicas) return;
   computed_->record(compute_);

@@ -23,7 +23,7 @@ class UnitGradients {
   /// A unit's gradient for kernels on the compute stream: they add to it.  In an update's first micro-batch it begins
   /// at zero, but for matrices that are to be overwritten (`matrices` says so) and hold anything; later this rank's
   /// slice begins as what the micro-batches before have left in the shard.  Of a unit that was acquired before and not
-  /// reduced since, as a tied head's embedding, it is the same place as it is.
+  /// reduced since, as a tied head's embedding, it is the same place as it is.  Null where nothing of it is trained.
   struct Gradient {
     float* data;
     Write matrices;

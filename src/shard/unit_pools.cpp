@@ -56,6 +56,7 @@ void add(std::vector<size_t>& units, size_t unit) {
 std::vector<UnitPool> make_unit_pools(const std::vector<UnitShard>& units, const UnitsAtOnce& at_once) {
   std::map<int64_t, UnitPool> by_size;
   for (size_t unit = 0; unit < units.size(); ++unit) {
+    if (units[unit].padded == 0) continue;
     UnitPool& pool = by_size[units[unit].padded];
     pool.units.push_back(unit);
     pool.elements = units[unit].padded;

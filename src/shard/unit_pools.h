@@ -17,8 +17,8 @@ struct UnitPool {
 /// Units that are in use at the same time.
 using UnitsAtOnce = std::vector<std::vector<size_t>>;
 
-/// Cuts the units into pools: those of one size share slots, and those of several sizes where that takes clearly less
-/// memory.
+/// Cuts the units into pools, but for those that have nothing in this band: those of one size share slots, and those of
+/// several sizes where that takes clearly less memory.
 std::vector<UnitPool> make_unit_pools(const std::vector<UnitShard>& units, const UnitsAtOnce& at_once);
 
 /// The units in the order of a pass: forward, and for training back to the first layer.

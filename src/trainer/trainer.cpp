@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "report/progress.h"
 #include "report/tensorboard.h"
 #include "session/compute_device.h"
+#include "session/initial_weights.h"
 #include "session/job_choices.h"
 #include "session/weights.h"
 
@@ -116,16 +118,18 @@ void Trainer::load_weights() {
   agree(
       session_.world(), "reading the weights",
       [&] {
+        const InitialWeights initial(job_, session_.spec(), compute_threads(job_, cluster_));
+        const ReadElements read_initial = std::bind_front(&InitialWeights::read, &initial);
         if (directory) {
           const CheckpointReader checkpoint(*directory);
-          load_checkpoint(model, checkpoint);
+          load_checkpoint(model, read_initial, checkpoint);
           resumed_step_ = last_saved_ = checkpoint.info().step;
           samples_seen_ = checkpoint.info().samples_seen;
           tokens_seen_ = checkpoint.info().tokens_seen;
           resumed_directory_ = *directory;
           warn_of_changes(checkpoint.info());
         } else {
-          load_initial_weights(model, job_, compute_threads(job_, cluster_));
+          tessera::load_weights(model, read_initial);
         }
         model.synchronize();
       },

@@ -2,6 +2,7 @@
 #include "checkpoint/checkpoint.h"
 #include "cluster/agree.h"
 #include "session/compute_device.h"
+#include "session/initial_weights.h"
 #include "session/job_choices.h"
 #include "session/weights.h"
 #include "trainer/evaluation.h"
@@ -19,10 +20,12 @@ void load_chosen_weights(Session& session) {
     log::info("weights: {}", random       ? "random (model.init)"
                              : checkpoint ? checkpoint->string()
                                           : job.model.base.string());
+  const InitialWeights initial(job, session.spec(), compute_threads(job, session.cluster()));
+  const ReadElements read_initial = std::bind_front(&InitialWeights::read, &initial);
   if (checkpoint)
-    load_checkpoint(session.model(), CheckpointReader(*checkpoint));
+    load_checkpoint(session.model(), read_initial, CheckpointReader(*checkpoint));
   else
-    load_initial_weights(session.model(), job, compute_threads(job, session.cluster()));
+    load_weights(session.model(), read_initial);
   session.model().synchronize();
 }
 

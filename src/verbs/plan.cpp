@@ -69,12 +69,13 @@ void print_time(const Placement& placement, double flops, double flops_rate, con
 
 ExitCode run_plan(VerbContext& context) {
   const Job& job = context.job;
-  const ModelSpec spec = load_model(job.model.base);
+  const ModelSpec spec = load_job_model(job);
   const Placement placement = placement_of(job.plan);
   const bool on_gpu = job.plan.device == DeviceType::cuda;
   const ShardedModelSettings settings = model_settings(job, /*host_threads=*/1);
-  const MemoryPlan memory =
-      plan_memory(on_gpu ? DeviceKind::cuda : DeviceKind::cpu, spec, settings, shard_group_size(placement, job.shard));
+  const int group_size = shard_group_size(placement, job.shard);
+  const MemoryPlan memory = plan_memory(on_gpu ? DeviceKind::cuda : DeviceKind::cpu, spec, settings,
+                                        {replicates_adapter(spec, job.shard) ? 1 : group_size, group_size});
   const int64_t sequences = sequences_per_rank(job.train, placement.ranks);
   const int64_t micro_batches = ceil_div(sequences, job.train.micro_batch_size);
   const SentBytes sent = count_traffic(placement, on_gpu ? Route::ring : Route::direct, spec, settings, micro_batches);

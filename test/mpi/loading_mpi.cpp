@@ -16,6 +16,7 @@
 #include "cluster/agree.h"
 #include "cluster/cluster.h"
 #include "model/families/family.h"
+#include "session/initial_weights.h"
 #include "session/weights.h"
 #include "shard/memory.h"
 
@@ -97,7 +98,10 @@ void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, 
   const int64_t before = memory("VmRSS");
   const ShardedModelSettings asked{shard, settings, {{"exp_avg"}, {"exp_avg_sq"}}, 16};
   ShardedModel model({*device, *kernels, profiler, groups}, config, asked);
-  load_pretrained(model, directory);
+  const PretrainedWeights pretrained(directory, model.spec());
+  load_weights(model, [&](const TensorSpec& tensor, int64_t offset, int64_t count, float* out) {
+    pretrained.read(tensor.name, offset, count, out);
+  });
   model.synchronize();
   const int64_t used = memory("VmHWM") - before;
   check_slices(model);

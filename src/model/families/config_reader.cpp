@@ -102,6 +102,10 @@ std::string ConfigReader::text(const std::string& key, const std::string& otherw
   return object_[key].get<std::string>();
 }
 
+std::string ConfigReader::text_or_nothing(const std::string& key) const {
+  return has(key) && object_[key].is_string() ? object_[key].get<std::string>() : std::string();
+}
+
 const Json& ConfigReader::at(const std::string& key) const {
   read_.insert(key);
   if (!object_.contains(key)) throw DataError("{}: {} is missing", where_, key);

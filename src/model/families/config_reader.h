@@ -28,6 +28,8 @@ class ConfigReader {
   double positive(const std::string& key, double otherwise) const;
   bool boolean(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise) const;
+  /// Empty where it is missing or no text.
+  std::string text_or_nothing(const std::string& key) const;
   const nlohmann::json& at(const std::string& key) const;  ///< has to be there
   /// The object of that key, with a reader of its own; "config.json: rope_scaling" in messages.
   ConfigReader object(const std::string& key) const;

@@ -6,8 +6,8 @@ using Reader = SlotList::Reader;
 
 Attention::Attention(const AttentionSpec& spec, const std::string& prefix, const UnitSpec& unit, SlotList& slots)
     : spec_(spec),
-      qkv_(spec.qkv, prefix, unit),
-      o_(spec.o, prefix, unit),
+      qkv_(spec.qkv, prefix, unit, slots),
+      o_(spec.o, prefix, unit, slots),
       projected_(slots.add(spec.qkv.rows(), Keep::unless_full, Reader::attention)),
       normed_(spec.q_norm ? slots.add(q_columns() + k_columns(), Keep::unless_full, Reader::attention) : Slot()),
       q_norm_(spec.q_norm, q_columns(), prefix, unit, slots),
@@ -33,7 +33,7 @@ Attention::Heads Attention::heads(const LayerActivations& a) const {
 
 void Attention::inputs(const Pass& pass, const LayerActivations& a, ConstView x) const {
   const int64_t q = q_columns(), k = k_columns();
-  qkv_.forward(pass, x, {}, a[projected_]);
+  qkv_.forward(pass, a, x, {}, a[projected_]);
   if (has_norms()) {
     q_norm_.forward(pass, a, a[projected_].cols_from(0, q), {}, a[normed_].cols_from(0, q));
     k_norm_.forward(pass, a, a[projected_].cols_from(q, k), {}, a[normed_].cols_from(q, k));
@@ -62,15 +62,15 @@ void Attention::attend_cached(const Pass& pass, const LayerActivations& a, const
 }
 
 void Attention::output(const Pass& pass, const LayerActivations& a, ConstView added, View y) const {
-  o_.forward(pass, a[attended_], added, y);
+  o_.forward(pass, a, a[attended_], added, y);
 }
 
 void Attention::backward(const BackwardPass& pass, const LayerActivations& a, ConstView x, ConstView dy, View dx,
                          Write mode) const {
   const int64_t q = q_columns(), k = k_columns();
   const View d = a[d_projected_], dq = d.cols_from(0, q), dk = d.cols_from(q, k), dv = d.cols_from(q + k, k);
-  o_.backward_weight(pass, dy, a[attended_]);
-  o_.backward_input(pass, dy, a[d_attended_], Write::overwrite);
+  o_.backward_input(pass, a, dy, a[d_attended_], Write::overwrite);
+  o_.backward_weight(pass, a, dy, a[attended_]);
   const Heads h = heads(a);
   pass.kernels.attention.backward(pass.stream, shape(pass.documents), h.q, h.k, h.v, a[attended_],
                                   a[log_sum_exp_].as<float>(), a[d_attended_], dq, dk, dv);
@@ -80,8 +80,8 @@ void Attention::backward(const BackwardPass& pass, const LayerActivations& a, Co
     q_norm_.backward(pass, a, a[projected_].cols_from(0, q), dq, dq, Write::overwrite);
     k_norm_.backward(pass, a, a[projected_].cols_from(q, k), dk, dk, Write::overwrite);
   }
-  qkv_.backward_weight(pass, d, x);
-  qkv_.backward_input(pass, d, dx, mode);
+  qkv_.backward_input(pass, a, d, dx, mode);
+  qkv_.backward_weight(pass, a, d, x);
 }
 
 }  // namespace tessera

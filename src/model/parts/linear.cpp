@@ -2,56 +2,67 @@
 
 namespace tessera {
 
-namespace {
-
-/// How many of the outputs from `first` on lie side by side in the unit, weights and biases.
-size_t count_neighbours(const LinearSpec& spec, const std::string& prefix, const UnitSpec& unit, size_t first) {
-  const auto follows = [&](size_t output, const char* kind) {
-    const TensorSpec& one = unit.at(prefix + spec.outputs[output - 1].module + kind);
-    return unit.at(prefix + spec.outputs[output].module + kind).offset == one.offset + one.size();
-  };
-  size_t end = first + 1;
-  while (end < spec.outputs.size() && follows(end, ".weight") && (!spec.bias || follows(end, ".bias"))) ++end;
-  return end - first;
-}
-
-}  // namespace
-
-Linear::Linear(const LinearSpec& spec, const std::string& prefix, const UnitSpec& unit) {
-  int64_t rows = 0;
-  for (size_t first = 0, count = 0; first < spec.outputs.size(); first += count) {
-    count = count_neighbours(spec, prefix, unit, first);
-    std::vector<std::string> weights, biases;
-    for (size_t i = first; i < first + count; ++i) {
-      weights.push_back(prefix + spec.outputs[i].module + ".weight");
-      biases.push_back(prefix + spec.outputs[i].module + ".bias");
+Linear::Linear(const LinearSpec& spec, const std::string& prefix, const UnitSpec& unit, SlotList& slots) {
+  std::vector<std::string> weights, biases, all_a;
+  int64_t rows = 0, r = 0;
+  for (const auto& [module, own_rows, storage, lora] : spec.outputs) {
+    const std::string name = prefix + module;
+    weights.push_back(name + ".weight");
+    if (spec.bias) biases.push_back(name + ".bias");
+    if (lora) {
+      all_a.push_back(name + ".lora_A.weight");
+      adapters_.push_back({MatrixPlace(unit, {name + ".lora_B.weight"}, lora.r), rows, r});
+      scale_ = lora.scale;
     }
-    Part part{MatrixPlace(unit, weights, spec.columns), {}, rows};
-    if (spec.bias) part.bias = MatrixPlace(unit, biases, 1);
-    rows += part.weight.rows();
-    parts_.push_back(part);
+    rows += own_rows;
+    r += lora.r;
+  }
+  weight_ = StackedRows(unit, weights, biases, spec.columns);
+  if (adapters_.empty()) return;
+  a_ = StackedRows(unit, all_a, {}, spec.columns);
+  reduced_ = slots.add(r, Keep::never);
+  d_reduced_ = slots.add(r, Keep::gradient);
+}
+
+View Linear::reduced_of(const LayerActivations& a, Slot slot, const Adapter& adapter) const {
+  return a[slot].cols_from(adapter.first_r, adapter.b.columns());
+}
+
+void Linear::reduce(const Pass& pass, const LayerActivations& a, ConstView x) const {
+  a_.forward(pass, x, {}, a[reduced_]);
+  pass.kernels.residual.scale(pass.stream, a[reduced_], scale_, {}, a[reduced_]);
+}
+
+void Linear::forward(const Pass& pass, const LayerActivations& a, ConstView x, ConstView added, View y) const {
+  weight_.forward(pass, x, added, y);
+  if (adapters_.empty()) return;
+  reduce(pass, a, x);
+  for (const Adapter& adapter : adapters_) {
+    const View own = y.cols_from(adapter.first_row, adapter.b.rows());
+    pass.kernels.linear.forward(pass.stream, reduced_of(a, reduced_, adapter), adapter.b.in(pass.weights), {}, own,
+                                own);
   }
 }
 
-void Linear::forward(const Pass& pass, ConstView x, ConstView added, View y) const {
-  for (const Part& part : parts_)
-    pass.kernels.linear.forward(pass.stream, x, part.weight.in(pass.weights), part.bias.in_a_row(pass.weights),
-                                part.columns_of(added), part.columns_of(y));
+void Linear::backward_input(const Pass& pass, const LayerActivations& a, ConstView dy, View dx, Write mode) const {
+  weight_.backward_input(pass, dy, dx, mode);
+  if (adapters_.empty()) return;
+  for (const Adapter& adapter : adapters_)
+    pass.kernels.linear.backward_input(pass.stream, dy.cols_from(adapter.first_row, adapter.b.rows()),
+                                       adapter.b.in(pass.weights), reduced_of(a, d_reduced_, adapter),
+                                       Write::overwrite);
+  pass.kernels.residual.scale(pass.stream, a[d_reduced_], scale_, {}, a[d_reduced_]);
+  a_.backward_input(pass, a[d_reduced_], dx, Write::accumulate);
 }
 
-void Linear::backward_weight(const BackwardPass& pass, ConstView dy, ConstView x) const {
-  for (const Part& part : parts_) {
-    if (part.bias)
-      pass.kernels.linear.bias_backward(pass.stream, part.columns_of(dy), part.bias.in_a_row(pass.gradients));
-    pass.kernels.linear.backward_weight(pass.stream, part.columns_of(dy), x, part.weight.in(pass.gradients),
-                                        pass.matrices);
-  }
-}
-
-void Linear::backward_input(const Pass& pass, ConstView dy, View dx, Write mode) const {
-  for (const Part& part : parts_)
-    pass.kernels.linear.backward_input(pass.stream, part.columns_of(dy), part.weight.in(pass.weights), dx,
-                                       &part == &parts_.front() ? mode : Write::accumulate);
+void Linear::backward_weight(const BackwardPass& pass, const LayerActivations& a, ConstView dy, ConstView x) const {
+  weight_.backward_weight(pass, dy, x);
+  if (adapters_.empty()) return;
+  reduce(pass, a, x);  // again: it is small, and no layer keeps it
+  for (const Adapter& adapter : adapters_)
+    pass.kernels.linear.backward_weight(pass.stream, dy.cols_from(adapter.first_row, adapter.b.rows()),
+                                        reduced_of(a, reduced_, adapter), adapter.b.in(pass.gradients), pass.matrices);
+  a_.backward_weight(pass, a[d_reduced_], x);
 }
 
 }  // namespace tessera

@@ -1,0 +1,39 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "model/parts/pass.h"
+
+namespace tessera {
+
+/// Matrices of one width that read the same input, [Σ rows, columns], and their biases: as few products as neighbours
+/// in the unit allow.
+class StackedRows {
+ public:
+  StackedRows() = default;
+  /// `weights`, `biases`: names of tensors; without biases the second is empty.
+  StackedRows(const UnitSpec& unit, const std::vector<std::string>& weights, const std::vector<std::string>& biases,
+              int64_t columns);
+
+  /// y [T, rows] = x [T, columns] wᵀ + b + added.
+  void forward(const Pass& pass, ConstView x, ConstView added, View y) const;
+  /// dx = (or +=) dy w.
+  void backward_input(const Pass& pass, ConstView dy, View dx, Write mode) const;
+  /// The gradients of w and b from dy, where they are trained.
+  void backward_weight(const BackwardPass& pass, ConstView dy, ConstView x) const;
+
+ private:
+  /// Neighbours in the unit, weights and biases: one product.
+  struct Part {
+    MatrixPlace weight, bias;
+    int64_t first_row = 0;
+
+    template <typename AnyView>
+    AnyView columns_of(AnyView y) const {
+      return y ? y.cols_from(first_row, weight.rows()) : y;
+    }
+  };
+  std::vector<Part> parts_;
+};
+
+}  // namespace tessera
