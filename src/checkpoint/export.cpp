@@ -24,25 +24,6 @@ constexpr const char* tokenizer_files[] = {
 constexpr const char* model_files[] = {"generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE",
                                        "USE_POLICY.md"};
 
-/// layers.2 before layers.10: numbers inside names are compared as numbers.
-bool natural_less(const std::string& a, const std::string& b) {
-  const auto is_digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
-  size_t i = 0, j = 0;
-  while (i < a.size() && j < b.size()) {
-    if (!is_digit(a[i]) || !is_digit(b[j])) {
-      if (a[i] != b[j]) return a[i] < b[j];
-      ++i, ++j;
-      continue;
-    }
-    const size_t a_end = std::find_if_not(a.begin() + static_cast<int64_t>(i), a.end(), is_digit) - a.begin();
-    const size_t b_end = std::find_if_not(b.begin() + static_cast<int64_t>(j), b.end(), is_digit) - b.begin();
-    if (a_end - i != b_end - j) return a_end - i < b_end - j;
-    if (const int order = a.compare(i, a_end - i, b, j, b_end - j); order != 0) return order < 0;
-    i = a_end, j = b_end;
-  }
-  return a.size() - i < b.size() - j;
-}
-
 std::vector<ExportedTensor> tensors_in_order(const CheckpointReader& checkpoint) {
   std::vector<ExportedTensor> tensors;
   for (const auto& tensor : checkpoint.tensors())
@@ -68,42 +49,26 @@ std::vector<std::vector<ExportedTensor>> split(const std::vector<ExportedTensor>
   return files;
 }
 
-std::string weights_name(size_t file, size_t files) {
-  return files == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", file + 1, files);
+std::string weights_name(const std::string& stem, size_t file, size_t files) {
+  return files == 1 ? stem + ".safetensors" : fmt::format("{}-{:05}-of-{:05}.safetensors", stem, file + 1, files);
 }
 
-void write_weights(const CheckpointReader& checkpoint, const std::vector<ExportedTensor>& tensors, DType dtype,
-                   const fs::path& path) {
-  SafetensorsWriter writer(path, tensors, dtype);
+void write_weights(const ExportContent& content, const std::vector<ExportedTensor>& tensors, const fs::path& path) {
+  SafetensorsWriter writer(path, tensors, content.dtype);
   for (const ExportedTensor& tensor : tensors)
-    checkpoint.stream(
-        {tensor.name, tensor.shape, 0, tensor.count, {}}, {master_dataset, DType::f32},
-        [&](const void* piece, int64_t, int64_t count) { writer.append(static_cast<const float*>(piece), count); });
+    content.stream(tensor, [&](const float* elements, int64_t count) { writer.append(elements, count); });
   writer.finish();
 }
 
-std::string index_text(const std::vector<std::vector<ExportedTensor>>& files, DType dtype) {
+std::string index_text(const ExportContent& content, const std::vector<std::vector<ExportedTensor>>& files) {
   int64_t total = 0;
   ordered_json weight_map = ordered_json::object();
   for (size_t i = 0; i < files.size(); ++i)
     for (const ExportedTensor& tensor : files[i]) {
-      weight_map[tensor.name] = weights_name(i, files.size());
-      total += tensor.count * size_of(dtype);
+      weight_map[tensor.name] = weights_name(content.weights, i, files.size());
+      total += tensor.count * size_of(content.dtype);
     }
   return ordered_json{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}}.dump(2) + "\n";
-}
-
-/// config.json with the dtype of the weights beside it, in the spelling that the file has (transformers writes `dtype`
-/// from version 5 on, `torch_dtype` before; it reads both).
-std::string config_text(const std::string& model_config, DType dtype) {
-  ordered_json config = parse_ordered_json(model_config, "the checkpoint's model_config");
-  if (!config.is_object())
-    throw DataError("the checkpoint's model_config is not a JSON object, so it cannot be exported");
-  const char* name = dtype == DType::f32 ? "float32" : "bfloat16";
-  const bool has_new_spelling = config.contains("dtype");
-  if (has_new_spelling) config["dtype"] = name;
-  if (config.contains("torch_dtype") || !has_new_spelling) config["torch_dtype"] = name;
-  return config.dump(2) + "\n";
 }
 
 fs::path temporary(const fs::path& directory, const std::string& name) { return directory / (name + temporary_ending); }
@@ -116,10 +81,10 @@ void copy_present(const fs::path& from, const fs::path& to, const Names& names) 
   }
 }
 
-/// model.safetensors, its index, or model-0000k-of-0000n.safetensors.
-bool is_weights_name(const std::string& name) {
-  if (name == "model.safetensors" || name == "model.safetensors.index.json") return true;
-  const std::string pattern = "model-#####-of-#####.safetensors";
+/// STEM.safetensors, its index, or STEM-0000k-of-0000n.safetensors.
+bool is_weights_name(const std::string& stem, const std::string& name) {
+  if (name == stem + ".safetensors" || name == stem + ".safetensors.index.json") return true;
+  const std::string pattern = stem + "-#####-of-#####.safetensors";
   return name.size() == pattern.size() &&
          std::equal(name.begin(), name.end(), pattern.begin(),
                     [](char c, char expected) { return expected == '#' ? c >= '0' && c <= '9' : c == expected; });
@@ -133,41 +98,72 @@ void remove_files(const fs::path& directory, Predicate is_unwanted) {
   for (const fs::path& path : unwanted) fs::remove(path);
 }
 
-void remove_temporary_weights(const fs::path& directory) {
-  remove_files(directory, [](const std::string& name) {
-    return name.ends_with(temporary_ending) && is_weights_name(name.substr(0, name.rfind('.')));
+void remove_temporary_weights(const std::string& stem, const fs::path& directory) {
+  remove_files(directory, [&](const std::string& name) {
+    return name.ends_with(temporary_ending) && is_weights_name(stem, name.substr(0, name.rfind('.')));
   });
 }
 
 /// An earlier export may have had another number of files.
-void remove_other_weights(const fs::path& directory, const std::set<std::string>& ours) {
-  remove_files(directory, [&](const std::string& name) { return is_weights_name(name) && !ours.contains(name); });
+void remove_other_weights(const std::string& stem, const fs::path& directory, const std::set<std::string>& ours) {
+  remove_files(directory, [&](const std::string& name) { return is_weights_name(stem, name) && !ours.contains(name); });
 }
 
-void write_files(const CheckpointReader& checkpoint, const ExportSettings& settings) {
+void write_files(const ExportContent& content, const ExportSettings& settings) {
   const fs::path& directory = settings.directory;
-  const auto files = split(tensors_in_order(checkpoint), settings.dtype, settings.max_shard_bytes);
-  const std::string config = config_text(checkpoint.info().model_config, settings.dtype);
-
+  const auto files = split(content.tensors, content.dtype, settings.max_shard_bytes);
   std::set<std::string> names;
   for (size_t i = 0; i < files.size(); ++i) {
-    names.insert(weights_name(i, files.size()));
-    write_weights(checkpoint, files[i], settings.dtype, temporary(directory, weights_name(i, files.size())));
+    const std::string name = weights_name(content.weights, i, files.size());
+    names.insert(name);
+    write_weights(content, files[i], temporary(directory, name));
   }
-  // From here to the new config.json the directory has none: no program takes it for a model while old and new mix.
-  fs::remove(directory / "config.json");
+  // From here to the new config the directory has none: no program takes it for a model while old and new mix.
+  fs::remove(directory / content.config_name);
   sync_folder(directory);
   for (const std::string& name : names) fs::rename(temporary(directory, name), directory / name);
-  remove_other_weights(directory, names);
+  remove_other_weights(content.weights, directory, names);
   if (files.size() > 1)
-    write_text_durably(directory / "model.safetensors.index.json", index_text(files, settings.dtype));
+    write_text_durably(directory / (content.weights + ".safetensors.index.json"), index_text(content, files));
   copy_present(settings.tokenizer.empty() ? settings.base : settings.tokenizer, directory, tokenizer_files);
   copy_present(settings.base, directory, model_files);
   sync_folder(directory);
-  write_text_durably(directory / "config.json", config);
+  write_text_durably(directory / content.config_name, content.config);
 }
 
 }  // namespace
+
+/// layers.2 before layers.10: numbers inside names are compared as numbers.
+bool natural_less(const std::string& a, const std::string& b) {
+  const auto is_digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (!is_digit(a[i]) || !is_digit(b[j])) {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i, ++j;
+      continue;
+    }
+    const size_t a_end = std::find_if_not(a.begin() + static_cast<int64_t>(i), a.end(), is_digit) - a.begin();
+    const size_t b_end = std::find_if_not(b.begin() + static_cast<int64_t>(j), b.end(), is_digit) - b.begin();
+    if (a_end - i != b_end - j) return a_end - i < b_end - j;
+    if (const int order = a.compare(i, a_end - i, b, j, b_end - j); order != 0) return order < 0;
+    i = a_end, j = b_end;
+  }
+  return a.size() - i < b.size() - j;
+}
+
+/// config.json with the dtype of the weights beside it, in the spelling that the file has (transformers writes `dtype`
+/// from version 5 on, `torch_dtype` before; it reads both).
+std::string config_with_dtype(const std::string& model_config, DType dtype) {
+  ordered_json config = parse_ordered_json(model_config, "the checkpoint's model_config");
+  if (!config.is_object())
+    throw DataError("the checkpoint's model_config is not a JSON object, so it cannot be exported");
+  const char* name = dtype == DType::f32 ? "float32" : "bfloat16";
+  const bool has_new_spelling = config.contains("dtype");
+  if (has_new_spelling) config["dtype"] = name;
+  if (config.contains("torch_dtype") || !has_new_spelling) config["torch_dtype"] = name;
+  return config.dump(2) + "\n";
+}
 
 void require_export_directory(const ExportSettings& settings) {
   require_place(settings.directory, "[checkpoint] export_dir");
@@ -180,15 +176,15 @@ void require_export_directory(const ExportSettings& settings) {
           settings.directory.string());
 }
 
-void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings& settings) {
+void write_export(const ExportContent& content, const ExportSettings& settings) {
   require_export_directory(settings);
   try {
     fs::create_directories(settings.directory);
-    remove_temporary_weights(settings.directory);  // of an export that a crash ended
+    remove_temporary_weights(content.weights, settings.directory);  // of an export that a crash ended
     try {
-      write_files(checkpoint, settings);
+      write_files(content, settings);
     } catch (...) {
-      remove_temporary_weights(settings.directory);  // they would keep the disk full
+      remove_temporary_weights(content.weights, settings.directory);  // they would keep the disk full
       throw;
     }
   } catch (const fs::filesystem_error& error) {
@@ -200,6 +196,19 @@ void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings&
         "the export to {} failed: {}\n  The checkpoint is untouched. Fix the cause, then run `train export`",
         settings.directory.string(), error.what());
   }
+}
+
+void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings& settings) {
+  ExportContent content;
+  content.tensors = tensors_in_order(checkpoint);
+  content.dtype = settings.dtype;
+  content.config = config_with_dtype(checkpoint.info().model_config, settings.dtype);
+  content.stream = [&](const ExportedTensor& tensor, const ExportContent::Append& append) {
+    checkpoint.stream(
+        {tensor.name, tensor.shape, 0, tensor.count, {}}, {master_dataset, DType::f32},
+        [&](const void* piece, int64_t, int64_t count) { append(static_cast<const float*>(piece), count); });
+  };
+  write_export(content, settings);
 }
 
 }  // namespace tessera

@@ -144,6 +144,9 @@ Section checkpoint_section() {
        checkpoint.key("export_dir", &CheckpointSettings::export_dir, path(), "Directory of the export")
            .filled("output_dir/final", final_dir),
        checkpoint.key("export_dtype", &CheckpointSettings::export_dtype, precision, "Type of the exported weights"),
+       checkpoint.key("export_adapter", &CheckpointSettings::export_adapter,
+                      choice<AdapterExport>({{AdapterExport::adapter, "adapter"}, {AdapterExport::merged, "merged"}}),
+                      "Of a job with an adapter: export it for PEFT, in fp32, or merged into its base as a model"),
        checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(1'000'000'000'000'000),
                       "Maximum size of one exported safetensors file")}};
 }

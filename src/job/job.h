@@ -132,6 +132,7 @@ struct ShardSettings {
 };
 
 enum class Export { final_only, every, never };  // written final, every, never
+enum class AdapterExport { adapter, merged };
 struct CheckpointSettings {
   int64_t save_steps = 0;                   // 0: only at the end
   int64_t save_total_limit = 0;             // 0: keep all
@@ -140,7 +141,8 @@ struct CheckpointSettings {
   Export export_when = Export::final_only;  // key `export`
   Path export_dir;                          // default: output_dir/final
   Precision export_dtype = Precision::bf16;
-  int64_t max_shard_bytes = 5'000'000'000;  // "5 GB", "300 MB" or a number
+  int64_t max_shard_bytes = 5'000'000'000;                // "5 GB", "300 MB" or a number
+  AdapterExport export_adapter = AdapterExport::adapter;  // the adapter alone, or a model that contains it
 };
 
 struct EvalSettings {

@@ -216,4 +216,31 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings) {
         fmt::join(linears.begin(), linears.begin() + std::min<std::ptrdiff_t>(8, std::ssize(linears)), ", "));
 }
 
+std::string adapter_config(const AdapterSettings& settings, const Path& base) {
+  const Adapter adapter = resolved(settings);
+  // A list as one, an expression as text; nothing is null.
+  const auto json_of = [](const ModuleNames& names) {
+    if (names.empty()) return nlohmann::ordered_json();
+    return names.is_list() ? nlohmann::ordered_json(names.names()) : nlohmann::ordered_json(names.text());
+  };
+  nlohmann::ordered_json config = {{"peft_type", "LORA"},
+                                   {"task_type", "CAUSAL_LM"},
+                                   {"base_model_name_or_path", base.string()},
+                                   {"r", adapter.r},
+                                   {"lora_alpha", adapter.alpha},
+                                   {"lora_dropout", 0.0},
+                                   {"use_rslora", adapter.rslora},
+                                   {"use_dora", false},
+                                   {"bias", "none"},
+                                   {"fan_in_fan_out", false},
+                                   {"init_lora_weights", true},
+                                   {"inference_mode", true}};
+  config["target_modules"] = adapter.targets ? json_of(*adapter.targets) : nlohmann::ordered_json(all_linear);
+  config["exclude_modules"] = json_of(adapter.excluded);
+  config["modules_to_save"] = json_of(adapter.saved);
+  config["layers_to_transform"] = nullptr;
+  if (!adapter.layers.empty()) config["layers_to_transform"] = adapter.layers;
+  return config.dump(2) + "\n";
+}
+
 }  // namespace tessera

@@ -1,4 +1,6 @@
 #pragma once
+#include <string>
+
 #include "job/job.h"
 #include "model/spec.h"
 
@@ -9,5 +11,8 @@ namespace tessera {
 /// says has to agree with that.  Names and rules are PEFT's (LoraConfig).  Throws JobError for a target that matches
 /// nothing, naming the nearest modules, and DataError where the file is wrong or asks for what is not supported.
 void add_adapter(ModelSpec& model, const AdapterSettings& adapter);
+
+/// The text of the adapter_config.json that PEFT reads beside the weights.  `base`: the directory of the model.
+std::string adapter_config(const AdapterSettings& adapter, const Path& base);
 
 }  // namespace tessera

@@ -21,6 +21,7 @@ class ModuleNames {
 
   bool is_list() const { return expression_ == nullptr; }
   bool empty() const { return is_list() && names_.empty(); }
+  const std::vector<std::string>& names() const { return names_; }
   std::string text() const;
   bool operator==(const ModuleNames& other) const;
 

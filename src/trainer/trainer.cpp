@@ -15,6 +15,7 @@
 #include "report/progress.h"
 #include "report/tensorboard.h"
 #include "session/compute_device.h"
+#include "session/export_model.h"
 #include "session/initial_weights.h"
 #include "session/job_choices.h"
 #include "session/weights.h"
@@ -340,7 +341,7 @@ void Trainer::export_model(int64_t step) {
       [&] {
         if (!session_.is_first()) return;
         const Path own = step_directory(job_.job.output_dir, step);
-        export_checkpoint(CheckpointReader(step == resumed_step_ ? resumed_directory_ : own), export_settings(job_));
+        tessera::export_model(job_, step == resumed_step_ ? resumed_directory_ : own);
         log::info("exported step {} to {}", step, job_.checkpoint.export_dir.string());
       },
       Patience::unlimited);

@@ -1,5 +1,5 @@
 #include "base/log.h"
-#include "checkpoint/checkpoint.h"
+#include "session/export_model.h"
 #include "session/job_choices.h"
 #include "verbs/verb.h"
 
@@ -8,9 +8,9 @@ namespace tessera {
 ExitCode run_export(VerbContext& context) {
   const Job& job = context.job;
   const auto checkpoint = chosen_checkpoint(job);
-  if (!checkpoint) throw DataError("{}: no complete checkpoint to export", job.job.output_dir.string());
-  export_checkpoint(CheckpointReader(*checkpoint), export_settings(job));
-  log::info("exported {} to {}", checkpoint->string(), job.checkpoint.export_dir.string());
+  export_model(job, checkpoint);
+  log::info("exported {} to {}", checkpoint ? checkpoint->string() : job.adapter.base_adapter.string(),
+            job.checkpoint.export_dir.string());
   return ExitCode::done;
 }
 
