@@ -67,6 +67,10 @@ class CountingMemory final : public MemoryKernels {
   void enqueue_copy(Stream&, const void*, void*, int64_t) override {}
 };
 
+class CountingQuantization final : public QuantizationKernels {
+  void enqueue_dequantize_nf4(Stream&, const Nf4Matrix&, View) override {}
+};
+
 }  // namespace
 
 std::unique_ptr<Kernels> make_counting_kernels() {
@@ -81,6 +85,7 @@ std::unique_ptr<Kernels> make_counting_kernels() {
   set.loss = std::make_unique<CountingLoss>();
   set.optimizer = std::make_unique<CountingOptimizer>();
   set.memory = std::make_unique<CountingMemory>();
+  set.quantization = std::make_unique<CountingQuantization>();
   return std::make_unique<Kernels>(std::move(set));
 }
 

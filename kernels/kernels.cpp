@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-std::array<KernelSubject*, 10> KernelSet::all() const {
-  return {linear.get(),     embedding.get(), norm.get(), rotary.get(),    attention.get(),
-          activation.get(), residual.get(),  loss.get(), optimizer.get(), memory.get()};
+std::array<KernelSubject*, 11> KernelSet::all() const {
+  return {linear.get(),   embedding.get(), norm.get(),      rotary.get(), attention.get(),   activation.get(),
+          residual.get(), loss.get(),      optimizer.get(), memory.get(), quantization.get()};
 }
 
 Kernels::Kernels(KernelSet set)
@@ -24,7 +24,8 @@ Kernels::Kernels(KernelSet set)
       residual(*set_.residual),
       loss(*set_.loss),
       optimizer(*set_.optimizer),
-      memory(*set_.memory) {}
+      memory(*set_.memory),
+      quantization(*set_.quantization) {}
 
 int64_t Kernels::workspace_bytes(const LargestShapes& largest) const {
   int64_t most = 0;

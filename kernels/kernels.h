@@ -14,6 +14,7 @@
 #include "kernels/memory.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
+#include "kernels/quantization.h"
 #include "kernels/residual.h"
 #include "kernels/rotary.h"
 
@@ -51,8 +52,9 @@ struct KernelSet {
   std::unique_ptr<LossKernels> loss;
   std::unique_ptr<OptimizerKernels> optimizer;
   std::unique_ptr<MemoryKernels> memory;
+  std::unique_ptr<QuantizationKernels> quantization;
 
-  std::array<KernelSubject*, 10> all() const;
+  std::array<KernelSubject*, 11> all() const;
 };
 
 /// The kernels of a device: kernels.norm.rmsnorm_forward(stream, …).
@@ -87,6 +89,7 @@ class Kernels {
   LossKernels& loss;
   OptimizerKernels& optimizer;
   MemoryKernels& memory;
+  QuantizationKernels& quantization;
 };
 
 struct KernelSettings {

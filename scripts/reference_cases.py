@@ -47,6 +47,8 @@ class Case:
             "device.threads": 1,
             **{f"train.{key}": value for key, value in train.items()},
             **{f"adapter.{key}": value for key, value in adapter.items()},
+            **({"model.quantization": "nf4", "model.double_quantization": str(self.job["bnb_4bit_use_double_quant"]).lower()}
+               if self.job.get("load_in_4bit") else {}),
         }
 
 

@@ -21,7 +21,8 @@ std::unique_ptr<Kernels> make_cpu_kernels(Device& device, std::shared_ptr<CpuGem
                                              .residual = make_cpu_residual(threads),
                                              .loss = make_cpu_loss(threads),
                                              .optimizer = make_cpu_optimizer(threads),
-                                             .memory = make_cpu_memory(threads)});
+                                             .memory = make_cpu_memory(threads),
+                                             .quantization = make_cpu_quantization(threads)});
 }
 
 }  // namespace tessera

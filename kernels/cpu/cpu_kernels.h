@@ -25,5 +25,6 @@ std::unique_ptr<ResidualKernels> make_cpu_residual(int threads);
 std::unique_ptr<LossKernels> make_cpu_loss(int threads);
 std::unique_ptr<OptimizerKernels> make_cpu_optimizer(int threads);
 std::unique_ptr<MemoryKernels> make_cpu_memory(int threads);
+std::unique_ptr<QuantizationKernels> make_cpu_quantization(int threads);
 
 }  // namespace tessera

@@ -15,7 +15,8 @@ CudaKernels::CudaKernels(const std::shared_ptr<Workspace>& workspace, std::uniqu
                .residual = cuda::make_residual(),
                .loss = cuda::make_loss(workspace),
                .optimizer = cuda::make_optimizer(workspace),
-               .memory = cuda::make_memory()}),
+               .memory = cuda::make_memory(),
+               .quantization = cuda::make_quantization()}),
       workspace_(workspace) {}
 
 }  // namespace tessera

@@ -43,6 +43,7 @@ std::unique_ptr<ResidualKernels> make_residual();
 std::unique_ptr<LossKernels> make_loss(std::shared_ptr<Workspace> workspace);
 std::unique_ptr<OptimizerKernels> make_optimizer(std::shared_ptr<Workspace> workspace);
 std::unique_ptr<MemoryKernels> make_memory();
+std::unique_ptr<QuantizationKernels> make_quantization();
 
 }  // namespace cuda
 }  // namespace tessera

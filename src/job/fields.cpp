@@ -43,7 +43,15 @@ Section model_section() {
                  "outputs)"),
        model.key(
            "precision", &ModelSettings::precision, precision,
-           "Type of weights and activations in compute. Master weights, moments and gradient sums are always fp32")}};
+           "Type of weights and activations in compute. Master weights, moments and gradient sums are always fp32"),
+       model.key("quantization", &ModelSettings::quantization,
+                 choice<Quantization>({{Quantization::none, "none"}, {Quantization::nf4, "nf4"}}),
+                 "How the linear modules of an adapter's frozen base are kept: in the compute type, or in 4 bits as "
+                 "bitsandbytes' NF4 (QLoRA)"),
+       model
+           .key("double_quantization", &ModelSettings::double_quantization, boolean(),
+                "Keep the absmax of NF4's blocks in 8 bits too")
+           .with("quantization", {"nf4"})}};
 }
 
 Section data_section() {

@@ -20,12 +20,15 @@ struct JobSettings {
 enum class Init { pretrained, random };
 enum class Checkpointing { none, selective, full };
 enum class Precision { bf16, fp32 };
+enum class Quantization { none, nf4 };
 struct ModelSettings {
   Path base;                                                   // Hugging Face directory (required)
   Init init = Init::pretrained;                                // random: weights from base's config.json alone
   Path tokenizer;                                              // directory of tokenizer.json (default: base)
   Checkpointing gradient_checkpointing = Checkpointing::full;  // what is recomputed in the backward pass
   Precision precision = Precision::bf16;                       // of weights and activations in compute
+  Quantization quantization = Quantization::none;              // of an adapter's frozen base
+  bool double_quantization = true;                             // nf4: absmax in 8 bits
 };
 
 enum class Overlong { drop, truncate, split };

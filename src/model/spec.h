@@ -15,9 +15,12 @@ namespace tessera {
 
 /// How the numbers of a tensor are kept between steps.
 enum class Storage : uint8_t {
-  trained,  ///< fp32 master weights, a gradient, what the optimizer keeps, and a copy in the compute type
-  frozen,   ///< the compute type alone
+  trained,     ///< fp32 master weights, a gradient, what the optimizer keeps, and a copy in the compute type
+  frozen,      ///< the compute type alone
+  nf4,         ///< frozen, in 4 bits (kernels/quantization.h), with the absmax of its blocks in fp32
+  nf4_double,  ///< and those in 8 bits
 };
+inline bool is_quantized(Storage storage) { return storage == Storage::nf4 || storage == Storage::nf4_double; }
 
 enum class NormKind {
   none,

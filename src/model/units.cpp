@@ -24,7 +24,8 @@ class UnitBuilder {
       const std::string name = prefix_ + output.module;
       matrices_.push_back(
           {.name = name + ".weight", .shape = {output.rows, linear.columns}, .storage = output.storage});
-      if (linear.bias) add_vector(biases_, name + ".bias", output.rows, TensorSpec::Init::zeros, output.storage);
+      const Storage of_bias = output.storage == Storage::trained ? Storage::trained : Storage::frozen;
+      if (linear.bias) add_vector(biases_, name + ".bias", output.rows, TensorSpec::Init::zeros, of_bias);
     }
     add_adapters(linear);
   }

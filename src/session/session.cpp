@@ -63,7 +63,11 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
 
 ModelSpec load_job_model(const Job& job) {
   ModelSpec spec = load_model(job.model.base);
-  add_adapter(spec, job.adapter);
+  const bool twice = job.model.double_quantization;
+  if (job.model.quantization == Quantization::none)
+    add_adapter(spec, job.adapter);
+  else
+    add_adapter(spec, job.adapter, twice ? Storage::nf4_double : Storage::nf4);
   return spec;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/number.h"
+#include "session/frozen_weights.h"
 
 namespace tessera {
 namespace {
@@ -60,32 +61,16 @@ void load_trained(ShardedModel& model, const ReadElements& read) {
                    });
 }
 
-void load_frozen(ShardedModel& model, const ReadElements& read) {
-  const View frozen = model.state().frozen.view();
-  std::vector<float> memory;
-  std::vector<bf16> rounded;
-  for (const ShardPiece& piece : model.frozen_layout().pieces())
-    load_in_pieces(model, element_of(model.state().frozen, piece.shard_offset), frozen.dtype, piece.count,
-                   [&](int64_t begin, int64_t n) -> const void* {
-                     memory.resize(static_cast<size_t>(n));
-                     read(*piece.tensor, piece.tensor_offset + begin, n, memory.data());
-                     if (frozen.dtype == DType::f32) return memory.data();
-                     rounded.resize(memory.size());
-                     std::ranges::transform(memory, rounded.begin(), [](float value) { return bf16(value); });
-                     return rounded.data();
-                   });
-}
-
 }  // namespace
 
 void load_weights(ShardedModel& model, const ReadElements& read) {
-  load_frozen(model, read);
+  load_frozen_weights(model, read);
   load_trained(model, read);
   model.cast_weights();
 }
 
 void load_checkpoint(ShardedModel& model, const ReadElements& base, const CheckpointReader& checkpoint) {
-  load_frozen(model, base);
+  load_frozen_weights(model, base);
   for (const TensorSlice& slice : tensor_slices(model))
     for (const SliceValues& values : slice.values)
       checkpoint.stream(slice, values, [&](const void* piece, int64_t at, int64_t count) {

@@ -13,7 +13,8 @@ std::vector<TensorSlice> tensor_slices(const ShardedModel& model);
 /// Reads elements [offset, offset + count) of a flattened tensor, wherever they come from.
 using ReadElements = std::function<void(const TensorSpec& tensor, int64_t offset, int64_t count, float* out)>;
 
-/// Fills master weights and frozen weights: this rank reads its own slices only, in pieces of some MiB.
+/// Fills master weights and frozen weights: this rank reads its own slices only, in pieces of some MiB.  Collective
+/// where frozen weights are quantised.
 void load_weights(ShardedModel& model, const ReadElements& read);
 
 /// Master weights and what the optimizer keeps, from a checkpoint of any number of ranks; frozen weights from `base`.

@@ -8,16 +8,23 @@
 
 namespace tessera {
 
-GatheredUnits::GatheredUnits(const ShardContext& context, WeightShard shard, const std::vector<UnitPool>& pools)
+GatheredUnits::GatheredUnits(const ShardContext& context, WeightShard shard, const UnitsAtOnce& at_once)
     : shard_(std::move(shard)),
       compute_(context.compute),
       communication_(context.communication),
       profiler_(context.profiler),
-      pool_of_(shard_.layout.units().size(), 0),
-      foreseen_(shard_.layout.units().size(), 0) {
-  for (size_t unit = 0; unit < shard_.layout.units().size(); ++unit) made_.push_back(context.device.make_event());
-  if (shard_.group.size() == 1 && shard_.place == Memory::device) return;
-  for (const UnitPool& pool : pools) {
+      pool_of_(shard_.units.size(), 0),
+      foreseen_(shard_.units.size(), 0) {
+  std::vector<int64_t> sizes;
+  int64_t most_packed = 0;
+  for (size_t unit = 0; unit < shard_.units.size(); ++unit) {
+    made_.push_back(context.device.make_event());
+    const WeightShard::Unit& bytes = shard_.units[unit];
+    sizes.push_back(is_at_hand(unit) ? 0 : std::max(bytes.padded, bytes.unpacked));
+    if (bytes.unpacked > 0 && !is_whole()) most_packed = std::max(most_packed, bytes.padded);
+  }
+  packed_ = Buffer(context.device, most_packed, "gathered units");
+  for (const UnitPool& pool : make_unit_pools(sizes, at_once)) {
     for (const size_t unit : pool.units) pool_of_[unit] = pools_.size();
     pools_.push_back(make_slots(context.device, pool));
   }
@@ -26,7 +33,7 @@ GatheredUnits::GatheredUnits(const ShardContext& context, WeightShard shard, con
 GatheredUnits::Slots GatheredUnits::make_slots(Device& device, const UnitPool& pool) const {
   Slots slots(static_cast<size_t>(pool.slots));
   for (Slot& slot : slots) {
-    slot.buffer = Buffer(device, shard_.weights.dtype, 1, pool.elements, "gathered units");
+    slot.buffer = Buffer(device, pool.size, "gathered units");
     slot.ready = device.make_event();
     slot.released = device.make_event();
   }
@@ -47,30 +54,36 @@ GatheredUnits::Slot* GatheredUnits::free_slot_for(size_t unit) {
 }
 
 GatheredUnits::Slot& GatheredUnits::gather_into(Slot& slot, size_t unit) {
+  const WeightShard::Unit& bytes = shard_.units[unit];
   slot.unit = unit;
   slot.released->wait(communication_);
   made_[unit]->wait(communication_);
-  gather(shard_.layout.units()[unit], slot.buffer.data());
+  if (bytes.unpacked == 0)
+    gather(bytes, slot.buffer.data());
+  else
+    shard_.unpack(communication_, unit, gather(bytes, packed_.data()), slot.buffer.data());
   slot.ready->record(communication_);
   return slot;
 }
 
-void GatheredUnits::gather(const UnitShard& unit, void* to) {
+/// Returns where the unit is: `to`, or the shard itself.
+void* GatheredUnits::gather(const WeightShard::Unit& unit, void* to) {
   Communicator& group = shard_.group;
-  const void* slice = shard_.weights.cols_from(unit.begin, unit.slice).data;
-  const int64_t bytes = unit.slice * size_of(shard_.weights.dtype);
+  void* slice = shard_.data + unit.begin;
+  if (is_whole()) return slice;
   if (shard_.place == Memory::host) {
-    char* own = static_cast<char*>(to) + bytes * group.rank();
-    profiler_.begin(communication_, Phase::copy, fmt::format("{}{} to the device", shard_.name, unit.spec.name));
-    communication_.transfer(slice, own, bytes);
+    char* own = static_cast<char*>(to) + unit.slice * group.rank();
+    profiler_.begin(communication_, Phase::copy, fmt::format("{} to the device", unit.name));
+    communication_.transfer(slice, own, unit.slice);
     profiler_.end(communication_, Phase::copy);
     slice = own;
   }
-  if (group.size() == 1) return;
-  const CollectiveName name = fmt::format("all_gather({}{}) of step {}", shard_.name, unit.spec.name, step_);
+  if (group.size() == 1) return to;
+  const CollectiveName name = fmt::format("all_gather({}) of step {}", unit.name, step_);
   profiler_.begin(communication_, Phase::gather, name);
-  group.all_gather(communication_, slice, to, bytes, name);
+  group.all_gather(communication_, slice, to, unit.slice, name);
   profiler_.end(communication_, Phase::gather);
+  return to;
 }
 
 void GatheredUnits::wait_on_compute(Event& event) {
@@ -92,16 +105,16 @@ void GatheredUnits::prefetch(size_t unit) {
 }
 
 void* GatheredUnits::acquire(size_t unit) {
-  const UnitShard& shard = shard_.layout.units()[unit];
-  if (shard.padded == 0) return nullptr;
+  const WeightShard::Unit& bytes = shard_.units[unit];
+  if (bytes.padded == 0) return nullptr;
   if (is_at_hand(unit)) {
     wait_on_compute(*made_[unit]);
-    return shard_.weights.cols_from(shard.begin, shard.slice).data;
+    return shard_.data + bytes.begin;
   }
   if (foreseen_[unit] > 0) {
     --foreseen_[unit];  // its pin becomes the visit's
   } else {
-    if (!can_prefetch(unit)) throw std::logic_error("no slot is free for unit " + shard.spec.name);
+    if (!can_prefetch(unit)) throw std::logic_error("no slot is free for unit " + bytes.name);
     Slot* slot = holding(unit);
     if (slot == nullptr) slot = &gather_into(*free_slot_for(unit), unit);
     ++slot->pins;

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,11 +13,18 @@ namespace tessera {
 
 /// One band of the units' weights, as the ranks of a group hold it.
 struct WeightShard {
+  /// Bytes of a unit: gathered, in each rank's slice, and where this rank's slice begins.
+  struct Unit {
+    std::string name;  ///< in its collectives
+    int64_t padded = 0, slice = 0, begin = 0;
+    int64_t unpacked = 0;  ///< bytes that are made of the gathered ones; 0: they are what kernels read
+  };
   Communicator& group;
-  const ShardLayout& layout;
-  View weights;  ///< [1, layout.size()], of the compute type
+  std::vector<Unit> units;
+  char* data;
   Memory place;
-  std::string name;  ///< before a unit's in the names of its collectives; may be empty
+  /// Enqueues what makes a unit's unpacked bytes.
+  std::function<void(Stream& stream, size_t unit, const void* gathered, void* to)> unpack = {};
 };
 
 /// One band of whole units in compute precision, in a few slots.  A unit is gathered on the communication stream when
@@ -26,7 +34,7 @@ struct WeightShard {
 class GatheredUnits {
  public:
   /// `context` and what `shard` refers to outlive it.
-  GatheredUnits(const ShardContext& context, WeightShard shard, const std::vector<UnitPool>& pools);
+  GatheredUnits(const ShardContext& context, WeightShard shard, const UnitsAtOnce& at_once);
 
   /// Is it there, or a slot free for it?
   bool can_prefetch(size_t unit);
@@ -59,15 +67,20 @@ class GatheredUnits {
   Slot* holding(size_t unit);
   Slot* free_slot_for(size_t unit);
   Slot& gather_into(Slot& slot, size_t unit);
-  void gather(const UnitShard& shard, void* to);
+  void* gather(const WeightShard::Unit& unit, void* to);
+  bool is_whole() const { return shard_.group.size() == 1 && shard_.place == Memory::device; }
   /// Nothing to gather: a unit that has nothing in this band, or is the shard itself.
-  bool is_at_hand(size_t unit) const { return pools_.empty() || shard_.layout.units()[unit].padded == 0; }
+  bool is_at_hand(size_t unit) const {
+    const WeightShard::Unit& bytes = shard_.units[unit];
+    return bytes.padded == 0 || (is_whole() && bytes.unpacked == 0);
+  }
   void wait_on_compute(Event& event);
 
   WeightShard shard_;
   Stream& compute_;
   Stream& communication_;
   Profiler& profiler_;
+  Buffer packed_;  // a unit that is gathered before it is unpacked
   std::vector<Slots> pools_;
   std::vector<size_t> pool_of_;               // of the units
   std::vector<std::unique_ptr<Event>> made_;  // of the units

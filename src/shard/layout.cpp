@@ -13,11 +13,10 @@ namespace {
 constexpr int64_t slice_alignment = 64;  // elements: whole cache lines and vector registers in fp32 and bf16
 }
 
-ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks, Band band)
-    : blocks_(blocks), band_(band) {
+ShardLayout::ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks) : blocks_(blocks) {
   for (UnitSpec& spec : model_units(model, blocks)) {
     UnitShard unit{std::move(spec)};
-    unit.padded = round_up(unit.spec.size(band), ranks * std::lcm(slice_alignment, blocks.elements));
+    unit.padded = round_up(unit.spec.size(Band::trained), ranks * std::lcm(slice_alignment, blocks.elements));
     unit.slice = div_exact(unit.padded, ranks);
     unit.begin = size_;
     size_ += unit.slice;
@@ -38,7 +37,7 @@ std::vector<UnitSpec> ShardLayout::unit_specs() const {
 void ShardLayout::add_pieces(const UnitShard& unit, int rank) {
   const int64_t first = rank * unit.slice, last = first + unit.slice;
   for (const TensorSpec& tensor : unit.spec.tensors) {
-    if (tensor.band() != band_) continue;
+    if (tensor.band() != Band::trained) continue;
     const int64_t begin = std::max(first, tensor.offset), end = std::min(last, tensor.offset + tensor.size());
     if (begin >= end) continue;
     pieces_.push_back({&tensor, begin - tensor.offset, end - begin, unit.begin + begin - first});
@@ -54,7 +53,7 @@ void ShardLayout::add_update_ranges(const UnitShard& unit, int rank) {
   };
   const TensorSpec* before = nullptr;
   for (const TensorSpec& tensor : unit.spec.tensors) {
-    if (tensor.band() != band_) continue;
+    if (tensor.band() != Band::trained) continue;
     extend(tensor.offset, before, false);
     extend(tensor.offset + tensor.size(), &tensor, blocks_.cut(tensor));
     before = &tensor;

@@ -8,9 +8,9 @@
 /// picture).
 namespace tessera {
 
-/// One band of a unit over the ranks of a group: its flat buffer is padded to a multiple of ranks × 64 elements (with
-/// blocks: ranks × a block) and cut into equal slices; this rank's slices of all units lie behind one another in its
-/// flat shard.
+/// What is trained of a unit, over the ranks of a group: its flat buffer is padded to a multiple of ranks × 64 elements
+/// (with blocks: ranks × a block) and cut into equal slices; this rank's slices of all units lie behind one another in
+/// its flat shard.
 struct UnitShard {
   UnitSpec spec;
   int64_t padded = 0;  ///< elements of the gathered buffer
@@ -28,8 +28,8 @@ struct ShardPiece {
 
 class ShardLayout {
  public:
-  /// Of one band of the units.  No slice cuts one of the `blocks`.
-  ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks = {}, Band band = Band::trained);
+  /// No slice cuts one of the `blocks`.
+  ShardLayout(const ModelSpec& model, int rank, int ranks, const TensorBlocks& blocks = {});
   ShardLayout(const ShardLayout&) = delete;
   ShardLayout& operator=(const ShardLayout&) = delete;
 
@@ -59,7 +59,6 @@ class ShardLayout {
   void extend_update_ranges(int64_t end, const TensorSpec* like, bool in_blocks);
 
   TensorBlocks blocks_;
-  Band band_;
   std::vector<UnitShard> units_;
   std::vector<ShardPiece> pieces_;
   std::vector<UpdateRange> update_ranges_;

@@ -56,8 +56,8 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
       checkpointing_(settings.model.gradient_checkpointing),
       dtype_(compute_dtype(settings.model)),
       layout_(spec_, groups_.group->rank(), groups_.group->size(), blocks_of(settings.optimizer)),
-      frozen_layout_(spec_, groups_.frozen().rank(), groups_.frozen().size(), {}, Band::frozen),
-      state_(device_, layout_, frozen_layout_, dtype_, settings_.offload, settings.optimizer),
+      stored_(spec_, dtype_, groups_.frozen().size()),
+      state_(device_, layout_, stored_.size(), dtype_, settings_.offload, settings.optimizer),
       compute_(device_.make_stream("compute")),
       communication_(device_.make_stream("communication")),
       host_(settings_.offload == Offload::none
@@ -74,10 +74,8 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
                *compute_,
                *communication_,
                host_ ? &host_->transfer() : nullptr},
-      gathered_(context_, {*groups_.group, layout_, state_.weights(), state_.weights_place, ""},
-                make_unit_pools(layout_.units(), gathered_at_once(settings_, layout_.units()))),
-      frozen_(context_, {groups_.frozen(), frozen_layout_, state_.frozen.view(), state_.weights_place, "base of "},
-              make_unit_pools(frozen_layout_.units(), gathered_at_once(settings_, frozen_layout_.units()))),
+      gathered_(context_, trained_shard(), gathered_at_once(settings_, layout_.units())),
+      frozen_(context_, frozen_shard(), gathered_at_once(settings_, layout_.units())),
       gradients_(context_, gradients_at_once(layout_.units())),
       layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
       head_(device_, kernels_, spec_, dtype_, settings.max_tokens),
@@ -88,6 +86,25 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
   kernels_.reserve(largest_shapes(spec_, settings, groups_.group->size()));
   for (int64_t i = 0; i < batches_ahead; ++i)
     batches_.push_back({DeviceBatch(device_, settings.max_tokens), device_.make_event()});
+}
+
+WeightShard ShardedModel::trained_shard() const {
+  WeightShard shard{*groups_.group, {}, static_cast<char*>(state_.weights().data), state_.weights_place};
+  const int64_t bytes = size_of(dtype_);
+  for (const UnitShard& unit : layout_.units())
+    shard.units.push_back({unit.spec.name, unit.padded * bytes, unit.slice * bytes, unit.begin * bytes});
+  return shard;
+}
+
+WeightShard ShardedModel::frozen_shard() {
+  WeightShard shard{groups_.frozen(), {}, state_.frozen.as<char>(), state_.weights_place};
+  for (const StoredUnit& unit : stored_.units())
+    shard.units.push_back({"base of " + unit.spec.name, unit.padded, unit.slice, unit.begin,
+                           unit.packed ? unit.spec.size(Band::frozen) * size_of(dtype_) : 0});
+  shard.unpack = [this](Stream& stream, size_t unit, const void* gathered, void* to) {
+    unpack(kernels_, stream, stored_.units()[unit], gathered, to, dtype_);
+  };
+  return shard;
 }
 
 ShardedModel::~ShardedModel() {

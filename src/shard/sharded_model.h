@@ -14,6 +14,7 @@
 #include "shard/device_batch.h"
 #include "shard/gathered_units.h"
 #include "shard/host_update.h"
+#include "shard/stored_layout.h"
 #include "shard/unit_gradients.h"
 
 namespace tessera {
@@ -57,8 +58,9 @@ class ShardedModel {
   ShardedModel(const RankParts& parts, const ModelSpec& spec, const ShardedModelSettings& settings);
   ~ShardedModel();
 
-  const ShardLayout& layout() const { return layout_; }                ///< of what is trained
-  const ShardLayout& frozen_layout() const { return frozen_layout_; }  ///< and of the rest
+  const ShardLayout& layout() const { return layout_; }          ///< of what is trained
+  const StoredLayout& stored_layout() const { return stored_; }  ///< and of the rest
+  Communicator& frozen_group() { return groups_.frozen(); }      ///< that splits the latter
   const ShardState& state() const { return state_; }
   const ModelSpec& spec() const { return spec_; }
   Stream& compute() { return *compute_; }
@@ -95,6 +97,8 @@ class ShardedModel {
   void reset_loss();
 
  private:
+  WeightShard trained_shard() const;
+  WeightShard frozen_shard();
   /// The units in the order in which a pass visits them, for looking ahead.
   void plan_visits(bool with_backward);
   FlatUnit visit(size_t unit);  ///< acquires, then prefetches what comes next
@@ -125,7 +129,8 @@ class ShardedModel {
   const ShardSettings settings_;
   const Checkpointing checkpointing_;
   const DType dtype_;
-  ShardLayout layout_, frozen_layout_;
+  ShardLayout layout_;
+  StoredLayout stored_;
   ShardState state_;
   std::unique_ptr<Stream> compute_, communication_;
   std::unique_ptr<HostUpdate> host_;  // with shard.offload

@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-ShardState::ShardState(Device& device, const ShardLayout& layout, const ShardLayout& frozen_layout, DType compute,
-                       Offload offload, const std::vector<OptimizerState>& states)
+ShardState::ShardState(Device& device, const ShardLayout& layout, int64_t frozen_bytes, DType compute, Offload offload,
+                       const std::vector<OptimizerState>& states)
     : state_place(offload == Offload::none ? Memory::device : Memory::host),
       weights_place(offload == Offload::params ? Memory::host : Memory::device),
       size(layout.size()) {
@@ -29,7 +29,8 @@ ShardState::ShardState(Device& device, const ShardLayout& layout, const ShardLay
   gradient = buffer(DType::f32, "gradient shard", state_place, size);
   if (compute != DType::f32 || state_place != weights_place)
     compute_weights = buffer(compute, "weight shard", weights_place, size);
-  frozen = buffer(compute, "frozen weights", weights_place, frozen_layout.size());
+  frozen = Buffer(device, frozen_bytes, "frozen weights", weights_place);
+  frozen.set_zero();
 }
 
 TensorBlocks blocks_of(const std::vector<OptimizerState>& states) {

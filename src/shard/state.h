@@ -26,8 +26,8 @@ TensorBlocks blocks_of(const std::vector<OptimizerState>& states);
 /// host memory.
 struct ShardState {
   /// Zeros.
-  ShardState(Device& device, const ShardLayout& layout, const ShardLayout& frozen_layout, DType compute,
-             Offload offload, const std::vector<OptimizerState>& states);
+  ShardState(Device& device, const ShardLayout& layout, int64_t frozen_bytes, DType compute, Offload offload,
+             const std::vector<OptimizerState>& states);
 
   /// The slice in compute precision that all-gathers send; in fp32 the master itself where both lie in one place.
   View weights() const;
@@ -44,7 +44,7 @@ struct ShardState {
   Buffer master, gradient;             ///< fp32
   std::vector<OfOptimizer> optimizer;  ///< in the order in which it was asked for
   Buffer compute_weights;              ///< bf16, or a copy on the device of a master that is not there
-  Buffer frozen;                       ///< of the frozen band, in the compute type; at weights_place
+  Buffer frozen;                       ///< of the frozen band, as StoredLayout says; at weights_place
   int64_t size;                        ///< of the trained band
 };
 

@@ -27,9 +27,11 @@ UnitGradients::UnitGradients(const ShardContext& context, const UnitsAtOnce& at_
       next_in_slot_(layout_.units().size(), no_unit),
       begun_(layout_.units().size(), false) {
   if (group_.size() == 1 && transfer_ == nullptr) return;
-  for (const UnitPool& pool : make_unit_pools(layout_.units(), at_once)) {
+  std::vector<int64_t> sizes;
+  for (const UnitShard& unit : layout_.units()) sizes.push_back(unit.padded);
+  for (const UnitPool& pool : make_unit_pools(sizes, at_once)) {
     const size_t first_slot = slots_.size();
-    for (int64_t i = 0; i < pool.slots; ++i) slots_.push_back(make_slot(context.device, pool.elements));
+    for (int64_t i = 0; i < pool.slots; ++i) slots_.push_back(make_slot(context.device, pool.size));
     give_slots(pool, first_slot, at_once);
   }
 }

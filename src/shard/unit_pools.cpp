@@ -15,12 +15,12 @@ int64_t most_at_once(const std::vector<size_t>& units, const UnitsAtOnce& at_onc
   return most;
 }
 
-int64_t memory_of(const UnitPool& pool) { return pool.slots * pool.elements; }
+int64_t memory_of(const UnitPool& pool) { return pool.slots * pool.size; }
 
 UnitPool merged(const UnitPool& a, const UnitPool& b, const UnitsAtOnce& at_once) {
   UnitPool pool = a;
   pool.units.insert(pool.units.end(), b.units.begin(), b.units.end());
-  pool.elements = std::max(a.elements, b.elements);
+  pool.size = std::max(a.size, b.size);
   pool.slots = most_at_once(pool.units, at_once);
   return pool;
 }
@@ -53,13 +53,13 @@ void add(std::vector<size_t>& units, size_t unit) {
 
 }  // namespace
 
-std::vector<UnitPool> make_unit_pools(const std::vector<UnitShard>& units, const UnitsAtOnce& at_once) {
+std::vector<UnitPool> make_unit_pools(const std::vector<int64_t>& sizes, const UnitsAtOnce& at_once) {
   std::map<int64_t, UnitPool> by_size;
-  for (size_t unit = 0; unit < units.size(); ++unit) {
-    if (units[unit].padded == 0) continue;
-    UnitPool& pool = by_size[units[unit].padded];
+  for (size_t unit = 0; unit < sizes.size(); ++unit) {
+    if (sizes[unit] == 0) continue;
+    UnitPool& pool = by_size[sizes[unit]];
     pool.units.push_back(unit);
-    pool.elements = units[unit].padded;
+    pool.size = sizes[unit];
   }
   std::vector<UnitPool> pools;
   for (auto& [size, pool] : by_size) {

@@ -10,16 +10,16 @@ namespace tessera {
 /// Units that take turns in the same slots.
 struct UnitPool {
   std::vector<size_t> units;
-  int64_t elements = 0;  ///< of a slot: those of the largest unit
-  int64_t slots = 0;     ///< as many of the units as are in use at once
+  int64_t size = 0;   ///< of a slot: that of the largest unit
+  int64_t slots = 0;  ///< as many of the units as are in use at once
 };
 
 /// Units that are in use at the same time.
 using UnitsAtOnce = std::vector<std::vector<size_t>>;
 
-/// Cuts the units into pools, but for those that have nothing in this band: those of one size share slots, and those of
+/// Cuts the units into pools, but for those of size 0: those of one size share slots, and those of
 /// several sizes where that takes clearly less memory.
-std::vector<UnitPool> make_unit_pools(const std::vector<UnitShard>& units, const UnitsAtOnce& at_once);
+std::vector<UnitPool> make_unit_pools(const std::vector<int64_t>& sizes, const UnitsAtOnce& at_once);
 
 /// The units in the order of a pass: forward, and for training back to the first layer.
 std::vector<size_t> visits_of_pass(size_t units, bool with_backward);

@@ -1,0 +1,142 @@
+#include "session/frozen_weights.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/number.h"
+#include "kernels/quantization.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t piece_elements = 1 << 20;  // whole blocks of every kind
+constexpr int64_t block_bytes = nf4_block / 2;
+
+/// One unit's bytes on this rank.
+class FrozenLoader {
+ public:
+  FrozenLoader(ShardedModel& model, const StoredUnit& unit, const ReadElements& read)
+      : model_(model), group_(model.frozen_group()), unit_(unit), read_(read) {}
+
+  void load(const StoredTensor& tensor) {
+    if (is_quantized(tensor.tensor->storage))
+      load_quantized(tensor);
+    else
+      attempt([&] { load_plain(tensor); });
+  }
+  const std::exception_ptr& error() const { return error_; }
+
+ private:
+  struct Range {
+    int64_t begin, end;
+  };
+  /// The part of a segment that a rank keeps, in bytes from the segment's beginning.
+  Range kept(const Segment& segment, int rank) const {
+    const auto within = [&](int64_t byte) { return std::clamp<int64_t>(byte - segment.begin, 0, segment.bytes); };
+    return {within(rank * unit_.slice), within((rank + 1) * unit_.slice)};
+  }
+  Range kept(const Segment& segment) const { return kept(segment, group_.rank()); }
+
+  /// Copies bytes [begin, end) of a segment, which this rank keeps.
+  void put(const Segment& segment, Range range, const void* bytes) {
+    char* const to =
+        model_.state().frozen.as<char>() + unit_.begin + segment.begin + range.begin - group_.rank() * unit_.slice;
+    model_.compute().device().copy(bytes, to, range.end - range.begin);
+  }
+  /// Of a whole segment that every rank has made.
+  void put_kept(const Segment& segment, const void* whole) {
+    const Range range = kept(segment);
+    if (range.begin < range.end) put(segment, range, static_cast<const char*>(whole) + range.begin);
+  }
+
+  template <typename Work>
+  void attempt(const Work& work) {
+    try {
+      if (!error_) work();
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+  }
+
+  void load_plain(const StoredTensor& tensor);
+  void load_quantized(const StoredTensor& tensor);
+  void quantize_kept(const StoredTensor& tensor, std::vector<float>& absmax);
+
+  ShardedModel& model_;
+  Communicator& group_;
+  const StoredUnit& unit_;
+  const ReadElements& read_;
+  std::exception_ptr error_;
+  std::vector<float> elements_;
+  std::vector<bf16> rounded_;
+  std::vector<uint8_t> codes_;
+};
+
+void FrozenLoader::load_plain(const StoredTensor& tensor) {
+  const DType type = model_.stored_layout().compute();
+  const int64_t bytes = size_of(type);
+  const Range all = kept(tensor.elements);
+  for (int64_t begin = all.begin / bytes, end = all.end / bytes; begin < end; begin += piece_elements) {
+    const int64_t n = std::min(piece_elements, end - begin);
+    elements_.resize(static_cast<size_t>(n));
+    read_(*tensor.tensor, begin, n, elements_.data());
+    const Range range{begin * bytes, (begin + n) * bytes};
+    if (type == DType::f32) {
+      put(tensor.elements, range, elements_.data());
+    } else {
+      rounded_.resize(elements_.size());
+      std::ranges::transform(elements_, rounded_.begin(), [](float value) { return bf16(value); });
+      put(tensor.elements, range, rounded_.data());
+    }
+  }
+}
+
+void FrozenLoader::quantize_kept(const StoredTensor& tensor, std::vector<float>& absmax) {
+  const int64_t size = tensor.tensor->size();
+  const Range all = kept(tensor.elements);  // no slice cuts a block: both are multiples of its bytes
+  for (int64_t begin = all.begin * 2, end = std::min(size, all.end * 2); begin < end; begin += piece_elements) {
+    const int64_t n = std::min(piece_elements, end - begin);
+    elements_.resize(static_cast<size_t>(n));
+    codes_.resize(static_cast<size_t>(ceil_div(n, 2)));
+    read_(*tensor.tensor, begin, n, elements_.data());
+    for (int64_t at = 0; at < n; at += nf4_block)
+      absmax[static_cast<size_t>((begin + at) / nf4_block)] =
+          quantize_nf4_block(elements_.data() + at, std::min(nf4_block, n - at), codes_.data() + at / 2);
+    put(tensor.elements, {begin / 2, begin / 2 + std::ssize(codes_)}, codes_.data());
+  }
+}
+
+void FrozenLoader::load_quantized(const StoredTensor& tensor) {
+  const int64_t blocks = ceil_div(tensor.tensor->size(), nf4_block);
+  std::vector<float> absmax(static_cast<size_t>(blocks));
+  attempt([&] { quantize_kept(tensor, absmax); });
+  for (int rank = 0; rank < group_.size() && group_.size() > 1; ++rank) {
+    const Range codes = kept(tensor.elements, rank);
+    const int64_t first = ceil_div(codes.begin, block_bytes), last = ceil_div(codes.end, block_bytes);
+    if (first < last)
+      group_.broadcast_host(absmax.data() + first, (last - first) * size_of(DType::f32), rank,
+                            "broadcast of the absmax of " + tensor.tensor->name);
+  }
+  if (tensor.absmax_codes.bytes == 0) return put_kept(tensor.absmax, absmax.data());
+  std::vector<uint8_t> codes(static_cast<size_t>(blocks));
+  std::vector<float> scales(static_cast<size_t>(ceil_div(blocks, absmax_block)));
+  float mean = 0;
+  quantize_absmax(absmax.data(), blocks, codes.data(), scales.data(), &mean);
+  put_kept(tensor.absmax, scales.data());
+  put_kept(tensor.absmax_codes, codes.data());
+  put_kept(tensor.mean, &mean);
+}
+
+}  // namespace
+
+void load_frozen_weights(ShardedModel& model, const ReadElements& read) {
+  std::exception_ptr error;
+  for (const StoredUnit& unit : model.stored_layout().units()) {
+    FrozenLoader loader(model, unit, read);
+    for (const StoredTensor& tensor : unit.tensors) loader.load(tensor);
+    if (!error) error = loader.error();
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace tessera
