@@ -4,7 +4,9 @@
 
 The numbers are those of transformers' modelling code, torch.optim.AdamW, clip_grad_norm_ and transformers.get_scheduler, in
 float64 but for the rotary tables, and once more with forward and backward in bf16 (float32 master weights and gradient sums).
-With optimizer adamw_8bit, both moments of tensors with 4096 elements and more go through bitsandbytes' dynamic maps after
+A case with an adapter has adapter/ too, the PEFT directory that the run begins from (job.json: lora_model_dir); with
+load_in_4bit the linear modules of the layers are what bitsandbytes makes of their NF4 form, the second level of absmax
+rounded to the nearest code as its CUDA kernel does.  With optimizer adamw_8bit, both moments of tensors with 4096 elements and more go through bitsandbytes' dynamic maps after
 each update, in blocks of 256 elements.
 A case is a folder: model/, train.jsonl (type tokenized), job.json (the settings), expected.json (one entry a step).  Sizes
 are odd on purpose: nothing divides by the number of ranks or by the width of a vector.
@@ -23,7 +25,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import torch.nn.functional as F
 import transformers
-from bitsandbytes.functional import create_dynamic_map
+from bitsandbytes.functional import create_dynamic_map, dequantize_4bit, quantize_4bit
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, get_scheduler
 
 OUT = Path(__file__).resolve().parent.parent / "test" / "data" / "reference"
@@ -105,6 +108,21 @@ CASES = {
     "adamw-8bit": (
         dict(hidden_size=33, intermediate_size=127),
         dict(optimizer="adamw_8bit", weight_decay=0.3, learning_rate=0.004), "rope_parameters", "prompt full"),
+    # fused modules with one A and B, a norm and a tied embedding trained beside them
+    "lora-phi3": (
+        dict(model_type="phi3", tie_word_embeddings=True, pad_token_id=0, bos_token_id=1, eos_token_id=2),
+        dict(loraplus_lr_ratio=4.0), "rope_parameters", "prompt full",
+        dict(r=5, lora_alpha=7, use_rslora=True, target_modules=["qkv_proj", "down_proj"],
+             modules_to_save=["embed_tokens", "post_attention_layernorm"], ensure_weight_tying=True)),
+    # some modules of a product without an adapter; blocks that no tensor fills, more than 256 of them
+    "qlora-bias": (
+        dict(model_type="qwen2", hidden_size=46, intermediate_size=402),
+        dict(load_in_4bit=True, bnb_4bit_use_double_quant=True), "rope_parameters", "prompt full",
+        dict(r=4, lora_alpha=8, target_modules=r".*\.1\..*(k|gate|down)_proj|.*v_proj")),
+    "qlora-single": (
+        dict(hidden_size=33, intermediate_size=53),
+        dict(load_in_4bit=True, bnb_4bit_use_double_quant=False), "rope_parameters", "prompt full",
+        dict(r=3, lora_alpha=6, target_modules=["q_proj", "up_proj"], layers_to_transform=[1])),
 }
 
 
@@ -175,12 +193,14 @@ def exact_softmax(x, dim=None, dtype=None):
     return torch.softmax(x, dim=dim, dtype=None if x.dtype == torch.float64 else dtype)
 
 
-def load(folder, dtype):
+def load(folder, dtype, changed=None):
+    """The model; `changed` gets it in float32 and returns what is put into the type."""
     config = json.loads((folder / "config.json").read_text())
     attention = "sdpa" if dtype == torch.float64 else "eager"  # eager rounds its softmax to float32
     if config.get("attn_logit_softcapping"):  # which sdpa leaves out
         attention, F.softmax = "eager", exact_softmax
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+    model = changed(model) if changed else model
     if dtype == torch.float64:
         exact_norms(model.double())
     elif dtype == torch.bfloat16:
@@ -210,6 +230,40 @@ def through_8_bits(moment, code):
     return kept.flatten()[:moment.numel()].view_as(moment)
 
 
+def make_adapter(folder, settings, seed):
+    """A trained adapter: B is not zero."""
+    torch.manual_seed(seed)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32),
+                           LoraConfig(task_type="CAUSAL_LM", **settings))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data = 0.1 * torch.randn_like(weight)
+    model.save_pretrained(folder / "adapter")
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)
+    change_config(folder / "adapter" / "adapter_config.json", base_model_name_or_path="../model")
+
+
+def through_4_bits(weight, twice):
+    packed, state = quantize_4bit(weight.contiguous(), blocksize=64, quant_type="nf4", compress_statistics=False)
+    if twice:
+        mean = state.absmax.double().mean().float()
+        state.absmax = through_8_bits(state.absmax - mean, create_dynamic_map(signed=True)) + mean
+    return dequantize_4bit(packed, state).reshape(weight.shape).float()
+
+
+def load_case(folder, job, dtype):
+    """The model of a case, its base quantised and with its adapter where the case has them."""
+    def changed(model):
+        if job.get("load_in_4bit"):
+            for name, module in model.named_modules():
+                if isinstance(module, torch.nn.Linear) and ".layers." in name:
+                    module.weight.data = through_4_bits(module.weight.data, job["bnb_4bit_use_double_quant"])
+        if "lora_model_dir" in job:
+            return PeftModel.from_pretrained(model, folder / job["lora_model_dir"], is_trainable=True).eval()
+        return model
+    return load(folder / "model", dtype, changed)
+
+
 def keep_moments_in_8_bits(optimizer):
     for weight, state in optimizer.state.items():
         if weight.numel() >= 4096:
@@ -219,14 +273,16 @@ def keep_moments_in_8_bits(optimizer):
 
 def train(folder, job, samples, dtype):
     """The series of a run, and the weights that it ends with."""
-    model = load(folder, dtype)
-    names, weights = zip(*model.named_parameters())
+    model = load_case(folder, job, dtype)
+    names, weights = zip(*((name, weight) for name, weight in model.named_parameters() if weight.requires_grad))
     master = [w.detach().clone().to(torch.float64 if dtype == torch.float64 else torch.float32) for w in weights]
     if dtype == torch.bfloat16:  # master weights come from the file, not from their rounding
-        master = [w.detach().clone() for w in load(folder, torch.float32).parameters()]
+        master = [w.detach().clone() for w in load_case(folder, job, torch.float32).parameters() if w.requires_grad]
     decays = [not (name.endswith("bias") or "norm" in name) for name in names]
-    groups = [dict(params=[m for m, d in zip(master, decays) if d == flag], weight_decay=job["weight_decay"] * flag)
-              for flag in (True, False)]
+    ratio = job.get("loraplus_lr_ratio", 1.0)
+    groups = [dict(params=[m], weight_decay=job["weight_decay"] * decay,
+                   lr=job["learning_rate"] * (ratio if "lora_B" in name else 1))
+              for m, decay, name in zip(master, decays, names)]
     optimizer = torch.optim.AdamW(groups, lr=job["learning_rate"], betas=(job["adam_beta1"], job["adam_beta2"]),
                                   eps=job["adam_epsilon"])
     scheduler = get_scheduler(job["lr_scheduler"], optimizer, num_warmup_steps=job["warmup_steps"],
@@ -246,7 +302,7 @@ def train(folder, job, samples, dtype):
                 m.grad += w.grad.to(m.dtype)
                 w.grad = None
         norm = torch.nn.utils.clip_grad_norm_(master, job["max_grad_norm"] or math.inf)
-        values = (total / supervised, norm.item(), scheduler.get_last_lr()[0], sum(len(s["input_ids"]) for s in batch), supervised)
+        values = (total / supervised, norm.item(), min(scheduler.get_last_lr()), sum(len(s["input_ids"]) for s in batch), supervised)
         for key, value in zip(series, values):
             series[key].append(value)
         optimizer.step()
@@ -259,19 +315,21 @@ def train(folder, job, samples, dtype):
 
 
 def make_case(name, number):
-    model_changes, job_changes, spelling, masks = CASES[name]
-    folder, job = OUT / name, {**JOB, **job_changes}
+    model_changes, job_changes, spelling, masks, *adapter = CASES[name]
+    folder, job = OUT / name, {**JOB, **job_changes, **({"adapter": "lora", "lora_model_dir": "adapter"} if adapter else {})}
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_model({**MODEL, **model_changes}, spelling, 1000 + number, folder / "model")
+    if adapter:
+        make_adapter(folder, adapter[0], 3000 + number)
     samples = make_samples(MODEL["vocab_size"], job, masks.split(), 2000 + number)
     (folder / "train.jsonl").write_text("".join(json.dumps(s, separators=(",", ":")) + "\n" for s in samples))
     (folder / "job.json").write_text(json.dumps(job, indent=1) + "\n")
 
-    exact, final = train(folder / "model", job, samples, torch.float64)
+    exact, final = train(folder, job, samples, torch.float64)
     in_bf16 = "optimizer" not in job  # rounding to bf16 flips so many codes of 8 bits that two sound programs differ by a percent
-    half, _ = train(folder / "model", job, samples, torch.bfloat16) if in_bf16 else ({}, None)
-    first = load(folder / "model", torch.float64)
+    half, _ = train(folder, job, samples, torch.bfloat16) if in_bf16 else ({}, None)
+    first = load_case(folder, job, torch.float64)
     with torch.no_grad():
         evaluation = [sample_loss(first, sample)[:2] for sample in samples[:4]]
     expected = {
@@ -281,7 +339,8 @@ def make_case(name, number):
         **exact,
         **({"bf16": half["loss"], "grad_norm_bf16": half["grad_norm"]} if in_bf16 else {}),
         "eval_loss": sum(loss.item() for loss, _ in evaluation) / sum(count for _, count in evaluation),  # first 4 samples
-        "final_weights_l2": {weight: value.norm().item() for weight, value in final.items()},
+        "final_weights_l2": {weight.replace(".default", "").replace("modules_to_save.", ""): value.norm().item()
+                             for weight, value in final.items()},
     }
     rows = (f" {json.dumps(key)}: {json.dumps(value)}" for key, value in expected.items())
     (folder / "expected.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
