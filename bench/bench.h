@@ -53,6 +53,7 @@ class Bench {
   void measure_rows(DType dtype);        ///< what goes through the rows of activations
   void measure_vocabulary(DType dtype);  ///< embedding and loss
   void measure_shard(DType dtype);       ///< what goes through the flat shard
+  void measure_adapter(DType dtype);     ///< what adapters and quantised bases add
   void measure_without_type();           ///< what has no compute type
 
  private:

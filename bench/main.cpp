@@ -49,6 +49,7 @@ void measure_kernels(Bench& bench) {
     bench.measure_rows(dtype);
     bench.measure_vocabulary(dtype);
     bench.measure_shard(dtype);
+    bench.measure_adapter(dtype);
   }
   bench.measure_without_type();
 }

@@ -69,6 +69,14 @@ class CountingMemory final : public MemoryKernels {
 
 class CountingQuantization final : public QuantizationKernels {
   void enqueue_dequantize_nf4(Stream&, const Nf4Matrix&, View) override {}
+  void enqueue_dequantize_int8(Stream&, const Int8Matrix&, View) override {}
+};
+
+class CountingDora final : public DoraKernels {
+  void enqueue_dora_row_scales(Stream&, ConstView, ConstView, ConstView, ConstView, ConstView, float, float*,
+                               float*) override {}
+  void enqueue_dora_scale_columns(Stream&, ConstView, const float*, ConstView, ConstView, View) override {}
+  void enqueue_dora_magnitude_backward(Stream&, ConstView, ConstView, const float*, View) override {}
 };
 
 }  // namespace
@@ -86,6 +94,7 @@ std::unique_ptr<Kernels> make_counting_kernels() {
   set.optimizer = std::make_unique<CountingOptimizer>();
   set.memory = std::make_unique<CountingMemory>();
   set.quantization = std::make_unique<CountingQuantization>();
+  set.dora = std::make_unique<CountingDora>();
   return std::make_unique<Kernels>(std::move(set));
 }
 

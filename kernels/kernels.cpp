@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-std::array<KernelSubject*, 11> KernelSet::all() const {
-  return {linear.get(),   embedding.get(), norm.get(),      rotary.get(), attention.get(),   activation.get(),
-          residual.get(), loss.get(),      optimizer.get(), memory.get(), quantization.get()};
+std::array<KernelSubject*, 12> KernelSet::all() const {
+  return {linear.get(),   embedding.get(), norm.get(),      rotary.get(), attention.get(),    activation.get(),
+          residual.get(), loss.get(),      optimizer.get(), memory.get(), quantization.get(), dora.get()};
 }
 
 Kernels::Kernels(KernelSet set)
@@ -25,7 +25,8 @@ Kernels::Kernels(KernelSet set)
       loss(*set_.loss),
       optimizer(*set_.optimizer),
       memory(*set_.memory),
-      quantization(*set_.quantization) {}
+      quantization(*set_.quantization),
+      dora(*set_.dora) {}
 
 int64_t Kernels::workspace_bytes(const LargestShapes& largest) const {
   int64_t most = 0;

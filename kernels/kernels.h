@@ -8,6 +8,7 @@
 #include "device/profiler.h"
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/dora.h"
 #include "kernels/embedding.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
@@ -53,8 +54,9 @@ struct KernelSet {
   std::unique_ptr<OptimizerKernels> optimizer;
   std::unique_ptr<MemoryKernels> memory;
   std::unique_ptr<QuantizationKernels> quantization;
+  std::unique_ptr<DoraKernels> dora;
 
-  std::array<KernelSubject*, 11> all() const;
+  std::array<KernelSubject*, 12> all() const;
 };
 
 /// The kernels of a device: kernels.norm.rmsnorm_forward(stream, …).
@@ -90,6 +92,7 @@ class Kernels {
   OptimizerKernels& optimizer;
   MemoryKernels& memory;
   QuantizationKernels& quantization;
+  DoraKernels& dora;
 };
 
 struct KernelSettings {

@@ -51,6 +51,11 @@ float quantize_nf4_block(const float* x, int64_t n, uint8_t* codes) {
   return whole ? absmax : unit;
 }
 
+void quantize_int8(const float* x, int64_t n, float absmax, int8_t* codes) {
+  for (int64_t i = 0; i < n; ++i)
+    codes[i] = absmax > 0 ? static_cast<int8_t>(std::nearbyint(127 * x[i] / absmax)) : int8_t{0};
+}
+
 void quantize_absmax(const float* absmax, int64_t n, uint8_t* codes, float* scales, float* mean) {
   *mean = static_cast<float>(std::accumulate(absmax, absmax + n, 0.0) / static_cast<double>(n));
   std::array<float, absmax_block> rest{};

@@ -22,7 +22,8 @@ std::unique_ptr<Kernels> make_cpu_kernels(Device& device, std::shared_ptr<CpuGem
                                              .loss = make_cpu_loss(threads),
                                              .optimizer = make_cpu_optimizer(threads),
                                              .memory = make_cpu_memory(threads),
-                                             .quantization = make_cpu_quantization(threads)});
+                                             .quantization = make_cpu_quantization(threads),
+                                             .dora = make_cpu_dora(threads)});
 }
 
 }  // namespace tessera

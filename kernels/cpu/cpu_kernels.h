@@ -26,5 +26,6 @@ std::unique_ptr<LossKernels> make_cpu_loss(int threads);
 std::unique_ptr<OptimizerKernels> make_cpu_optimizer(int threads);
 std::unique_ptr<MemoryKernels> make_cpu_memory(int threads);
 std::unique_ptr<QuantizationKernels> make_cpu_quantization(int threads);
+std::unique_ptr<DoraKernels> make_cpu_dora(int threads);
 
 }  // namespace tessera

@@ -27,6 +27,16 @@ void dequantize_blocks(const Nf4Matrix& from, T* to, int64_t n, int64_t begin, i
   }
 }
 
+template <typename T>
+void dequantize_rows(const Int8Matrix& from, const View& to, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const int8_t* const codes = from.codes + row * to.cols;
+    T* const out = to.as<T>() + row * to.cols;
+    for (int64_t i = 0; i < to.cols; ++i)
+      out[i] = static_cast<T>(static_cast<float>(codes[i]) * from.absmax[row] / 127.0f);
+  }
+}
+
 class CpuQuantizationKernels final : public QuantizationKernels {
  public:
   explicit CpuQuantizationKernels(int threads) : threads_(threads) {}
@@ -39,6 +49,16 @@ class CpuQuantizationKernels final : public QuantizationKernels {
         using T = decltype(type);
         parallel_for(threads, (n + nf4_block - 1) / nf4_block, 256,
                      [&](int64_t begin, int64_t end) { dequantize_blocks(from, to.as<T>(), n, begin, end); });
+      });
+    });
+  }
+
+  void enqueue_dequantize_int8(Stream& stream, const Int8Matrix& from, View to) override {
+    stream.enqueue([=, threads = threads_] {
+      with_compute_type(to.dtype, [&](auto type) {
+        using T = decltype(type);
+        parallel_for(threads, to.rows, 16,
+                     [&](int64_t begin, int64_t end) { dequantize_rows<T>(from, to, begin, end); });
       });
     });
   }

@@ -16,7 +16,8 @@ CudaKernels::CudaKernels(const std::shared_ptr<Workspace>& workspace, std::uniqu
                .loss = cuda::make_loss(workspace),
                .optimizer = cuda::make_optimizer(workspace),
                .memory = cuda::make_memory(),
-               .quantization = cuda::make_quantization()}),
+               .quantization = cuda::make_quantization(),
+               .dora = cuda::make_dora()}),
       workspace_(workspace) {}
 
 }  // namespace tessera

@@ -44,6 +44,7 @@ std::unique_ptr<LossKernels> make_loss(std::shared_ptr<Workspace> workspace);
 std::unique_ptr<OptimizerKernels> make_optimizer(std::shared_ptr<Workspace> workspace);
 std::unique_ptr<MemoryKernels> make_memory();
 std::unique_ptr<QuantizationKernels> make_quantization();
+std::unique_ptr<DoraKernels> make_dora();
 
 }  // namespace cuda
 }  // namespace tessera

@@ -35,6 +35,16 @@ __global__ void __launch_bounds__(block_threads)
   if (i + 1 < n) store(second, to + i + 1);
 }
 
+/// A thread for each element.
+template <typename T>
+__global__ void __launch_bounds__(block_threads)
+    dequantize_int8_kernel(Int8Matrix from, T* to, int64_t cols, int64_t n) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * block_threads + threadIdx.x;
+  if (i >= n) return;
+  const float value[1] = {static_cast<float>(from.codes[i]) * from.absmax[i / cols] / 127.0f};
+  store(value, to + i);
+}
+
 class CudaQuantizationKernels final : public QuantizationKernels {
   void enqueue_dequantize_nf4(Stream& stream, const Nf4Matrix& from, View to) override {
     const int64_t n = to.size();
@@ -44,6 +54,15 @@ class CudaQuantizationKernels final : public QuantizationKernels {
       launch({"dequantize_nf4", dim3(blocks(ceil_div(ceil_div(n, 2), block_threads))), dim3(block_threads), 0,
               cuda_stream(stream)},
              dequantize_nf4_kernel<T>, tables(), from, to.as<T>(), n);
+    });
+  }
+  void enqueue_dequantize_int8(Stream& stream, const Int8Matrix& from, View to) override {
+    const int64_t n = to.size();
+    if (n == 0) return;
+    with_compute_type(to.dtype, [&](auto type) {
+      using T = decltype(type);
+      launch({"dequantize_int8", dim3(blocks(ceil_div(n, block_threads))), dim3(block_threads), 0, cuda_stream(stream)},
+             dequantize_int8_kernel<T>, from, to.as<T>(), to.cols, n);
     });
   }
 };

@@ -18,6 +18,9 @@ void check_together(const Job& job, const Locate& locate) {
       if (value > 0)
         throw JobError("{}: there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]",
                        locate("eval", key));
+  if (job.model.quantization != Quantization::none && job.adapter.type == AdapterType::none)
+    throw JobError("{}: weights that are trained cannot be quantised; add [adapter] type = lora, or leave it out",
+                   locate("model", "quantization"));
   constexpr int64_t most_tokens = std::numeric_limits<int32_t>::max();  // places in a batch are 32-bit numbers
   if (Amount(job.train.micro_batch_size) * job.data.sequence_len > most_tokens)
     throw JobError(

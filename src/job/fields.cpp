@@ -45,9 +45,10 @@ Section model_section() {
            "precision", &ModelSettings::precision, precision,
            "Type of weights and activations in compute. Master weights, moments and gradient sums are always fp32"),
        model.key("quantization", &ModelSettings::quantization,
-                 choice<Quantization>({{Quantization::none, "none"}, {Quantization::nf4, "nf4"}}),
-                 "How the linear modules of an adapter's frozen base are kept: in the compute type, or in 4 bits as "
-                 "bitsandbytes' NF4 (QLoRA)"),
+                 choice<Quantization>(
+                     {{Quantization::none, "none"}, {Quantization::nf4, "nf4"}, {Quantization::int8, "int8"}}),
+                 "How the linear modules of an adapter's frozen base are kept: in the compute type, in 4 bits as "
+                 "bitsandbytes' NF4 (QLoRA), or in 8 bits with a scale per row"),
        model
            .key("double_quantization", &ModelSettings::double_quantization, boolean(),
                 "Keep the absmax of NF4's blocks in 8 bits too")

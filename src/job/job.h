@@ -20,7 +20,7 @@ struct JobSettings {
 enum class Init { pretrained, random };
 enum class Checkpointing { none, selective, full };
 enum class Precision { bf16, fp32 };
-enum class Quantization { none, nf4 };
+enum class Quantization { none, nf4, int8 };
 struct ModelSettings {
   Path base;                                                   // Hugging Face directory (required)
   Init init = Init::pretrained;                                // random: weights from base's config.json alone
@@ -110,6 +110,7 @@ struct AdapterSettings {
   std::optional<int64_t> lora_r;                            // rank
   std::optional<double> lora_alpha;                         // scale: alpha / r
   std::optional<bool> use_rslora;                           // scale: alpha / sqrt(r)
+  std::optional<bool> use_dora;                             // the length of each row of W + BA is trained apart
   std::optional<std::string> target_modules;                // all-linear, a list, or an expression
   std::optional<std::string> exclude_modules;               // a list, or an expression
   std::optional<std::vector<int64_t>> layers_to_transform;  // their numbers from 0

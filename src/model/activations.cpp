@@ -28,6 +28,7 @@ bool is_used(const ActivationSizes& sizes, const SlotList::Entry& entry) {
 }
 
 Amount rows_of(DeviceKind device, const ActivationSizes& sizes, const SlotList::Entry& entry) {
+  if (entry.rows > 0) return entry.rows;
   return Amount(sizes.max_T) +
          (entry.reader == SlotList::Reader::attention ? attention_spare_rows(device) : int64_t{0});
 }
@@ -86,7 +87,7 @@ LayerActivations ActivationStore::layer(int64_t layer, int64_t T) const {
   slots.reserve(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
     const Buffer& buffer = own_[number][i].data() != nullptr ? own_[number][i] : shared_[i];
-    slots.emplace_back(buffer.data(), entries[i].dtype, T, entries[i].columns);
+    slots.emplace_back(buffer.data(), entries[i].dtype, entries[i].rows > 0 ? entries[i].rows : T, entries[i].columns);
   }
   return {hidden(layer, T), std::move(slots)};
 }

@@ -37,11 +37,15 @@ class SlotList {
     return add({columns, DType::f32, keep, reader});
   }
 
+  /// Floats [rows, columns], whatever the batch: what is made of weights.
+  Slot add_fixed(int64_t rows, int64_t columns) { return add({columns, DType::f32, Keep::never, Reader::any, rows}); }
+
   struct Entry {
     int64_t columns;
     DType dtype;
     Keep keep;
     Reader reader;
+    int64_t rows = 0;  ///< 0: the batch's tokens
   };
   const std::vector<Entry>& entries() const { return entries_; }
 

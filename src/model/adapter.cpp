@@ -25,7 +25,7 @@ constexpr const char* all_linear = "all-linear";
 struct Adapter {
   int64_t r = 0;
   double alpha = 0;
-  bool rslora = false;
+  bool rslora = false, dora = false;
   std::optional<ModuleNames> targets;  // nothing: every linear of the layers
   ModuleNames excluded, saved;
   std::set<int64_t> layers;  // empty: all
@@ -70,8 +70,8 @@ void require_supported(const ConfigReader& config) {
   if (const std::string bias = config.text("bias", "none"); bias != "none")
     throw DataError("{}: bias \"{}\" is not supported; expected none", config.where(), bias);
   for (const char* key :
-       {"rank_pattern", "alpha_pattern", "lora_bias", "use_dora", "fan_in_fan_out", "layer_replication",
-        "trainable_token_indices", "target_parameters", "use_qalora", "use_bdlora", "alora_invocation_tokens"})
+       {"rank_pattern", "alpha_pattern", "lora_bias", "fan_in_fan_out", "layer_replication", "trainable_token_indices",
+        "target_parameters", "use_qalora", "use_bdlora", "alora_invocation_tokens"})
     config.require_neutral(key, "it is not supported");
 }
 
@@ -84,6 +84,7 @@ Adapter read_adapter_config(const Path& directory) {
   adapter.r = config.integer("r", 8);
   adapter.alpha = config.positive("lora_alpha", 8);
   adapter.rslora = config.boolean("use_rslora", false);
+  adapter.dora = config.boolean("use_dora", false);
   if (config.text_or_nothing("target_modules") != all_linear) adapter.targets = read_names(config, "target_modules");
   adapter.excluded = read_names(config, "exclude_modules").value_or(ModuleNames());
   if (config.has("modules_to_save")) adapter.saved = names_of_list(config, "modules_to_save");
@@ -100,6 +101,7 @@ Adapter from_job(const AdapterSettings& job) {
   adapter.r = job.lora_r.value_or(0);
   adapter.alpha = job.lora_alpha.value_or(0);
   adapter.rslora = job.use_rslora.value_or(false);
+  adapter.dora = job.use_dora.value_or(false);
   const std::string targets = job.target_modules.value_or(all_linear);
   if (targets != all_linear) adapter.targets = ModuleNames::parse(targets, where("target_modules"));
   if (job.exclude_modules) adapter.excluded = ModuleNames::parse(*job.exclude_modules, where("exclude_modules"));
@@ -128,6 +130,7 @@ Adapter resolved(const AdapterSettings& job) {
   merge(ours.r, theirs.r, job.lora_r.has_value(), "lora_r");
   merge(ours.alpha, theirs.alpha, job.lora_alpha.has_value(), "lora_alpha");
   merge(ours.rslora, theirs.rslora, job.use_rslora.has_value(), "use_rslora");
+  merge(ours.dora, theirs.dora, job.use_dora.has_value(), "use_dora");
   merge(ours.targets, theirs.targets, job.target_modules.has_value(), "target_modules");
   merge(ours.excluded, theirs.excluded, job.exclude_modules.has_value(), "exclude_modules");
   merge(ours.saved, theirs.saved, job.modules_to_save.has_value(), "modules_to_save");
@@ -210,8 +213,16 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage line
   });
   const auto r = static_cast<double>(adapter.r);
   const double scale = adapter.alpha / (adapter.rslora ? std::sqrt(r) : r);
-  const LoraSpec lora{adapter.r, static_cast<float>(scale), settings.loraplus_lr_ratio,
-                      settings.init_lora_weights == LoraInit::gaussian};
+  const LoraSpec lora{.r = adapter.r,
+                      .scale = static_cast<float>(scale),
+                      .b_rate = settings.loraplus_lr_ratio,
+                      .dora = adapter.dora,
+                      .gaussian = settings.init_lora_weights == LoraInit::gaussian};
+  if (adapter.dora && is_quantized(linears_storage) && settings.base_adapter.empty())
+    throw JobError(
+        "[adapter] use_dora: a new DoRA adapter on a quantised base is not supported; leave out [model] quantization, "
+        "or "
+        "begin with a base_adapter");
   if (add_lora(model, adapter, lora) == 0)
     throw JobError(
         "[adapter] target_modules: \"{}\" matches no linear module; there are {} …",
@@ -233,7 +244,7 @@ std::string adapter_config(const AdapterSettings& settings, const Path& base) {
                                    {"lora_alpha", adapter.alpha},
                                    {"lora_dropout", 0.0},
                                    {"use_rslora", adapter.rslora},
-                                   {"use_dora", false},
+                                   {"use_dora", adapter.dora},
                                    {"bias", "none"},
                                    {"fan_in_fan_out", false},
                                    {"init_lora_weights", true},

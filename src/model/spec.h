@@ -19,8 +19,9 @@ enum class Storage : uint8_t {
   frozen,      ///< the compute type alone
   nf4,         ///< frozen, in 4 bits (kernels/quantization.h), with the absmax of its blocks in fp32
   nf4_double,  ///< and those in 8 bits
+  int8,        ///< frozen, in 8 bits, with the absmax of its rows in fp32
 };
-inline bool is_quantized(Storage storage) { return storage == Storage::nf4 || storage == Storage::nf4_double; }
+inline bool is_quantized(Storage storage) { return storage != Storage::trained && storage != Storage::frozen; }
 
 enum class NormKind {
   none,
@@ -43,6 +44,7 @@ struct LoraSpec {
   int64_t r = 0;          ///< 0: there are none
   float scale = 1;        ///< alpha / r, or alpha / √r (Kalajdzievski 2023)
   double b_rate = 1;      ///< B learns so many times as fast (LoRA+, Hayou et al. 2024)
+  bool dora = false;      ///< MODULE.lora_magnitude_vector [rows] scales the rows of W + scale · B A to its length
   bool gaussian = false;  ///< A begins as numbers of standard deviation 1/r, else uniform in ±1/√columns; B as zeros
 
   explicit operator bool() const { return r > 0; }

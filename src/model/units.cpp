@@ -68,6 +68,12 @@ class UnitBuilder {
                              .init = Init::zeros,
                              .is_adapter = true,
                              .rate = lora.b_rate});
+    for (const auto& [module, rows, storage, lora] : linear.outputs)
+      if (lora.dora)
+        norms_.push_back({.name = prefix_ + module + ".lora_magnitude_vector",
+                          .shape = {rows},
+                          .init = Init::row_norms,
+                          .is_adapter = true});
   }
 
   std::string prefix_;

@@ -1,6 +1,7 @@
 #include "session/export_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
@@ -16,6 +17,7 @@ namespace {
 /// A linear module's adapter beside its weight.
 struct Merged {
   const TensorSpec *a, *b;
+  const TensorSpec* magnitude;  // of DoRA, or null
   float scale;
 };
 
@@ -59,7 +61,7 @@ void AdaptedModel::find_merged() {
         const std::string name = layer.prefix + module;
         if (lora)
           merged_[name + ".weight"] = {by_name_.at(name + ".lora_A.weight"), by_name_.at(name + ".lora_B.weight"),
-                                       lora.scale};
+                                       lora.dora ? by_name_.at(name + ".lora_magnitude_vector") : nullptr, lora.scale};
       }
 }
 
@@ -90,9 +92,10 @@ std::vector<float> AdaptedModel::whole(const TensorSpec& tensor) const {
   return elements;
 }
 
-/// W + scale · B A in fp32, a row at a time.
+/// W + scale · B A in fp32, a row at a time; of DoRA with the row's length.
 void AdaptedModel::stream_merged(const TensorSpec& tensor, const Merged& merged, const Append& append) const {
   const std::vector<float> a = whole(*merged.a), b = whole(*merged.b);
+  const std::vector<float> magnitude = merged.magnitude != nullptr ? whole(*merged.magnitude) : std::vector<float>();
   const auto r = static_cast<size_t>(merged.a->shape.front()), columns = static_cast<size_t>(tensor.shape.back());
   std::vector<float> row;
   size_t number = 0;
@@ -100,6 +103,11 @@ void AdaptedModel::stream_merged(const TensorSpec& tensor, const Merged& merged,
     for (size_t k = 0; k < r; ++k) {
       const float factor = merged.scale * b[number * r + k];
       for (size_t i = 0; i < columns; ++i) row[i] += factor * a[k * columns + i];
+    }
+    if (!magnitude.empty()) {
+      double squares = 0;
+      for (const float x : row) squares += static_cast<double>(x) * x;
+      for (float& x : row) x *= static_cast<float>(magnitude[number] / std::sqrt(squares));
     }
     append(row.data(), static_cast<int64_t>(columns));
     row.clear();

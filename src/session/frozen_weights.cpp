@@ -1,6 +1,7 @@
 #include "session/frozen_weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 
 #include "base/number.h"
@@ -19,8 +20,10 @@ class FrozenLoader {
       : model_(model), group_(model.frozen_group()), unit_(unit), read_(read) {}
 
   void load(const StoredTensor& tensor) {
-    if (is_quantized(tensor.tensor->storage))
-      load_quantized(tensor);
+    if (tensor.tensor->storage == Storage::int8)
+      load_int8(tensor);
+    else if (is_quantized(tensor.tensor->storage))
+      load_nf4(tensor);
     else
       attempt([&] { load_plain(tensor); });
   }
@@ -59,7 +62,9 @@ class FrozenLoader {
   }
 
   void load_plain(const StoredTensor& tensor);
-  void load_quantized(const StoredTensor& tensor);
+  void load_nf4(const StoredTensor& tensor);
+  void load_int8(const StoredTensor& tensor);
+  void share(const StoredTensor& tensor, std::vector<float>& absmax, int64_t bytes_of_block);
   void quantize_kept(const StoredTensor& tensor, std::vector<float>& absmax);
 
   ShardedModel& model_;
@@ -106,17 +111,46 @@ void FrozenLoader::quantize_kept(const StoredTensor& tensor, std::vector<float>&
   }
 }
 
-void FrozenLoader::load_quantized(const StoredTensor& tensor) {
-  const int64_t blocks = ceil_div(tensor.tensor->size(), nf4_block);
-  std::vector<float> absmax(static_cast<size_t>(blocks));
-  attempt([&] { quantize_kept(tensor, absmax); });
+/// A block's absmax is known to the rank that keeps the first byte of its codes: it tells the others.
+void FrozenLoader::share(const StoredTensor& tensor, std::vector<float>& absmax, int64_t bytes_of_block) {
   for (int rank = 0; rank < group_.size() && group_.size() > 1; ++rank) {
     const Range codes = kept(tensor.elements, rank);
-    const int64_t first = ceil_div(codes.begin, block_bytes), last = ceil_div(codes.end, block_bytes);
+    const int64_t first = ceil_div(codes.begin, bytes_of_block), last = ceil_div(codes.end, bytes_of_block);
     if (first < last)
       group_.broadcast_host(absmax.data() + first, (last - first) * size_of(DType::f32), rank,
                             "broadcast of the absmax of " + tensor.tensor->name);
   }
+}
+
+void FrozenLoader::load_int8(const StoredTensor& tensor) {
+  const int64_t rows = tensor.tensor->shape.front(), columns = tensor.tensor->shape.back();
+  const Range all = kept(tensor.elements);  // elements, as each has a byte
+  std::vector<float> absmax(static_cast<size_t>(rows));
+  elements_.resize(static_cast<size_t>(columns));
+  attempt([&] {
+    for (int64_t row = ceil_div(all.begin, columns); row < ceil_div(all.end, columns); ++row) {
+      read_(*tensor.tensor, row * columns, columns, elements_.data());
+      for (const float x : elements_) absmax[static_cast<size_t>(row)] = std::max(absmax[static_cast<size_t>(row)], std::abs(x));
+    }
+  });
+  share(tensor, absmax, columns);
+  put_kept(tensor.absmax, absmax.data());
+  std::vector<int8_t> codes(static_cast<size_t>(columns));
+  attempt([&] {
+    for (int64_t row = all.begin / columns; row < ceil_div(all.end, columns); ++row) {
+      const int64_t begin = std::max(all.begin, row * columns), end = std::min(all.end, (row + 1) * columns);
+      read_(*tensor.tensor, begin, end - begin, elements_.data());
+      quantize_int8(elements_.data(), end - begin, absmax[static_cast<size_t>(row)], codes.data());
+      put(tensor.elements, {begin, end}, codes.data());
+    }
+  });
+}
+
+void FrozenLoader::load_nf4(const StoredTensor& tensor) {
+  const int64_t blocks = ceil_div(tensor.tensor->size(), nf4_block);
+  std::vector<float> absmax(static_cast<size_t>(blocks));
+  attempt([&] { quantize_kept(tensor, absmax); });
+  share(tensor, absmax, block_bytes);
   if (tensor.absmax_codes.bytes == 0) return put_kept(tensor.absmax, absmax.data());
   std::vector<uint8_t> codes(static_cast<size_t>(blocks));
   std::vector<float> scales(static_cast<size_t>(ceil_div(blocks, absmax_block)));

@@ -132,7 +132,10 @@ void AdapterWeights::read(const std::string& tensor, int64_t offset, int64_t cou
 // ---- all of them ----
 
 InitialWeights::InitialWeights(const Job& job, const ModelSpec& spec, int threads)
-    : seed_(job.job.seed), deviation_(static_cast<float>(spec.initializer_range)), threads_(threads) {
+    : units_(model_units(spec)),
+      seed_(job.job.seed),
+      deviation_(static_cast<float>(spec.initializer_range)),
+      threads_(threads) {
   if (job.model.init == Init::pretrained) base_.emplace(job.model.base, spec);
   if (job.adapter.type != AdapterType::none && !job.adapter.base_adapter.empty())
     adapter_.emplace(job.adapter.base_adapter, spec);
@@ -146,6 +149,7 @@ void InitialWeights::read(const TensorSpec& tensor, int64_t offset, int64_t coun
 
 void InitialWeights::make(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const {
   using Kind = TensorSpec::Init;
+  if (tensor.init == Kind::row_norms) return make_row_norms(tensor, offset, count, out);
   const uint64_t stream = splitmix64(static_cast<uint64_t>(seed_)) ^ xxh3(tensor.name.data(), tensor.name.size());
   const auto value = [&](int64_t i) {
     switch (tensor.init) {
@@ -159,12 +163,31 @@ void InitialWeights::make(const TensorSpec& tensor, int64_t offset, int64_t coun
         return uniform_at(stream, i) / std::sqrt(static_cast<float>(tensor.shape.back()));
       case Kind::lora_a_gaussian:
         return normal_at(stream, i) / static_cast<float>(tensor.shape.front());
+      case Kind::row_norms:
+        break;
     }
     throw std::logic_error("a tensor begins in no known way");
   };
   parallel_for(threads_, count, 1 << 14, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) out[i] = value(offset + i);
   });
+}
+
+/// Of the weight beside the vector: B is zero at the start.
+void InitialWeights::make_row_norms(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const {
+  const std::string module = tensor.name.substr(0, tensor.name.rfind('.'));
+  const TensorSpec* weight = nullptr;
+  for (const UnitSpec& unit : units_)
+    for (const TensorSpec& other : unit.tensors)
+      if (other.name == module + ".weight") weight = &other;
+  const int64_t columns = weight->shape.back();
+  std::vector<float> row(static_cast<size_t>(columns));
+  for (int64_t i = 0; i < count; ++i) {
+    read(*weight, (offset + i) * columns, columns, row.data());
+    double squares = 0;
+    for (const float x : row) squares += static_cast<double>(x) * x;
+    out[i] = static_cast<float>(std::sqrt(squares));
+  }
 }
 
 }  // namespace tessera

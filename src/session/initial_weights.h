@@ -58,7 +58,9 @@ class InitialWeights {
 
  private:
   void make(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const;
+  void make_row_norms(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const;
 
+  std::vector<UnitSpec> units_;
   std::optional<PretrainedWeights> base_;
   std::optional<AdapterWeights> adapter_;
   int64_t seed_;

@@ -61,13 +61,25 @@ PreparedFile prepare_on_cluster(const Job& job, Cluster& cluster, int64_t vocab_
   return file;
 }
 
+namespace {
+
+Storage storage_of_base(const ModelSettings& model) {
+  switch (model.quantization) {
+    case Quantization::none:
+      return Storage::frozen;
+    case Quantization::nf4:
+      return model.double_quantization ? Storage::nf4_double : Storage::nf4;
+    case Quantization::int8:
+      return Storage::int8;
+  }
+  throw std::logic_error("the base is quantised in no known way");
+}
+
+}  // namespace
+
 ModelSpec load_job_model(const Job& job) {
   ModelSpec spec = load_model(job.model.base);
-  const bool twice = job.model.double_quantization;
-  if (job.model.quantization == Quantization::none)
-    add_adapter(spec, job.adapter);
-  else
-    add_adapter(spec, job.adapter, twice ? Storage::nf4_double : Storage::nf4);
+  add_adapter(spec, job.adapter, storage_of_base(job.model));
   return spec;
 }
 

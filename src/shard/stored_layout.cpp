@@ -30,6 +30,11 @@ StoredTensor place(const TensorSpec& tensor, DType compute, bool packed, UnitByt
     stored.elements = unit.add(n * size_of(compute), alignment);
     return stored;
   }
+  if (tensor.storage == Storage::int8) {
+    stored.elements = unit.add(n, alignment);
+    stored.absmax = unit.add(tensor.shape.front() * size_of(DType::f32), alignment);
+    return stored;
+  }
   const int64_t blocks = ceil_div(n, nf4_block);
   stored.elements = unit.add(ceil_div(n, 2), alignment);
   const bool twice = tensor.storage == Storage::nf4_double;
@@ -70,7 +75,11 @@ void unpack(Kernels& kernels, Stream& stream, const StoredUnit& unit, const void
   for (const StoredTensor& tensor : unit.tensors) {
     const int64_t n = tensor.tensor->size();
     void* const to = static_cast<char*>(weights) + tensor.tensor->offset * size_of(compute);
-    if (is_quantized(tensor.tensor->storage))
+    if (tensor.tensor->storage == Storage::int8)
+      kernels.quantization.dequantize_int8(
+          stream, {reinterpret_cast<const int8_t*>(bytes + tensor.elements.begin), floats_at(tensor.absmax)},
+          View(to, compute, tensor.tensor->shape.front(), tensor.tensor->shape.back()));
+    else if (is_quantized(tensor.tensor->storage))
       kernels.quantization.dequantize_nf4(
           stream,
           {codes_at(tensor.elements), floats_at(tensor.absmax), codes_at(tensor.absmax_codes), floats_at(tensor.mean)},

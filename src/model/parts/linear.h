@@ -7,7 +7,8 @@
 
 namespace tessera {
 
-/// y = x wᵀ + b, for modules that read the same input, and of those with an adapter + scale · x Aᵀ Bᵀ.
+/// y = x wᵀ + b, for modules that read the same input; of those with an adapter + s · x Aᵀ Bᵀ, which DoRA scales
+/// together with x wᵀ.
 class Linear {
  public:
   /// `prefix`: before the modules' names.
@@ -22,17 +23,36 @@ class Linear {
 
  private:
   struct Adapter {
-    MatrixPlace b;  // [rows, r]
+    MatrixPlace a, b;                     // [r, columns], [rows, r]
+    MatrixPlace weight, bias, magnitude;  // of a module with DoRA, whose product is not in weight_
     int64_t first_row, first_r;
+
+    int64_t rows() const { return b.rows(); }
+    bool is_dora() const { return static_cast<bool>(magnitude); }
+    template <typename AnyView>
+    AnyView own(AnyView y) const {
+      return y ? y.cols_from(first_row, rows()) : y;
+    }
+    View reduced(const View& u) const { return u.cols_from(first_r, b.columns()); }
   };
-  View reduced_of(const LayerActivations& a, Slot slot, const Adapter& adapter) const;
+  Adapter make_adapter(const LinearSpec::Output& output, const std::string& name, const LinearSpec& spec,
+                       const UnitSpec& unit) const;
+  void add_slots(const LinearSpec& spec, SlotList& slots);
   void reduce(const Pass& pass, const LayerActivations& a, ConstView x) const;
+  View unscaled(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const;
+  void find_row_scales(const Pass& pass, const LayerActivations& a, const Adapter& adapter) const;
+  const float* row_scales(const LayerActivations& a, const Adapter& adapter, Slot slot) const {
+    return a[slot].as<float>() + adapter.first_row;
+  }
 
   StackedRows weight_;
-  StackedRows a_;  // [Σ r, columns]
+  StackedRows all_a_;  // [Σ r, columns]
   std::vector<Adapter> adapters_;
   float scale_ = 1;
-  Slot reduced_, d_reduced_;  // [T, Σ r]: scale · x Aᵀ, and the gradient of x Aᵀ
+  Slot reduced_, d_reduced_;    // [T, Σ r]: s · x Aᵀ, and the gradient of x Aᵀ
+  Slot unscaled_, d_unscaled_;  // [T, rows]: what DoRA scales, and its gradient
+  Slot row_scale_, inv_norm_;   // [1, rows] floats: DoRA's
+  Slot weight_a_, a_a_;         // W Aᵀ [rows, r], A Aᵀ [r, r], of a module at a time
 };
 
 }  // namespace tessera

@@ -3,29 +3,31 @@
 namespace tessera {
 namespace {
 
+using Modules = std::vector<StackedRows::Module>;
+
 bool are_neighbours(const UnitSpec& unit, const std::string& one, const std::string& next) {
   return unit.at(next).offset == unit.at(one).offset + unit.at(one).size();
 }
 
-using Names = std::vector<std::string>;
-Names part_of(const Names& names, size_t first, size_t count) {
-  const auto begin = names.begin() + static_cast<std::ptrdiff_t>(first);
-  return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+/// Are they one matrix, in the unit and in y?
+bool continues(const UnitSpec& unit, const StackedRows::Module& one, const StackedRows::Module& next, int64_t columns) {
+  return next.first_row == one.first_row + unit.at(one.weight).size() / columns &&
+         are_neighbours(unit, one.weight, next.weight) &&
+         (one.bias.empty() || are_neighbours(unit, one.bias, next.bias));
 }
 
 }  // namespace
 
-StackedRows::StackedRows(const UnitSpec& unit, const Names& weights, const Names& biases, int64_t columns) {
-  int64_t rows = 0;
-  for (size_t first = 0, count = 0; first < weights.size(); first += count) {
-    count = 1;
-    while (first + count < weights.size() && are_neighbours(unit, weights[first + count - 1], weights[first + count]) &&
-           (biases.empty() || are_neighbours(unit, biases[first + count - 1], biases[first + count])))
-      ++count;
-    Part part{MatrixPlace(unit, part_of(weights, first, count), columns), {}, rows};
-    if (!biases.empty()) part.bias = MatrixPlace(unit, part_of(biases, first, count), 1);
-    rows += part.weight.rows();
-    parts_.push_back(part);
+StackedRows::StackedRows(const UnitSpec& unit, const Modules& modules, int64_t columns) {
+  for (size_t first = 0, end = 0; first < modules.size(); first = end) {
+    std::vector<std::string> weights, biases;
+    for (end = first; end < modules.size(); ++end) {
+      if (end > first && !continues(unit, modules[end - 1], modules[end], columns)) break;
+      weights.push_back(modules[end].weight);
+      if (!modules[end].bias.empty()) biases.push_back(modules[end].bias);
+    }
+    parts_.push_back({MatrixPlace(unit, weights, columns),
+                      biases.empty() ? MatrixPlace() : MatrixPlace(unit, biases, 1), modules[first].first_row});
   }
 }
 

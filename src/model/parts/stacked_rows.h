@@ -10,10 +10,16 @@ namespace tessera {
 /// in the unit allow.
 class StackedRows {
  public:
+  /// Names of tensors, and where the module's columns of y begin.
+  struct Module {
+    std::string weight, bias;  ///< bias: empty where there is none
+    int64_t first_row = 0;
+  };
   StackedRows() = default;
-  /// `weights`, `biases`: names of tensors; without biases the second is empty.
-  StackedRows(const UnitSpec& unit, const std::vector<std::string>& weights, const std::vector<std::string>& biases,
-              int64_t columns);
+  /// In the order of their rows; all have a bias, or none.
+  StackedRows(const UnitSpec& unit, const std::vector<Module>& modules, int64_t columns);
+
+  bool empty() const { return parts_.empty(); }
 
   /// y [T, rows] = x [T, columns] wᵀ + b + added.
   void forward(const Pass& pass, ConstView x, ConstView added, View y) const;

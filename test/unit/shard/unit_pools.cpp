@@ -16,12 +16,14 @@ std::vector<UnitShard> units_of(const std::vector<int64_t>& sizes, bool last_bor
   return units;
 }
 
-/// {slots, elements of a slot} of each pool, the smallest first.
+/// {slots, size of a slot} of each pool, the smallest first.
 std::vector<std::pair<int64_t, int64_t>> pools_of(const std::vector<UnitShard>& units, const UnitsAtOnce& at_once) {
   std::vector<std::pair<int64_t, int64_t>> pools;
   size_t members = 0;
-  for (const UnitPool& pool : make_unit_pools(units, at_once)) {
-    pools.emplace_back(pool.slots, pool.elements);
+  std::vector<int64_t> sizes;
+  for (const UnitShard& unit : units) sizes.push_back(unit.padded);
+  for (const UnitPool& pool : make_unit_pools(sizes, at_once)) {
+    pools.emplace_back(pool.slots, pool.size);
     members += pool.units.size();
   }
   REQUIRE(members == units.size());
