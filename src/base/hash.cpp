@@ -6,6 +6,7 @@
 #include <xxh_x86dispatch.h>  // the library's code for this processor; its plain functions stop at SSE2
 #endif
 
+#include <charconv>
 #include <vector>
 
 #include "base/files.h"
@@ -42,6 +43,14 @@ void Hasher::update_file(const std::filesystem::path& path) {
 
 uint64_t Hasher::digest() const { return XXH3_64bits_digest(state_->xxh); }
 
-std::string Hasher::hex() const { return fmt::format("{:016x}", digest()); }
+std::string checksum_text(uint64_t checksum) { return fmt::format("{:016x}", checksum); }
+
+std::optional<uint64_t> parse_checksum(std::string_view text) {
+  uint64_t checksum = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, checksum, 16);
+  if (error != std::errc() || end != last || text.size() != 16) return std::nullopt;
+  return checksum;
+}
 
 }  // namespace tessera

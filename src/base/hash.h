@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,11 @@ namespace tessera {
 
 /// XXH3-64 of the bytes; `seed` 0 as the checkpoint format writes it.
 uint64_t xxh3(const void* data, size_t bytes);
+
+/// 16 lower-case hexadecimal digits.
+std::string checksum_text(uint64_t checksum);
+/// The checksum of such a text; nothing for another.
+std::optional<uint64_t> parse_checksum(std::string_view text);
 
 #ifdef TESSERA_FUZZ
 /// For fuzz targets alone (test/fuzz): what lies behind a checksum is reached where every one passes.
@@ -37,7 +43,7 @@ class Hasher {
   void update_field(std::string_view text);
   void update_file(const std::filesystem::path& path);  ///< throws DataError where the file cannot be read
   uint64_t digest() const;
-  std::string hex() const;  ///< 16 lower-case digits
+  std::string hex() const { return checksum_text(digest()); }
 
  private:
   struct State;

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,15 +15,23 @@
 /// in and out.  No communication between ranks. docs/checkpoints.md has the format.
 namespace tessera {
 
+/// What the trained weights of a checkpoint stand on where others are frozen.
+struct BaseModel {
+  std::string directory;                    ///< model.base; empty: random weights
+  std::map<std::string, uint64_t> tensors;  ///< the checksum of each that is frozen
+  uint64_t xxh3 = 0;                        ///< over their names, shapes and checksums
+};
+
 struct CheckpointInfo {
   int64_t step = 0;
   int64_t epoch = 0;  ///< epoch of the next sample
   int64_t samples_seen = 0;
   int64_t tokens_seen = 0;
   int world_size = 1;
-  std::string job;           ///< resolved text
-  std::string model_config;  ///< config.json's text
-  std::string data;          ///< PreparedSet::key() of the samples; empty in files from before it was written
+  std::string job;                     ///< resolved text
+  std::string model_config;            ///< config.json's text
+  std::string data;                    ///< PreparedSet::key() of the samples; empty in files from before it was written
+  std::optional<BaseModel> base = {};  ///< nothing where all is trained
 };
 
 /// What the manifest says of one shard file.

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/hdf5.h"
+#include "base/json.h"
 #include "base/number.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/finite.h"
@@ -40,6 +41,20 @@ struct StoredTensor {
   std::vector<Part> parts;  // by offset, without gap or overlap
 };
 
+std::optional<BaseModel> base_of(const hdf5::File& file) {
+  if (!file.has_attribute("/", "base_tensors")) return std::nullopt;
+  BaseModel base{.directory = file.read_string("/", "base"), .tensors = {}, .xxh3 = file.read_uint("/", "base_xxh3")};
+  const std::string where = file.path().string() + ": base_tensors";
+  const auto tensors = parse_json(file.read_string("/", "base_tensors"), where);
+  if (!tensors.is_object()) throw DataError("{} is not a JSON object", where);
+  for (const auto& [name, value] : tensors.items()) {
+    const auto checksum = parse_checksum(value.is_string() ? value.get<std::string>() : "");
+    if (!checksum) throw DataError("{}: {} has {}, not 16 hexadecimal digits", where, shown(name), shown(value));
+    base.tensors[name] = *checksum;
+  }
+  return base;
+}
+
 CheckpointInfo info_of(const hdf5::File& file) {
   return {.step = file.read_int("/", "step"),
           .epoch = file.read_int("/", "epoch"),
@@ -48,7 +63,8 @@ CheckpointInfo info_of(const hdf5::File& file) {
           .world_size = static_cast<int>(file.read_int("/", "world_size")),
           .job = file.read_string("/", "job"),
           .model_config = file.read_string("/", "model_config"),
-          .data = file.has_attribute("/", "data") ? file.read_string("/", "data") : std::string()};
+          .data = file.has_attribute("/", "data") ? file.read_string("/", "data") : std::string(),
+          .base = base_of(file)};
 }
 
 /// Holds all that describes the data to its checksum, before the HDF5 library sees it.  The manifest of an earlier

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/number.h"
 #include "checkpoint/raw_file.h"
@@ -23,10 +24,10 @@ constexpr int64_t longest_latest = 4096;  // bytes; it holds a name
 json as_json(const CheckpointInfo& info, const std::vector<ShardFile>& shards) {
   json files = json::array();
   for (const ShardFile& shard : shards) {
-    json file = {{"name", shard.name}, {"bytes", shard.bytes}, {"xxh3", fmt::format("{:016x}", shard.xxh3)}};
+    json file = {{"name", shard.name}, {"bytes", shard.bytes}, {"xxh3", checksum_text(shard.xxh3)}};
     if (shard.metadata_bytes > 0) {
       file["metadata_bytes"] = shard.metadata_bytes;
-      file["metadata_xxh3"] = fmt::format("{:016x}", shard.metadata_xxh3);
+      file["metadata_xxh3"] = checksum_text(shard.metadata_xxh3);
     }
     files.push_back(std::move(file));
   }
@@ -55,12 +56,9 @@ int64_t count_from(const json& object, const char* key) {
 
 uint64_t checksum_from(const json& object, const char* key) {
   const json& value = member(object, key);
-  const std::string hex = value.is_string() ? value.get<std::string>() : "";
-  uint64_t checksum = 0;
-  const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), checksum, 16);
-  if (error != std::errc() || end != hex.data() + hex.size() || hex.size() != 16)
-    throw DataError("its {} is {}, not 16 hexadecimal digits", key, shown(value));
-  return checksum;
+  const auto checksum = parse_checksum(value.is_string() ? value.get<std::string>() : "");
+  if (!checksum) throw DataError("its {} is {}, not 16 hexadecimal digits", key, shown(value));
+  return *checksum;
 }
 
 ShardFile shard_file_from(const json& entry) {

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/hdf5.h"
+#include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/raw_file.h"
 #include "checkpoint/rotation.h"
@@ -31,6 +32,14 @@ void require_usable(const TensorSlice& slice) {
       throw std::logic_error("write_shard: " + slice.name + " has no " + values.name);
 }
 
+void write_base(hdf5::File& file, const BaseModel& base) {
+  nlohmann::json tensors = nlohmann::json::object();
+  for (const auto& [name, checksum] : base.tensors) tensors[name] = checksum_text(checksum);
+  file.write_attribute("/", "base", base.directory);
+  file.write_attribute("/", "base_tensors", tensors.dump());
+  file.write_attribute("/", "base_xxh3", base.xxh3);
+}
+
 void write_root(hdf5::File& file, const CheckpointInfo& info, int rank) {
   file.write_attribute("/", "format", std::string_view("tessera-checkpoint"));
   file.write_attribute("/", "version", int64_t{1});
@@ -43,6 +52,7 @@ void write_root(hdf5::File& file, const CheckpointInfo& info, int rank) {
   file.write_attribute("/", "job", info.job);
   file.write_attribute("/", "model_config", info.model_config);
   file.write_attribute("/", "data", info.data);
+  if (info.base) write_base(file, *info.base);
   file.create_group("/tensors");
 }
 

@@ -1,6 +1,7 @@
 #include "generate/generate.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -16,6 +17,7 @@
 #include "cluster/agree.h"
 #include "generate/inference_model.h"
 #include "generate/sampler.h"
+#include "session/base_model.h"
 #include "session/compute_device.h"
 #include "session/initial_weights.h"
 #include "session/job_choices.h"
@@ -89,7 +91,12 @@ void load_weights(const Job& job, const ModelSpec& spec, InferenceModel& model, 
   if (tell) log::info("weights: {}", chosen ? chosen->string() : job.model.base.string());
   const InitialWeights initial(job, spec, /*threads=*/1);
   std::optional<CheckpointReader> checkpoint;
-  if (chosen) checkpoint.emplace(*chosen);
+  if (chosen) {
+    checkpoint.emplace(*chosen);
+    require_same_adapter(checkpoint->info(), job);
+    if (checkpoint->info().base)
+      require_same_base(checkpoint->info(), describe_base(job, spec, std::bind_front(&InitialWeights::read, &initial)));
+  }
   std::vector<float> piece(1 << 20);
   model.load([&](const TensorSpec& tensor, const TakeElements& take) {
     if (checkpoint && tensor.band() == Band::trained)

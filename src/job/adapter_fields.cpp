@@ -9,8 +9,7 @@ Section adapter_section() {
   const char* const from_base = "base_adapter's";
   return {
       "adapter",
-      "A low-rank adapter (LoRA) on a frozen base, with the names of PEFT. Keys that are left out come from "
-      "base_adapter.",
+      "A low-rank adapter (LoRA) on a frozen base, with PEFT's names. base_adapter fills what is left out.",
       false,
       {adapter.key("type", &AdapterSettings::type, types, "lora: train small matrices beside the linear modules"),
        adapter

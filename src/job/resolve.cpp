@@ -79,6 +79,7 @@ bool shapes_the_curve(const std::string& section, const std::string& key) {
   if (section == "job") return key == "seed";
   if (section == "model") return key != "gradient_checkpointing";
   if (section == "data") return key != "prepared_path" && key != "workers";
+  if (section == "adapter") return key != "base_adapter" && key != "init_lora_weights";  // where it begins
   return section == "train" || section.starts_with("dataset.");
 }
 
@@ -151,8 +152,11 @@ std::vector<std::string> changed_settings(const std::string& resolved_before, co
     else if (found->second != text && with_values.at(name) != text)
       changes.push_back(fmt::format("{}: {}, now {}", name, ini::quoted_text(text), ini::quoted_text(found->second)));
   }
+  const Values by_default = values_of_curve(resolved_text(Job{}));  // what an earlier build had no key for
   for (const auto& [name, text] : after)
-    if (!before.contains(name)) changes.push_back(fmt::format("{}: now {}", name, ini::quoted_text(text)));
+    if (const auto found = by_default.find(name);
+        !before.contains(name) && (found == by_default.end() || found->second != text))
+      changes.push_back(fmt::format("{}: now {}", name, ini::quoted_text(text)));
   return changes;
 }
 

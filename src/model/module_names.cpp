@@ -7,6 +7,7 @@
 #include <cctype>
 #include <set>
 
+#include "base/error.h"
 #include "text/regex.h"
 
 namespace tessera {
@@ -38,7 +39,12 @@ struct ModuleNames::Expression {
 };
 
 ModuleNames ModuleNames::parse(const std::string& text, const std::string& where) {
-  return is_list_text(text) ? list(split(text)) : expression(text, where);
+  if (is_list_text(text)) return list(split(text));
+  try {
+    return expression(text, where);
+  } catch (const DataError& error) {
+    throw JobError("{}", error.what());
+  }
 }
 
 ModuleNames ModuleNames::list(std::vector<std::string> names) {
@@ -50,6 +56,7 @@ ModuleNames ModuleNames::list(std::vector<std::string> names) {
 
 ModuleNames ModuleNames::expression(const std::string& text, const std::string& where) {
   ModuleNames made;
+  Regex::compile(text, where);  // alone: what is put around it may not complete it
   made.expression_ = std::make_shared<const Expression>(text, Regex::compile("\\A(?:" + text + ")\\z", where));
   return made;
 }

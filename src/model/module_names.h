@@ -8,7 +8,8 @@ namespace tessera {
 /// A choice of a model's modules, as PEFT's target_modules.
 class ModuleNames {
  public:
-  /// Letters, digits, `_ . -` and commas alone are a list; anything else is a regular expression.  `where`: for errors.
+  /// Letters, digits, `_ . -` and commas alone are a list; anything else is a regular expression.  Throws JobError,
+  /// which begins with `where`.
   static ModuleNames parse(const std::string& text, const std::string& where);
   static ModuleNames list(std::vector<std::string> names);
   /// That has to match a module's whole name.  Throws DataError where it is none.

@@ -136,6 +136,12 @@ int64_t parameter_count(const ModelSpec& model, std::optional<Band> band) {
   return count;
 }
 
+std::string weights_text(const ModelSpec& model) {
+  const int64_t all = parameter_count(model), trained = parameter_count(model, Band::trained);
+  return trained == all ? fmt::format("{} weights", all)
+                        : fmt::format("{} weights, of which {} are trained", all, trained);
+}
+
 int64_t multiplied_parameter_count(const ModelSpec& model, std::optional<Band> band) {
   const bool counted = !band || (model.embedding_storage == Storage::trained) == (*band == Band::trained);
   return parameter_count(model, band) - (model.tied || !counted ? 0 : model.V * model.C);

@@ -102,5 +102,7 @@ std::vector<UnitSpec> model_units(const ModelSpec& model, const TensorBlocks& bl
 /// Of one band, or of both.
 int64_t parameter_count(const ModelSpec& model, std::optional<Band> band = {});
 int64_t multiplied_parameter_count(const ModelSpec& model, std::optional<Band> band = {});
+/// "134515008 weights, of which 4884480 are trained", for messages.
+std::string weights_text(const ModelSpec& model);
 
 }  // namespace tessera

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "base/error.h"
 #include "checkpoint/export.h"
 #include "model/adapter.h"
+#include "session/base_model.h"
 #include "session/initial_weights.h"
 #include "session/job_choices.h"
 #include "session/session.h"
@@ -26,13 +28,22 @@ class AdaptedModel {
  public:
   AdaptedModel(const Job& job, const std::optional<std::filesystem::path>& checkpoint)
       : spec_(load_job_model(job)), units_(model_units(spec_)), initial_(job, spec_, /*threads=*/1) {
-    if (checkpoint) checkpoint_.emplace(*checkpoint);
+    if (checkpoint) {
+      checkpoint_.emplace(*checkpoint);
+      require_same_adapter(checkpoint_->info(), job);
+    }
     for (const UnitSpec& unit : units_)
       for (const TensorSpec& tensor : unit.tensors) by_name_[tensor.name] = &tensor;
     find_merged();
   }
 
   const ModelSpec& spec() const { return spec_; }
+  /// Throws DataError where the checkpoint stands on another base.
+  void require_base(const Job& job) const {
+    if (checkpoint_ && checkpoint_->info().base)
+      require_same_base(checkpoint_->info(),
+                        describe_base(job, spec_, std::bind_front(&InitialWeights::read, &initial_)));
+  }
   ExportContent adapter(const Job& job) const;
   ExportContent merged(const Job& job) const;
 
@@ -169,6 +180,7 @@ void export_model(const Job& job, const std::optional<std::filesystem::path>& ch
     throw DataError("{}: no complete checkpoint to export, and no [adapter] base_adapter", job.job.output_dir.string());
   const AdaptedModel model(job, checkpoint);
   const bool merged = job.checkpoint.export_adapter == AdapterExport::merged;
+  if (merged) model.require_base(job);
   write_export(merged ? model.merged(job) : model.adapter(job), export_settings(job));
 }
 

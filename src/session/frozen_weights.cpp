@@ -130,7 +130,8 @@ void FrozenLoader::load_int8(const StoredTensor& tensor) {
   attempt([&] {
     for (int64_t row = ceil_div(all.begin, columns); row < ceil_div(all.end, columns); ++row) {
       read_(*tensor.tensor, row * columns, columns, elements_.data());
-      for (const float x : elements_) absmax[static_cast<size_t>(row)] = std::max(absmax[static_cast<size_t>(row)], std::abs(x));
+      for (const float x : elements_)
+        absmax[static_cast<size_t>(row)] = std::max(absmax[static_cast<size_t>(row)], std::abs(x));
     }
   });
   share(tensor, absmax, columns);

@@ -16,9 +16,8 @@
 #include "report/tensorboard.h"
 #include "session/compute_device.h"
 #include "session/export_model.h"
-#include "session/initial_weights.h"
 #include "session/job_choices.h"
-#include "session/weights.h"
+#include "session/job_weights.h"
 
 namespace tessera {
 namespace {
@@ -113,28 +112,20 @@ ExitCode Trainer::run() {
 // ---- before the first step ----
 
 void Trainer::load_weights() {
-  ShardedModel& model = session_.model();
   std::optional<Path> directory;
-  agree(session_.world(), "looking for a checkpoint", [&] { directory = chosen_checkpoint(job_); });
-  agree(
-      session_.world(), "reading the weights",
-      [&] {
-        const InitialWeights initial(job_, session_.spec(), compute_threads(job_, cluster_));
-        const ReadElements read_initial = std::bind_front(&InitialWeights::read, &initial);
-        if (directory) {
-          const CheckpointReader checkpoint(*directory);
-          load_checkpoint(model, read_initial, checkpoint);
-          resumed_step_ = last_saved_ = checkpoint.info().step;
-          samples_seen_ = checkpoint.info().samples_seen;
-          tokens_seen_ = checkpoint.info().tokens_seen;
-          resumed_directory_ = *directory;
-          warn_of_changes(checkpoint.info());
-        } else {
-          tessera::load_weights(model, read_initial);
-        }
-        model.synchronize();
-      },
-      Patience::unlimited);
+  std::optional<CheckpointReader> checkpoint;
+  agree(session_.world(), "looking for a checkpoint", [&] {
+    directory = chosen_checkpoint(job_);
+    if (directory) checkpoint.emplace(*directory);
+  });
+  base_ = load_job_weights(session_, checkpoint ? &*checkpoint : nullptr);
+  if (checkpoint) {
+    resumed_step_ = last_saved_ = checkpoint->info().step;
+    samples_seen_ = checkpoint->info().samples_seen;
+    tokens_seen_ = checkpoint->info().tokens_seen;
+    resumed_directory_ = *directory;
+    warn_of_changes(checkpoint->info());
+  }
   const double mine = session_.gemm_peak();
   std::vector<double> peaks(static_cast<size_t>(cluster_.size()));
   session_.world().all_gather_host(&mine, peaks.data(), sizeof mine, "all_gather(GEMM peak)");
@@ -166,10 +157,9 @@ void Trainer::announce() {
   if (!session_.is_first()) return;
   if (resumed_step_ >= plan_.total_steps())
     log::info("all {} steps are already done; nothing left to train", plan_.total_steps());
-  log::info("{} weights, {} over {} rank{}; {} steps of {} sequences of at most {} tokens",
-            parameter_count(session_.spec()), job_.model.precision == Precision::bf16 ? "bf16" : "fp32",
-            cluster_.size(), cluster_.size() == 1 ? "" : "s", plan_.total_steps(), plan_.sequences_per_update(),
-            job_.data.sequence_len);
+  log::info("{}, {} over {} rank{}; {} steps of {} sequences of at most {} tokens", weights_text(session_.spec()),
+            job_.model.precision == Precision::bf16 ? "bf16" : "fp32", cluster_.size(), cluster_.size() == 1 ? "" : "s",
+            plan_.total_steps(), plan_.sequences_per_update(), job_.data.sequence_len);
   log::info("{}", session_.memory_plan().describe());
   const int64_t longest = std::ranges::max(training_set_.lengths()), known = session_.spec().max_position_embeddings;
   if (longest > known)
@@ -314,6 +304,7 @@ void Trainer::save(int64_t step) {
   info.job = resolved_text(job_);
   info.model_config = session_.spec().config;
   info.data = training_set_.key();
+  info.base = base_;
   saving_.begin(info);
 }
 

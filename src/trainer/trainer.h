@@ -73,6 +73,7 @@ class Trainer {
   Saving saving_;
   double gemm_peak_ = 0;  // FLOP/s of all ranks
   int64_t resumed_step_ = 0;
+  std::optional<BaseModel> base_;
   Path resumed_directory_;  // of the checkpoint that it was resumed from
   bool stop_ = false;
   int64_t last_saved_ = 0;

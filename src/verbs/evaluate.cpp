@@ -1,10 +1,8 @@
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 #include "cluster/agree.h"
-#include "session/compute_device.h"
-#include "session/initial_weights.h"
 #include "session/job_choices.h"
-#include "session/weights.h"
+#include "session/job_weights.h"
 #include "trainer/evaluation.h"
 #include "verbs/verb.h"
 
@@ -14,19 +12,17 @@ namespace {
 /// Of the checkpoint that the job chooses, else those that it begins with.
 void load_chosen_weights(Session& session) {
   const Job& job = session.job();
-  const auto checkpoint = chosen_checkpoint(job);
-  const bool random = !checkpoint && job.model.init == Init::random;
-  if (session.is_first())
-    log::info("weights: {}", random       ? "random (model.init)"
-                             : checkpoint ? checkpoint->string()
-                                          : job.model.base.string());
-  const InitialWeights initial(job, session.spec(), compute_threads(job, session.cluster()));
-  const ReadElements read_initial = std::bind_front(&InitialWeights::read, &initial);
-  if (checkpoint)
-    load_checkpoint(session.model(), read_initial, CheckpointReader(*checkpoint));
-  else
-    load_weights(session.model(), read_initial);
-  session.model().synchronize();
+  std::optional<CheckpointReader> checkpoint;
+  agree(session.world(), "looking for a checkpoint", [&] {
+    const auto directory = chosen_checkpoint(job);
+    if (directory) checkpoint.emplace(*directory);
+    const bool random = !directory && job.model.init == Init::random;
+    if (session.is_first())
+      log::info("weights: {}", random      ? "random (model.init)"
+                               : directory ? directory->string()
+                                           : job.model.base.string());
+  });
+  load_job_weights(session, checkpoint ? &*checkpoint : nullptr);
 }
 
 }  // namespace
@@ -35,13 +31,10 @@ ExitCode run_evaluate(VerbContext& context) {
   Session session(context.job, context.cluster);
   Evaluation evaluation(session);
   const bool empty = evaluation.empty();
-  agree(
-      session.world(), "reading the weights",
-      [&] {
-        if (empty) throw JobError("there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]");
-        load_chosen_weights(session);
-      },
-      Patience::unlimited);
+  agree(session.world(), "looking for evaluation data", [&] {
+    if (empty) throw JobError("there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]");
+  });
+  load_chosen_weights(session);
   const EvaluationResult result = evaluation.run();
   log::info("evaluation loss {:.6f} over {} tokens", result.loss, result.tokens);
   return ExitCode::done;

@@ -81,9 +81,9 @@ ExitCode run_plan(VerbContext& context) {
   const SentBytes sent = count_traffic(placement, on_gpu ? Route::ring : Route::direct, spec, settings, micro_batches);
   const double flops = static_cast<double>(sequences) * FlopCounter(spec).of_document(job.data.sequence_len);
 
-  log::info("{} weights on {} rank{}, {} per host; {} sequence{} of {} tokens per rank and step, in {} micro-batch{}",
-            parameter_count(spec), placement.ranks, placement.ranks == 1 ? "" : "s", placement.ranks_per_host,
-            sequences, sequences == 1 ? "" : "s", job.data.sequence_len, micro_batches, micro_batches == 1 ? "" : "es");
+  log::info("{} on {} rank{}, {} per host; {} sequence{} of {} tokens per rank and step, in {} micro-batch{}",
+            weights_text(spec), placement.ranks, placement.ranks == 1 ? "" : "s", placement.ranks_per_host, sequences,
+            sequences == 1 ? "" : "s", job.data.sequence_len, micro_batches, micro_batches == 1 ? "" : "es");
   log::info("{}{}", memory.describe(), on_gpu ? "; CUDA, NCCL and the workspaces of cuBLASLt and cuDNN take more" : "");
   log::info("bytes sent per rank and step: {} inside the host, {} between hosts", size_text(sent.inside_host),
             size_text(sent.between_hosts));

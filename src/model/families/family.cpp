@@ -49,12 +49,23 @@ void require_causal_model(const ConfigReader& config, std::string_view architect
       throw DataError("{}: architectures has {}, expected a ...{}", config.where(), shown(name), architecture);
 }
 
+/// Weights that are stored quantised.
+void refuse_quantized(const ConfigReader& config) {
+  if (!config.has("quantization_config")) return;
+  const ConfigReader quantization = config.object("quantization_config");
+  throw DataError(
+      "{}: quant_method \"{}\" is not supported; train from the model in bf16 or fp32, with [model] "
+      "quantization = nf4 where it has to be small",
+      quantization.where(), quantization.text_or_nothing("quant_method"));
+}
+
 }  // namespace
 
 ModelSpec parse_model(const std::string& text, const std::string& where) {
   const ConfigReader config(text, where);
   const Family& family = find_family(config);
   require_causal_model(config, family.architecture);
+  refuse_quantized(config);
   ModelSpec model = family.read(config);
   config.refuse_unread(" and might change what the model computes; remove the key if it does not");
   model.family = family.model_type;

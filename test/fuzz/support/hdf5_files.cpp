@@ -26,7 +26,8 @@ const CheckpointInfo info = {.step = 1,
                              .world_size = 1,
                              .job = "[job]\noutput_dir = out\n",
                              .model_config = R"({"model_type": "llama"})",
-                             .data = "0123456789abcdef"};
+                             .data = "0123456789abcdef",
+                             .base = BaseModel{"m", {{"frozen.weight", 7}}, 42}};
 
 class PreparedSeed {
  public:

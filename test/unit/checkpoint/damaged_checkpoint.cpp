@@ -33,7 +33,9 @@ struct TwoCheckpoints {
 bool is_info(const CheckpointInfo& info, const CheckpointInfo& expected) {
   return info.step == expected.step && info.epoch == expected.epoch && info.samples_seen == expected.samples_seen &&
          info.tokens_seen == expected.tokens_seen && info.world_size == expected.world_size &&
-         info.job == expected.job && info.model_config == expected.model_config && info.data == expected.data;
+         info.job == expected.job && info.model_config == expected.model_config && info.data == expected.data &&
+         info.base && info.base->directory == expected.base->directory &&
+         info.base->tensors == expected.base->tensors && info.base->xxh3 == expected.base->xxh3;
 }
 
 bool is_refused_or_right(TwoCheckpoints& saved) {

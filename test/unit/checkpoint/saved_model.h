@@ -100,7 +100,8 @@ inline CheckpointInfo info_of(int64_t step, int world_size) {
           .world_size = world_size,
           .job = "[job]\nseed = 42\n",
           .model_config = R"({"model_type":"llama","torch_dtype":"float32","vocab_size":61})",
-          .data = "0123456789abcdef"};
+          .data = "0123456789abcdef",
+          .base = BaseModel{"models/base", {{"frozen.weight", 7}, {"other.weight", 0xFEDCBA9876543210}}, 42}};
 }
 
 /// Writes every shard of a step, without the manifest.

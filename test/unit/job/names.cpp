@@ -30,7 +30,11 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
       "message_field_role message_field_content message_field_training chat_template system_prompt roles_to_train "
       "train_on_eos";
   CHECK(keys_of("job") == names("output_dir seed"));
-  CHECK(keys_of("model") == names("base init tokenizer gradient_checkpointing precision"));
+  CHECK(keys_of("model") ==
+        names("base init tokenizer gradient_checkpointing precision quantization double_quantization"));
+  CHECK(keys_of("adapter") ==
+        names("type lora_r lora_alpha use_rslora use_dora target_modules exclude_modules layers_to_transform "
+              "modules_to_save loraplus_lr_ratio init_lora_weights base_adapter"));
   CHECK(keys_of("data") == names("sequence_len sample_packing shuffle train_on_inputs val_set_size prepared_path "
                                  "overlong on_error max_record_bytes workers"));
   CHECK(keys_of("dataset") == names(dataset));
@@ -40,16 +44,18 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
               "lr_scheduler warmup_steps warmup_ratio min_lr_rate num_cycles num_stable_steps num_decay_steps "
               "inverse_sqrt_timescale optimizer adam_beta1 adam_beta2 adam_epsilon weight_decay max_grad_norm"));
   CHECK(keys_of("shard") ==
-        names("strategy backward_prefetch forward_prefetch limit_all_gathers group_size reduce_dtype offload"));
-  CHECK(keys_of("checkpoint") ==
-        names("save_steps save_total_limit resume async export export_dir export_dtype max_shard_bytes"));
+        names("strategy backward_prefetch forward_prefetch limit_all_gathers group_size reduce_dtype offload "
+              "adapter_strategy"));
+  CHECK(
+      keys_of("checkpoint") ==
+      names("save_steps save_total_limit resume async export export_dir export_dtype export_adapter max_shard_bytes"));
   CHECK(keys_of("eval") == names("eval_steps max_samples"));
   CHECK(keys_of("log") == names("logging_steps tensorboard profile trace"));
   CHECK(keys_of("generate") == names("prompt chat max_new_tokens temperature top_p"));
   CHECK(keys_of("device") == names("type threads share deterministic"));
   CHECK(keys_of("network") == names("interface timeout_seconds nccl_max_ctas"));
   CHECK(keys_of("plan") == names("ranks ranks_per_host device flops bandwidth"));
-  CHECK(sections().size() == 14);
+  CHECK(sections().size() == 15);
 }
 
 TEST_CASE("an unknown key is an error that names the nearest", "[job]") {
