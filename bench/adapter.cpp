@@ -21,6 +21,13 @@ void Bench::measure_adapter(DType dtype) {
     const View to = o.output(dtype, rows, columns);
     return [=, this] { kernels_->quantization.dequantize_int8(*stream_, from, to); };
   });
+  const std::string wide = fmt::format("[{}, {}]", s_.T, columns);
+  measure({"dropout"}, wide, dtype, 0, [&](Operands& o) {
+    const View x = o.input(dtype, s_.T, columns), y = o.output(dtype, s_.T, columns);
+    const std::vector<int32_t> numbers(static_cast<size_t>(s_.T), 7);
+    const Dropout dropout{1, 1, 0.05f, o.array(numbers), o.array(numbers)};
+    return [=, this] { kernels_->dropout.dropout(*stream_, dropout, x, y, Write::overwrite); };
+  });
   measure({"dora_row_scales"}, matrix, dtype, 0, [&](Operands& o) {
     const View w = o.input(dtype, rows, columns), b = o.input(dtype, rows, r), magnitude = o.input(dtype, 1, rows),
                wa = o.input(DType::f32, rows, r), aa = o.input(DType::f32, r, r);

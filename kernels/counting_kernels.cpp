@@ -79,6 +79,10 @@ class CountingDora final : public DoraKernels {
   void enqueue_dora_magnitude_backward(Stream&, ConstView, ConstView, const float*, View) override {}
 };
 
+class CountingDropout final : public DropoutKernels {
+  void enqueue_dropout(Stream&, const Dropout&, ConstView, View, Write) override {}
+};
+
 }  // namespace
 
 std::unique_ptr<Kernels> make_counting_kernels() {
@@ -95,6 +99,7 @@ std::unique_ptr<Kernels> make_counting_kernels() {
   set.memory = std::make_unique<CountingMemory>();
   set.quantization = std::make_unique<CountingQuantization>();
   set.dora = std::make_unique<CountingDora>();
+  set.dropout = std::make_unique<CountingDropout>();
   return std::make_unique<Kernels>(std::move(set));
 }
 

@@ -8,9 +8,10 @@
 
 namespace tessera {
 
-std::array<KernelSubject*, 12> KernelSet::all() const {
-  return {linear.get(),   embedding.get(), norm.get(),      rotary.get(), attention.get(),    activation.get(),
-          residual.get(), loss.get(),      optimizer.get(), memory.get(), quantization.get(), dora.get()};
+std::array<KernelSubject*, 13> KernelSet::all() const {
+  return {linear.get(),       embedding.get(), norm.get(),   rotary.get(),    attention.get(),
+          activation.get(),   residual.get(),  loss.get(),   optimizer.get(), memory.get(),
+          quantization.get(), dora.get(),      dropout.get()};
 }
 
 Kernels::Kernels(KernelSet set)
@@ -26,7 +27,8 @@ Kernels::Kernels(KernelSet set)
       optimizer(*set_.optimizer),
       memory(*set_.memory),
       quantization(*set_.quantization),
-      dora(*set_.dora) {}
+      dora(*set_.dora),
+      dropout(*set_.dropout) {}
 
 int64_t Kernels::workspace_bytes(const LargestShapes& largest) const {
   int64_t most = 0;

@@ -9,6 +9,7 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/dora.h"
+#include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
@@ -55,8 +56,9 @@ struct KernelSet {
   std::unique_ptr<MemoryKernels> memory;
   std::unique_ptr<QuantizationKernels> quantization;
   std::unique_ptr<DoraKernels> dora;
+  std::unique_ptr<DropoutKernels> dropout;
 
-  std::array<KernelSubject*, 12> all() const;
+  std::array<KernelSubject*, 13> all() const;
 };
 
 /// The kernels of a device: kernels.norm.rmsnorm_forward(stream, …).
@@ -93,6 +95,7 @@ class Kernels {
   MemoryKernels& memory;
   QuantizationKernels& quantization;
   DoraKernels& dora;
+  DropoutKernels& dropout;
 };
 
 struct KernelSettings {

@@ -7,7 +7,7 @@ float64 but for the rotary tables, and once more with forward and backward in bf
 A case with an adapter has adapter/ too, the PEFT directory that the run begins from (job.json: lora_model_dir); with
 load_in_4bit the linear modules of the layers are what bitsandbytes makes of their NF4 form, the second level of absmax
 rounded to the nearest code as its CUDA kernel does.  With optimizer adamw_8bit, both moments of tensors with 4096 elements and more go through bitsandbytes' dynamic maps after
-each update, in blocks of 256 elements.
+each update, in blocks of 256 elements.  With lora_dropout the elements that kernels/dropout.h describes are dropped.
 A case is a folder: model/, train.jsonl (type tokenized), job.json (the settings), expected.json (one entry a step).  Sizes
 are odd on purpose: nothing divides by the number of ranks or by the width of a vector.
 """
@@ -22,9 +22,11 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
+import xxhash
 from bitsandbytes.functional import create_dynamic_map, dequantize_4bit, quantize_4bit
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, get_scheduler
@@ -114,6 +116,11 @@ CASES = {
         dict(loraplus_lr_ratio=4.0), "rope_parameters", "prompt full",
         dict(r=5, lora_alpha=7, use_rslora=True, target_modules=["qkv_proj", "down_proj"],
              modules_to_save=["embed_tokens", "post_attention_layernorm"], ensure_weight_tying=True)),
+    # what is dropped is each module's own, of q, k and v too, which read the same
+    "lora-dropout": (
+        dict(model_type="qwen2", hidden_size=131, intermediate_size=70, initializer_range=0.05),
+        dict(seed=5, micro_batch_size=3), "rope_parameters", "prompt full",
+        dict(r=4, lora_alpha=6, lora_dropout=0.3, target_modules="all-linear")),
     # some modules of a product without an adapter; blocks that no tensor fills, more than 256 of them
     "qlora-bias": (
         dict(model_type="qwen2", hidden_size=46, intermediate_size=402),
@@ -243,6 +250,52 @@ def make_adapter(folder, settings, seed):
     change_config(folder / "adapter" / "adapter_config.json", base_model_name_or_path="../model")
 
 
+def splitmix64(state):
+    z = state + 0x9E3779B97F4A7C15 & 2**64 - 1
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & 2**64 - 1
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & 2**64 - 1
+    return z ^ z >> 31
+
+
+def philox(counter, key):
+    """Philox4x32-10: four words for each of the counters, an array [..., 4] of uint64 that hold 32 bits."""
+    x0, x1, x2, x3 = np.moveaxis(counter, -1, 0)
+    low, key0, key1 = np.uint64(2**32 - 1), key & 2**32 - 1, key >> 32
+    for _ in range(10):
+        a, b = np.uint64(0xD2511F53) * x0, np.uint64(0xCD9E8D57) * x2
+        x0, x1, x2, x3 = b >> np.uint64(32) ^ x1 ^ np.uint64(key0), b & low, a >> np.uint64(32) ^ x3 ^ np.uint64(key1), a & low
+        key0, key1 = key0 + 0x9E3779B9 & 2**32 - 1, key1 + 0xBB67AE85 & 2**32 - 1
+    return np.stack((x0, x1, x2, x3), -1)
+
+
+class Dropout(torch.nn.Module):
+    """The dropout of kernels/dropout.h, of samples that come one at a time."""
+    step, sample = 0, 0  # of all
+
+    def __init__(self, module, seed, rate):
+        super().__init__()
+        self.key, self.rate = splitmix64(seed) ^ xxhash.xxh3_64_intdigest(module.encode()), rate
+
+    def forward(self, x):
+        if Dropout.step == 0:
+            return x
+        positions, columns = x.shape[-2:]
+        counter = np.zeros((positions, -(-columns // 128) * 32, 4), np.uint64)
+        counter[..., 0] += np.arange(counter.shape[1], dtype=np.uint64)
+        counter[..., 1] += np.arange(positions, dtype=np.uint64)[:, None]
+        counter[..., 2:] += np.array((Dropout.sample, Dropout.step), np.uint64)
+        words = philox(counter, self.key).reshape(positions, -1, 32, 4).swapaxes(2, 3).reshape(positions, -1)[:, :columns]
+        return torch.where(torch.from_numpy(words >= int(np.float32(self.rate) * 2.0**32)), x / (1 - self.rate), 0)
+
+
+def drop_as_described(model, seed):
+    """In place of PEFT's dropout layers."""
+    for name, module in list(model.named_modules()):
+        for adapter, layer in list(getattr(module, "lora_dropout", {}).items()):
+            if isinstance(layer, torch.nn.Dropout):
+                module.lora_dropout[adapter] = Dropout(name.removeprefix("base_model.model."), seed, layer.p)
+
+
 def through_4_bits(weight, twice):
     packed, state = quantize_4bit(weight.contiguous(), blocksize=64, quant_type="nf4", compress_statistics=False)
     if twice:
@@ -259,7 +312,8 @@ def load_case(folder, job, dtype):
                 if isinstance(module, torch.nn.Linear) and ".layers." in name:
                     module.weight.data = through_4_bits(module.weight.data, job["bnb_4bit_use_double_quant"])
         if "lora_model_dir" in job:
-            return PeftModel.from_pretrained(model, folder / job["lora_model_dir"], is_trainable=True).eval()
+            model = PeftModel.from_pretrained(model, folder / job["lora_model_dir"], is_trainable=True).eval()
+            drop_as_described(model, job.get("seed", 42))
         return model
     return load(folder / "model", dtype, changed)
 
@@ -294,7 +348,8 @@ def train(folder, job, samples, dtype):
         for m in master:
             m.grad = torch.zeros_like(m)
         total = 0.0
-        for sample in batch:
+        for number, sample in enumerate(batch):
+            Dropout.step, Dropout.sample = step + 1, step * job["global_batch_size"] + number
             loss, _, _ = sample_loss(model, sample)
             (loss / supervised).backward()
             total += loss.item()
@@ -311,6 +366,7 @@ def train(folder, job, samples, dtype):
         scheduler.step()
         for m, w in zip(master, weights):
             w.data.copy_(m)
+    Dropout.step = 0
     return series, dict(zip(names, master))
 
 

@@ -42,6 +42,7 @@ class Case:
             "data.shuffle": "false",
             "dataset.reference.path": self.folder / "train.jsonl",
             "dataset.reference.type": "tokenized",
+            **({"job.seed": self.job["seed"]} if "seed" in self.job else {}),
             "checkpoint.export": "never",
             "log.tensorboard": "false",
             "device.threads": 1,

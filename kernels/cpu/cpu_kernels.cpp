@@ -23,7 +23,8 @@ std::unique_ptr<Kernels> make_cpu_kernels(Device& device, std::shared_ptr<CpuGem
                                              .optimizer = make_cpu_optimizer(threads),
                                              .memory = make_cpu_memory(threads),
                                              .quantization = make_cpu_quantization(threads),
-                                             .dora = make_cpu_dora(threads)});
+                                             .dora = make_cpu_dora(threads),
+                                             .dropout = make_cpu_dropout(threads)});
 }
 
 }  // namespace tessera

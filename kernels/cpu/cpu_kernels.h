@@ -27,5 +27,6 @@ std::unique_ptr<OptimizerKernels> make_cpu_optimizer(int threads);
 std::unique_ptr<MemoryKernels> make_cpu_memory(int threads);
 std::unique_ptr<QuantizationKernels> make_cpu_quantization(int threads);
 std::unique_ptr<DoraKernels> make_cpu_dora(int threads);
+std::unique_ptr<DropoutKernels> make_cpu_dropout(int threads);
 
 }  // namespace tessera

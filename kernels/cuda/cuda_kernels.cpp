@@ -17,7 +17,8 @@ CudaKernels::CudaKernels(const std::shared_ptr<Workspace>& workspace, std::uniqu
                .optimizer = cuda::make_optimizer(workspace),
                .memory = cuda::make_memory(),
                .quantization = cuda::make_quantization(),
-               .dora = cuda::make_dora()}),
+               .dora = cuda::make_dora(),
+               .dropout = cuda::make_dropout()}),
       workspace_(workspace) {}
 
 }  // namespace tessera

@@ -45,6 +45,7 @@ std::unique_ptr<OptimizerKernels> make_optimizer(std::shared_ptr<Workspace> work
 std::unique_ptr<MemoryKernels> make_memory();
 std::unique_ptr<QuantizationKernels> make_quantization();
 std::unique_ptr<DoraKernels> make_dora();
+std::unique_ptr<DropoutKernels> make_dropout();
 
 }  // namespace cuda
 }  // namespace tessera

@@ -11,6 +11,7 @@ struct Batch {
   std::vector<int32_t> tokens;            ///< [T]
   std::vector<int32_t> targets;           ///< [T] shifted inside each document: the next token, or ignored_label
   std::vector<int32_t> positions;         ///< [T] from 0 in each document
+  std::vector<int32_t> sample_of;         ///< [T] number of the sample in its set
   std::vector<int32_t> cu_seqlens = {0};  ///< [N+1]
   int64_t supervised = 0;                 ///< targets that carry loss
   int64_t samples = 0;                    ///< N, or fewer where a sample was split

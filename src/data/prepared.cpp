@@ -149,6 +149,7 @@ void PreparedSet::append(int64_t i, Batch& batch) const {
   batch.targets.push_back(ignored_label);
   for (size_t position = 0; position < ids.size(); ++position)
     batch.positions.push_back(static_cast<int32_t>(position));
+  batch.sample_of.resize(batch.tokens.size(), narrow<int32_t>(i));
   batch.cu_seqlens.push_back(narrow<int32_t>(batch.tokens.size()));
   batch.supervised += state_->split.supervised[narrow<size_t>(i)];
   batch.samples += state_->split.piece[narrow<size_t>(i)] == 0;

@@ -22,6 +22,11 @@ Section adapter_section() {
                 "The adapter is scaled by lora_alpha / lora_r. Required without base_adapter")
            .by_default(from_base)
            .with("type", {"lora"}),
+       adapter
+           .key("lora_dropout", &AdapterSettings::lora_dropout, optional_value(number(at_least(0).up_to(0.99))),
+                "Rate of dropout on what the adapter reads. The same elements are dropped on any number of ranks")
+           .by_default("base_adapter's, or 0")
+           .with("type", {"lora"}),
        adapter.key("use_rslora", &AdapterSettings::use_rslora, maybe(), "Scale by lora_alpha / sqrt(lora_r) instead")
            .by_default("base_adapter's, or false")
            .with("type", {"lora"}),

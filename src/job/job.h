@@ -109,6 +109,7 @@ struct AdapterSettings {
   AdapterType type = AdapterType::none;
   std::optional<int64_t> lora_r;                            // rank
   std::optional<double> lora_alpha;                         // scale: alpha / r
+  std::optional<double> lora_dropout;                       // rate, on what the adapter reads
   std::optional<bool> use_rslora;                           // scale: alpha / sqrt(r)
   std::optional<bool> use_dora;                             // the length of each row of W + BA is trained apart
   std::optional<std::string> target_modules;                // all-linear, a list, or an expression

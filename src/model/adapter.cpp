@@ -24,7 +24,7 @@ constexpr const char* all_linear = "all-linear";
 /// [adapter] with nothing left out.
 struct Adapter {
   int64_t r = 0;
-  double alpha = 0;
+  double alpha = 0, dropout = 0;
   bool rslora = false, dora = false;
   std::optional<ModuleNames> targets;  // nothing: every linear of the layers
   ModuleNames excluded, saved;
@@ -83,6 +83,7 @@ Adapter read_adapter_config(const Path& directory) {
   Adapter adapter;
   adapter.r = config.integer("r", 8);
   adapter.alpha = config.positive("lora_alpha", 8);
+  adapter.dropout = config.number("lora_dropout", 0, 0, 0.99);
   adapter.rslora = config.boolean("use_rslora", false);
   adapter.dora = config.boolean("use_dora", false);
   if (config.text_or_nothing("target_modules") != all_linear) adapter.targets = read_names(config, "target_modules");
@@ -100,6 +101,7 @@ Adapter from_job(const AdapterSettings& job) {
   Adapter adapter;
   adapter.r = job.lora_r.value_or(0);
   adapter.alpha = job.lora_alpha.value_or(0);
+  adapter.dropout = job.lora_dropout.value_or(0);
   adapter.rslora = job.use_rslora.value_or(false);
   adapter.dora = job.use_dora.value_or(false);
   const std::string targets = job.target_modules.value_or(all_linear);
@@ -129,6 +131,7 @@ Adapter resolved(const AdapterSettings& job) {
   const Adapter theirs = read_adapter_config(job.base_adapter);
   merge(ours.r, theirs.r, job.lora_r.has_value(), "lora_r");
   merge(ours.alpha, theirs.alpha, job.lora_alpha.has_value(), "lora_alpha");
+  merge(ours.dropout, theirs.dropout, job.lora_dropout.has_value(), "lora_dropout");
   merge(ours.rslora, theirs.rslora, job.use_rslora.has_value(), "use_rslora");
   merge(ours.dora, theirs.dora, job.use_dora.has_value(), "use_dora");
   merge(ours.targets, theirs.targets, job.target_modules.has_value(), "target_modules");
@@ -217,7 +220,9 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage line
                       .scale = static_cast<float>(scale),
                       .b_rate = settings.loraplus_lr_ratio,
                       .dora = adapter.dora,
+                      .dropout = static_cast<float>(adapter.dropout),
                       .gaussian = settings.init_lora_weights == LoraInit::gaussian};
+  if (adapter.dora && adapter.dropout > 0) throw JobError("[adapter] lora_dropout: has to be 0 with use_dora");
   if (adapter.dora && is_quantized(linears_storage) && settings.base_adapter.empty())
     throw JobError(
         "[adapter] use_dora: a new DoRA adapter on a quantised base is not supported; leave out [model] quantization, "
@@ -242,7 +247,7 @@ std::string adapter_config(const AdapterSettings& settings, const Path& base) {
                                    {"base_model_name_or_path", base.string()},
                                    {"r", adapter.r},
                                    {"lora_alpha", adapter.alpha},
-                                   {"lora_dropout", 0.0},
+                                   {"lora_dropout", adapter.dropout},
                                    {"use_rslora", adapter.rslora},
                                    {"use_dora", adapter.dora},
                                    {"bias", "none"},

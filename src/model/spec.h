@@ -45,6 +45,7 @@ struct LoraSpec {
   float scale = 1;        ///< alpha / r, or alpha / √r (Kalajdzievski 2023)
   double b_rate = 1;      ///< B learns so many times as fast (LoRA+, Hayou et al. 2024)
   bool dora = false;      ///< MODULE.lora_magnitude_vector [rows] scales the rows of W + scale · B A to its length
+  float dropout = 0;      ///< rate, on the adapter's x while it is trained
   bool gaussian = false;  ///< A begins as numbers of standard deviation 1/r, else uniform in ±1/√columns; B as zeros
 
   explicit operator bool() const { return r > 0; }

@@ -100,7 +100,8 @@ BaseModel describe_base(const Job& job, const ModelSpec& spec, const ReadElement
 
 void require_same_adapter(const CheckpointInfo& checkpoint, const Job& job) {
   for (const std::string& change : changed_settings(checkpoint.job, job))
-    if (change.starts_with("[adapter] ") && !change.starts_with("[adapter] loraplus_lr_ratio:"))
+    if (change.starts_with("[adapter] ") && !change.starts_with("[adapter] loraplus_lr_ratio:") &&
+        !change.starts_with("[adapter] lora_dropout:"))
       throw DataError(
           "the checkpoint of step {} was trained with another adapter: {}; leave [adapter] as it was, or "
           "set checkpoint.resume = never",

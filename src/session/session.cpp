@@ -89,6 +89,7 @@ ShardedModelSettings model_settings(const Job& job, int host_threads) {
           .optimizer = optimizer_states(job.train),
           .max_tokens = job.train.micro_batch_size * job.data.sequence_len,
           .longest = job.data.sequence_len,
+          .seed = job.job.seed,
           .host_threads = host_threads};
 }
 

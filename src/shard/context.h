@@ -27,6 +27,7 @@ struct ShardedModelSettings {
   std::vector<OptimizerState> optimizer;  ///< what it keeps of each weight
   int64_t max_tokens = 0;                 ///< of a micro-batch on one rank
   int64_t longest = 0;                    ///< tokens of a document, for the kernels' workspace; 0: max_tokens
+  int64_t seed = 0;                       ///< of what is random in a step
   int host_threads = 1;                   ///< of the CPU that updates what shard.offload keeps in host memory
 };
 

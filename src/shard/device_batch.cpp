@@ -15,7 +15,7 @@ DeviceBatch::DeviceBatch(Device& device, int64_t max_tokens) : device_(device) {
 
 int64_t DeviceBatch::device_bytes(const Device& device, int64_t max_tokens) {
   if (device.kind() == DeviceKind::cpu) return 0;
-  return (5 * max_tokens + 1) * size_of(DType::i32);  // documents have a token at least
+  return (6 * max_tokens + 1) * size_of(DType::i32);  // documents have a token at least
 }
 
 Batch sorted_by_length(const Batch& batch) {
@@ -34,6 +34,7 @@ Batch sorted_by_length(const Batch& batch) {
     append(batch.tokens, n, sorted.tokens);
     append(batch.targets, n, sorted.targets);
     append(batch.positions, n, sorted.positions);
+    if (!batch.sample_of.empty()) append(batch.sample_of, n, sorted.sample_of);
     sorted.cu_seqlens.push_back(static_cast<int32_t>(sorted.tokens.size()));
   }
   return sorted;
@@ -50,6 +51,7 @@ void DeviceBatch::fill(Stream& stream, Batch batch) {
   }
   tokens_ = batch_.tokens.data();
   positions_ = batch_.positions.data();
+  samples_ = batch_.sample_of.data();
   cu_seqlens_ = batch_.cu_seqlens.data();
   rows_ = supervised_rows_.data();
   targets_ = supervised_targets_.data();
@@ -64,6 +66,7 @@ void DeviceBatch::upload(Stream& stream) {
   };
   place(batch_.tokens, tokens_);
   place(batch_.positions, positions_);
+  place(batch_.sample_of, samples_);
   place(batch_.cu_seqlens, cu_seqlens_);
   place(supervised_rows_, rows_);
   place(supervised_targets_, targets_);
@@ -73,7 +76,7 @@ void DeviceBatch::upload(Stream& stream) {
 Supervised DeviceBatch::supervised() const { return {static_cast<int64_t>(supervised_rows_.size()), rows_, targets_}; }
 
 Documents DeviceBatch::documents() const {
-  return {batch_.size(), batch_.cu_seqlens.data(), batch_.documents(), cu_seqlens_, {}};
+  return {batch_.size(), batch_.cu_seqlens.data(), batch_.documents(), cu_seqlens_, {}, samples_, positions_};
 }
 
 }  // namespace tessera

@@ -33,8 +33,9 @@ class DeviceBatch {
   Device& device_;
   Batch batch_;
   std::vector<int32_t> supervised_rows_, supervised_targets_;
-  Buffer staging_, memory_;  // all five arrays, one after another: host and device
-  const int32_t *tokens_ = nullptr, *positions_ = nullptr, *cu_seqlens_ = nullptr, *rows_ = nullptr,
+  Buffer staging_, memory_;  // all six arrays, one after another: host and device
+  const int32_t *tokens_ = nullptr, *positions_ = nullptr, *samples_ = nullptr, *cu_seqlens_ = nullptr,
+                *rows_ = nullptr,
                 *targets_ = nullptr;  // where the kernels read
 };
 

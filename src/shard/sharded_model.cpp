@@ -55,6 +55,7 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
       settings_(settings.shard),
       checkpointing_(settings.model.gradient_checkpointing),
       dtype_(compute_dtype(settings.model)),
+      seed_(settings.seed),
       layout_(spec_, groups_.group->rank(), groups_.group->size(), blocks_of(settings.optimizer)),
       stored_(spec_, dtype_, groups_.frozen().size()),
       state_(device_, layout_, stored_.size(), dtype_, settings_.offload, settings.optimizer),
@@ -126,6 +127,7 @@ void ShardedModel::begin_update(int64_t step) {
   gathered_.set_step(step);
   frozen_.set_step(step);
   gradients_.begin_update(step);
+  step_ = step;
 }
 
 void ShardedModel::synchronize() {
@@ -213,10 +215,10 @@ Documents ShardedModel::begin_pass(const DeviceBatch& batch) {
   return documents;
 }
 
-void ShardedModel::forward_layers(const Documents& documents) {
+void ShardedModel::forward_layers(const Documents& documents, DropoutStep dropout) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto number = static_cast<int64_t>(i);
-    const Pass pass{kernels_, *compute_, documents, visit(i + 1)};
+    const Pass pass{kernels_, *compute_, documents, visit(i + 1), dropout};
     layers_[i].forward(pass, activations_.layer(number, documents.T), activations_.hidden(number + 1, documents.T));
     release(i + 1);
   }
@@ -250,7 +252,7 @@ void ShardedModel::train_head(const DeviceBatch& batch, float scale, View d, boo
 
 void ShardedModel::backward_layer(size_t layer, const Documents& documents, View d, bool last) {
   const size_t unit = layer + 1;
-  const Pass pass{kernels_, *compute_, documents, visit(unit)};
+  const Pass pass{kernels_, *compute_, documents, visit(unit), dropout_step()};
   const LayerActivations a = activations_.layer(static_cast<int64_t>(layer), documents.T);
   if (unit + 1 < head_unit()) {  // what the last layer's forward pass left is still there
     if (checkpointing_ == Checkpointing::full) layers_[layer].recompute(pass, a);
@@ -281,7 +283,7 @@ void ShardedModel::train(Batch host_batch, float scale, bool last) {
   plan_visits(/*with_backward=*/true);
   profiler_.begin(*compute_, Phase::forward);
   const Documents documents = begin_pass(batch);
-  forward_layers(documents);
+  forward_layers(documents, dropout_step());
   profiler_.end(*compute_, Phase::forward);
   profiler_.begin(*compute_, Phase::backward);
   train_head(batch, scale, d, last);
@@ -294,7 +296,7 @@ void ShardedModel::train(Batch host_batch, float scale, bool last) {
 void ShardedModel::evaluate(Batch host_batch) {
   const DeviceBatch& batch = take(std::move(host_batch));
   plan_visits(/*with_backward=*/false);
-  forward_layers(begin_pass(batch));
+  forward_layers(begin_pass(batch), /*dropout=*/{});
   const HeadWeights w = visit_head();
   head_.forward(*compute_, activations_.hidden(spec_.L(), batch.size()), w, batch.supervised(),
                 loss_sum_.for_kernels());

@@ -111,13 +111,14 @@ class ShardedModel {
   const DeviceBatch& take(Batch batch);
   void finish_batch();
   Documents begin_pass(const DeviceBatch& batch);
-  void forward_layers(const Documents& documents);
+  void forward_layers(const Documents& documents, DropoutStep dropout);
   HeadWeights visit_head();
   void release_head();
   FlatUnit gradients(const UnitGradients::Gradient& of) const { return {of.data, context_.reduced}; }
   void train_head(const DeviceBatch& batch, float scale, View d, bool last);
   void backward_layer(size_t layer, const Documents& documents, View d, bool last);
   void embedding_backward(const DeviceBatch& batch, View d, bool last);
+  DropoutStep dropout_step() const { return {seed_, step_}; }
   size_t head_unit() const { return layout_.units().size() - 1; }
   const UnitSpec& unit_spec(size_t unit) const { return layout_.units()[unit].spec; }
 
@@ -129,6 +130,8 @@ class ShardedModel {
   const ShardSettings settings_;
   const Checkpointing checkpointing_;
   const DType dtype_;
+  const int64_t seed_;
+  int64_t step_ = 0;
   ShardLayout layout_;
   StoredLayout stored_;
   ShardState state_;

@@ -42,6 +42,7 @@ inline Batch random_batch(int64_t V, const std::vector<int>& documents, unsigned
       const bool supervised = i + 1 < n && random() % 3 != 0;
       batch.targets.push_back(supervised ? static_cast<int32_t>(random() % static_cast<unsigned>(V)) : ignored_label);
       batch.positions.push_back(i);
+      batch.sample_of.push_back(100 + static_cast<int32_t>(batch.samples));
       if (supervised) ++batch.supervised;
     }
     batch.cu_seqlens.push_back(static_cast<int32_t>(batch.tokens.size()));

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
+#include "base/splitmix.h"
+
 namespace tessera {
 
 Linear::Linear(const LinearSpec& spec, const std::string& prefix, const UnitSpec& unit, SlotList& slots) {
@@ -16,6 +19,7 @@ Linear::Linear(const LinearSpec& spec, const std::string& prefix, const UnitSpec
       adapter.first_row = rows, adapter.first_r = r;
       adapters_.push_back(adapter);
       scale_ = output.lora.scale;
+      dropout_ = output.lora.dropout;
     }
     rows += output.rows;
     r += output.lora.r;
@@ -29,6 +33,7 @@ Linear::Adapter Linear::make_adapter(const LinearSpec::Output& output, const std
                                      const UnitSpec& unit) const {
   Adapter adapter{};
   adapter.a = MatrixPlace(unit, {name + ".lora_A.weight"}, spec.columns);
+  adapter.module = xxh3(name.data(), name.size());
   adapter.b = MatrixPlace(unit, {name + ".lora_B.weight"}, output.lora.r);
   if (!output.lora.dora) return adapter;
   adapter.weight = MatrixPlace(unit, {name + ".weight"}, spec.columns);
@@ -49,6 +54,7 @@ void Linear::add_slots(const LinearSpec& spec, SlotList& slots) {
   }
   reduced_ = slots.add(r, Keep::never);
   d_reduced_ = slots.add(r, Keep::gradient);
+  dropped_ = slots.add(dropout_ > 0 ? spec.columns : 0, Keep::never);
   unscaled_ = slots.add(dora_rows, Keep::never);
   d_unscaled_ = slots.add(dora_rows, Keep::gradient);
   row_scale_ = slots.add_fixed(1, dora_rows);
@@ -57,9 +63,30 @@ void Linear::add_slots(const LinearSpec& spec, SlotList& slots) {
   a_a_ = slots.add_fixed(most_r, most_r);
 }
 
-/// s · x Aᵀ, of all modules at once.
+void Linear::drop(const Pass& pass, const Adapter& adapter, ConstView x, View y, Write mode) const {
+  const Dropout dropout{.key = splitmix64(static_cast<uint64_t>(pass.dropout.seed)) ^ adapter.module,
+                        .step = pass.dropout.step,
+                        .rate = dropout_,
+                        .samples = pass.documents.samples,
+                        .positions = pass.documents.positions};
+  pass.kernels.dropout.dropout(pass.stream, dropout, x, y, mode);
+}
+
+/// What the module's adapter reads of x, until the next module's.
+View Linear::dropped(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const {
+  drop(pass, adapter, x, a[dropped_], Write::overwrite);
+  return a[dropped_];
+}
+
+/// s · x Aᵀ: of all modules at once, unless each drops its own part of x.
 void Linear::reduce(const Pass& pass, const LayerActivations& a, ConstView x) const {
-  all_a_.forward(pass, x, {}, a[reduced_]);
+  if (drops(pass)) {
+    for (const Adapter& adapter : adapters_)
+      pass.kernels.linear.forward(pass.stream, dropped(pass, a, adapter, x), adapter.a.in(pass.weights), {}, {},
+                                  adapter.reduced(a[reduced_]));
+  } else {
+    all_a_.forward(pass, x, {}, a[reduced_]);
+  }
   pass.kernels.residual.scale(pass.stream, a[reduced_], scale_, {}, a[reduced_]);
 }
 
@@ -117,7 +144,12 @@ void Linear::backward_input(const Pass& pass, const LayerActivations& a, ConstVi
                                        Write::overwrite);
   }
   pass.kernels.residual.scale(pass.stream, a[d_reduced_], scale_, {}, a[d_reduced_]);
-  all_a_.backward_input(pass, a[d_reduced_], dx, Write::accumulate);
+  if (!drops(pass)) return all_a_.backward_input(pass, a[d_reduced_], dx, Write::accumulate);
+  for (const Adapter& adapter : adapters_) {
+    pass.kernels.linear.backward_input(pass.stream, adapter.reduced(a[d_reduced_]), adapter.a.in(pass.weights),
+                                       a[dropped_], Write::overwrite);
+    drop(pass, adapter, a[dropped_], dx, Write::accumulate);
+  }
 }
 
 void Linear::backward_weight(const BackwardPass& pass, const LayerActivations& a, ConstView dy, ConstView x) const {
@@ -135,7 +167,10 @@ void Linear::backward_weight(const BackwardPass& pass, const LayerActivations& a
     pass.kernels.linear.backward_weight(pass.stream, d, adapter.reduced(a[reduced_]), adapter.b.in(pass.gradients),
                                         pass.matrices);
   }
-  all_a_.backward_weight(pass, a[d_reduced_], x);
+  if (!drops(pass)) return all_a_.backward_weight(pass, a[d_reduced_], x);
+  for (const Adapter& adapter : adapters_)
+    pass.kernels.linear.backward_weight(pass.stream, adapter.reduced(a[d_reduced_]), dropped(pass, a, adapter, x),
+                                        adapter.a.in(pass.gradients), pass.matrices);
 }
 
 }  // namespace tessera

@@ -26,6 +26,7 @@ class Linear {
     MatrixPlace a, b;                     // [r, columns], [rows, r]
     MatrixPlace weight, bias, magnitude;  // of a module with DoRA, whose product is not in weight_
     int64_t first_row, first_r;
+    uint64_t module;  // of its name: what it drops is its own
 
     int64_t rows() const { return b.rows(); }
     bool is_dora() const { return static_cast<bool>(magnitude); }
@@ -38,6 +39,9 @@ class Linear {
   Adapter make_adapter(const LinearSpec::Output& output, const std::string& name, const LinearSpec& spec,
                        const UnitSpec& unit) const;
   void add_slots(const LinearSpec& spec, SlotList& slots);
+  bool drops(const Pass& pass) const { return dropout_ > 0 && pass.dropout; }
+  void drop(const Pass& pass, const Adapter& adapter, ConstView x, View y, Write mode) const;
+  View dropped(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const;
   void reduce(const Pass& pass, const LayerActivations& a, ConstView x) const;
   View unscaled(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const;
   void find_row_scales(const Pass& pass, const LayerActivations& a, const Adapter& adapter) const;
@@ -48,8 +52,9 @@ class Linear {
   StackedRows weight_;
   StackedRows all_a_;  // [Σ r, columns]
   std::vector<Adapter> adapters_;
-  float scale_ = 1;
+  float scale_ = 1, dropout_ = 0;
   Slot reduced_, d_reduced_;    // [T, Σ r]: s · x Aᵀ, and the gradient of x Aᵀ
+  Slot dropped_;                // [T, columns]: of a module at a time
   Slot unscaled_, d_unscaled_;  // [T, rows]: what DoRA scales, and its gradient
   Slot row_scale_, inv_norm_;   // [1, rows] floats: DoRA's
   Slot weight_a_, a_a_;         // W Aᵀ [rows, r], A Aᵀ [r, r], of a module at a time

@@ -25,6 +25,15 @@ struct Documents {
   int64_t N = 0;
   const int32_t* cu_seqlens_on_device = nullptr;
   std::vector<RotaryTable> rotary;  ///< in the order of ModelSpec::rotary
+  /// [T] on the device: the number of the sample that a token is of, and its place there.
+  const int32_t *samples = nullptr, *positions = nullptr;
+};
+
+/// What dropout is a function of, beside the element.
+struct DropoutStep {
+  int64_t seed = 0, step = 0;  ///< step 0: nothing is dropped
+
+  explicit operator bool() const { return step > 0; }
 };
 
 /// What a layer's forward pass works with.
@@ -33,6 +42,7 @@ struct Pass {
   Stream& stream;
   const Documents& documents;
   FlatUnit weights;
+  DropoutStep dropout = {};
 };
 
 /// And its backward pass.

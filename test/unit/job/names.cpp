@@ -32,9 +32,11 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
   CHECK(keys_of("job") == names("output_dir seed"));
   CHECK(keys_of("model") ==
         names("base init tokenizer gradient_checkpointing precision quantization double_quantization"));
-  CHECK(keys_of("adapter") ==
-        names("type lora_r lora_alpha use_rslora use_dora target_modules exclude_modules layers_to_transform "
-              "modules_to_save loraplus_lr_ratio init_lora_weights base_adapter"));
+  CHECK(
+      keys_of("adapter") ==
+      names(
+          "type lora_r lora_alpha lora_dropout use_rslora use_dora target_modules exclude_modules layers_to_transform "
+          "modules_to_save loraplus_lr_ratio init_lora_weights base_adapter"));
   CHECK(keys_of("data") == names("sequence_len sample_packing shuffle train_on_inputs val_set_size prepared_path "
                                  "overlong on_error max_record_bytes workers"));
   CHECK(keys_of("dataset") == names(dataset));

@@ -19,6 +19,7 @@ TEST_CASE("A GPU's documents are sorted by length, each with all that belongs to
       CHECK(sorted.tokens[to] == batch.tokens[from]);
       CHECK(sorted.targets[to] == batch.targets[from]);
       CHECK(sorted.positions[to] == batch.positions[from]);
+      CHECK(sorted.sample_of[to] == batch.sample_of[from]);
     }
   CHECK(sorted_by_length(Batch{}).cu_seqlens == std::vector<int32_t>{0});
 }
