@@ -116,7 +116,7 @@ class Generator {
  public:
   Generator(const Job& job, Device& device)
       : job_(job),
-        spec_(load_job_model(job)),
+        spec_(load_unquantized_model(job)),
         tokenizer_(tokenizer_for_model(job, spec_.V)),
         chat_(find_template(job, tokenizer_)),
         stops_(stop_ids(job, tokenizer_, chat_)),

@@ -223,11 +223,6 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage line
                       .dropout = static_cast<float>(adapter.dropout),
                       .gaussian = settings.init_lora_weights == LoraInit::gaussian};
   if (adapter.dora && adapter.dropout > 0) throw JobError("[adapter] lora_dropout: has to be 0 with use_dora");
-  if (adapter.dora && is_quantized(linears_storage) && settings.base_adapter.empty())
-    throw JobError(
-        "[adapter] use_dora: a new DoRA adapter on a quantised base is not supported; leave out [model] quantization, "
-        "or "
-        "begin with a base_adapter");
   if (add_lora(model, adapter, lora) == 0)
     throw JobError(
         "[adapter] target_modules: \"{}\" matches no linear module; there are {} …",

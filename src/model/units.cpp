@@ -72,7 +72,7 @@ class UnitBuilder {
       if (lora.dora)
         norms_.push_back({.name = prefix_ + module + ".lora_magnitude_vector",
                           .shape = {rows},
-                          .init = Init::row_norms,
+                          .init = is_quantized(storage) ? Init::quantized_row_norms : Init::row_norms,
                           .is_adapter = true});
   }
 

@@ -21,7 +21,8 @@ struct TensorSpec {
   std::vector<int64_t> shape;  ///< [O, I], or [n] for norms and biases
   bool decay = true;           ///< weight decay applies: not for norm weights and biases
   /// How it begins where no file has it.
-  enum class Init { normal, ones, zeros, lora_a, lora_a_gaussian, row_norms } init = Init::normal;
+  /// row_norms: of the weight beside it; of a quantised one those that it has when it is dequantised.
+  enum class Init { normal, ones, zeros, lora_a, lora_a_gaussian, row_norms, quantized_row_norms } init = Init::normal;
   Storage storage = Storage::trained;
   bool is_adapter = false;  ///< no file of the base has it
   double rate = 1;          ///< of the learning rate

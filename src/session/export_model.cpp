@@ -27,7 +27,7 @@ struct Merged {
 class AdaptedModel {
  public:
   AdaptedModel(const Job& job, const std::optional<std::filesystem::path>& checkpoint)
-      : spec_(load_job_model(job)), units_(model_units(spec_)), initial_(job, spec_, /*threads=*/1) {
+      : spec_(load_unquantized_model(job)), units_(model_units(spec_)), initial_(job, spec_, /*threads=*/1) {
     if (checkpoint) {
       checkpoint_.emplace(*checkpoint);
       require_same_adapter(checkpoint_->info(), job);

@@ -163,6 +163,8 @@ void InitialWeights::make(const TensorSpec& tensor, int64_t offset, int64_t coun
         return uniform_at(stream, i) / std::sqrt(static_cast<float>(tensor.shape.back()));
       case Kind::lora_a_gaussian:
         return normal_at(stream, i) / static_cast<float>(tensor.shape.front());
+      case Kind::quantized_row_norms:  // until load_row_norms()
+        return 0.0f;
       case Kind::row_norms:
         break;
     }

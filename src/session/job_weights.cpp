@@ -33,6 +33,7 @@ std::optional<BaseModel> load_job_weights(Session& session, const CheckpointRead
         session.model().synchronize();
       },
       Patience::unlimited);
+  if (checkpoint == nullptr && job.adapter.base_adapter.empty()) load_row_norms(session.model());
   return base;
 }
 

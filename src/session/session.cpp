@@ -83,6 +83,12 @@ ModelSpec load_job_model(const Job& job) {
   return spec;
 }
 
+ModelSpec load_unquantized_model(const Job& job) {
+  Job unquantized = job;
+  unquantized.model.quantization = Quantization::none;
+  return load_job_model(unquantized);
+}
+
 ShardedModelSettings model_settings(const Job& job, int host_threads) {
   return {.shard = job.shard,
           .model = job.model,

@@ -54,6 +54,9 @@ class Session {
 /// model.base's description, with the job's adapter.
 ModelSpec load_job_model(const Job& job);
 
+/// The same for those that compute with the base as its directory stores it.
+ModelSpec load_unquantized_model(const Job& job);
+
 /// What a job asks of its model.  `host_threads`: of a rank.
 ShardedModelSettings model_settings(const Job& job, int host_threads);
 

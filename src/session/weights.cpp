@@ -1,6 +1,8 @@
 #include "session/weights.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "base/number.h"
 #include "session/frozen_weights.h"
@@ -66,6 +68,54 @@ void load_trained(ShardedModel& model, const ReadElements& read) {
 void load_weights(ShardedModel& model, const ReadElements& read) {
   load_frozen_weights(model, read);
   load_trained(model, read);
+  model.cast_weights();
+}
+
+namespace {
+
+bool is_quantized_norm(const TensorSpec& tensor) { return tensor.init == TensorSpec::Init::quantized_row_norms; }
+
+/// On the host, from the dequantised weight beside `magnitude`.
+std::vector<float> row_norms(ShardedModel& model, const UnitSpec& unit, const TensorSpec& magnitude,
+                             const FlatUnit& weights) {
+  const std::string name = magnitude.name.substr(0, magnitude.name.rfind('.')) + ".weight";
+  const auto weight = std::ranges::find(unit.tensors, name, &TensorSpec::name);
+  const View w = MatrixPlace(unit, {name}, weight->shape.back()).in(weights);
+  const View nothing(nullptr, w.dtype, w.rows, 0), no_products(nullptr, DType::f32, w.rows, 0);
+  Stream& stream = model.compute();
+  const Buffer scales(stream.device(), DType::f32, 2, w.rows, "row norms");
+  auto* const inverse = scales.as<float>() + w.rows;
+  model.kernels().dora.row_scales(stream, w, nothing, MatrixPlace(unit, {magnitude.name}, 1).in_a_row(weights),
+                                  no_products, no_products, 0, scales.as<float>(), inverse);
+  std::vector<float> norms(static_cast<size_t>(w.rows));
+  stream.synchronize();
+  stream.device().copy(inverse, norms.data(), w.rows * size_of(DType::f32));
+  for (float& norm : norms) norm = 1 / norm;
+  return norms;
+}
+
+}  // namespace
+
+void load_row_norms(ShardedModel& model) {
+  std::map<std::string, std::vector<float>> norms;  // of the tensors that this rank has a part of
+  const auto is_mine = [&](const TensorSpec& tensor) {
+    return is_quantized_norm(tensor) && std::ranges::any_of(model.layout().pieces(), [&](const ShardPiece& piece) {
+             return piece.tensor->name == tensor.name;
+           });
+  };
+  if (std::ranges::none_of(model.layout().unit_specs(),
+                           [](const UnitSpec& unit) { return std::ranges::any_of(unit.tensors, is_quantized_norm); }))
+    return;
+  model.visit_units([&](size_t number, const FlatUnit& weights) {
+    const UnitSpec& unit = model.layout().units()[number].spec;
+    for (const TensorSpec& tensor : unit.tensors)
+      if (is_mine(tensor)) norms[tensor.name] = row_norms(model, unit, tensor, weights);
+  });
+  for (const ShardPiece& piece : model.layout().pieces())
+    if (is_quantized_norm(*piece.tensor))
+      model.compute().device().copy(norms.at(piece.tensor->name).data() + piece.tensor_offset,
+                                    element_of(model.state().master, piece.shard_offset),
+                                    piece.count * size_of(DType::f32));
   model.cast_weights();
 }
 

@@ -17,6 +17,10 @@ using ReadElements = std::function<void(const TensorSpec& tensor, int64_t offset
 /// where frozen weights are quantised.
 void load_weights(ShardedModel& model, const ReadElements& read);
 
+/// The magnitudes with which DoRA begins on quantised weights: the norms of their rows as products have them, in the
+/// compute type.  After load_weights().  Collective.
+void load_row_norms(ShardedModel& model);
+
 /// Master weights and what the optimizer keeps, from a checkpoint of any number of ranks; frozen weights from `base`.
 void load_checkpoint(ShardedModel& model, const ReadElements& base, const CheckpointReader& checkpoint);
 

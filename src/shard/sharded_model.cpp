@@ -192,6 +192,14 @@ void ShardedModel::release(size_t unit) {
   gathered_.release(unit);
 }
 
+void ShardedModel::visit_units(const std::function<void(size_t unit, const FlatUnit& weights)>& work) {
+  plan_visits(/*with_backward=*/false);
+  for (const size_t unit : visits_) {
+    work(unit, visit(unit));
+    release(unit);
+  }
+}
+
 // ---- passes ----
 
 const DeviceBatch& ShardedModel::take(Batch batch) {

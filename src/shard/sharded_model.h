@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -64,6 +65,7 @@ class ShardedModel {
   const ShardState& state() const { return state_; }
   const ModelSpec& spec() const { return spec_; }
   Stream& compute() { return *compute_; }
+  Kernels& kernels() { return kernels_; }
   Profiler& profiler() { return profiler_; }
   Communicator& group() { return *groups_.group; }
   Communicator* replicas() { return groups_.replicas.get(); }
@@ -86,6 +88,9 @@ class ShardedModel {
   void make_weights(const MakeWeights& make);
   /// Makes the compute weights from the master weights.
   void cast_weights();
+
+  /// work(unit, weights) for every unit in turn, while it is gathered: enqueues on compute().
+  void visit_units(const std::function<void(size_t unit, const FlatUnit& weights)>& work);
 
   /// Adds a batch's loss sum, without gradients.
   void evaluate(Batch batch);

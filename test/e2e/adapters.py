@@ -64,6 +64,23 @@ def require_peft(case, place, run):
         require(all(abs(a - b) < 1e-3 for a, b in zip(top.values.tolist(), wanted["top5_values"])), f"{case.name}: and their values")
 
 
+def require_dora_begins_as_lora(case, place, settings):
+    """A new DoRA adapter changes nothing, as a new LoRA adapter: its magnitudes are the norms of the rows that are multiplied,
+    which on a quantised base are not those of the files."""
+    new = {**{key: value for key, value in settings.items() if not key.startswith("adapter.")}, "adapter.type": "lora",
+           "adapter.lora_r": 4, "adapter.lora_alpha": 8, "train.max_steps": 1, "checkpoint.export": "never"}
+    losses = {}
+    for dora in ("false", "true"):
+        for base in ("none", "nf4", "int8"):
+            run = train.run(place / f"new-{dora}-{base}", {**new, "adapter.use_dora": dora, "model.quantization": base,
+                                                           "model.double_quantization": None}, 2)
+            losses[dora, base] = metrics(run)[0]["eval_loss"]
+    for base in ("none", "nf4", "int8"):
+        require(abs(losses["true", base] - losses["false", base]) < 2e-6 * losses["false", base],
+                f"{case.name}: a new DoRA adapter on {base} changes nothing", losses)
+    require(abs(losses["true", "nf4"] - losses["true", "none"]) > 1e-4, f"{case.name}: where quantisation does", losses)
+
+
 for case in (Case(Path(expected).parent) for expected in cases if Path(expected).exists()):
     with workspace() as place:
         settings = {**case.settings(), "checkpoint.export": "final", "checkpoint.export_dtype": "fp32", "checkpoint.save_steps": MIDDLE,
@@ -82,6 +99,8 @@ for case in (Case(Path(expected).parent) for expected in cases if Path(expected)
             other = train.run(place / f"other-{strategy}", {**middle, "shard.adapter_strategy": strategy}, 3)
             require_reference(case, other, f"{case.name}: 2 ranks, then 3, {strategy}: the same curve", first=MIDDLE + 1)
 
+        if case.job.get("load_in_4bit"):
+            require_dora_begins_as_lora(case, place, settings)
         again = train.run(place / "again", {**settings, "adapter.base_adapter": whole / "final", "train.max_steps": 1}, 1)
         ended, began = ([row["eval_loss"] for row in metrics(run) if "eval_loss" in row] for run in (whole, again))
         require(abs(began[0] - ended[-1]) < 1e-5 * ended[-1],
