@@ -15,6 +15,7 @@ import argparse
 import concurrent.futures
 import gzip
 import json
+import math
 import os
 import pathlib
 import re
@@ -81,6 +82,32 @@ def safetensors_seeds():
              "d": {"dtype": "I64", "shape": [0, 7], "data_offsets": [34, 34]}}
     return [safetensors(whole, bytes(34)), safetensors({}, b""),
             safetensors({"x": {"dtype": "F8_E4M3", "shape": [5], "data_offsets": [0, 5]}}, bytes(5))]
+
+
+def adapter_seeds():
+    sizes = {"self_attn.q_proj": (4, 4), "self_attn.v_proj": (2, 4), "mlp.down_proj": (4, 6)}
+    seeds = []
+    for targets, names, changes in (
+            (["q_proj", "v_proj"], ["self_attn.q_proj", "self_attn.v_proj"], {"modules_to_save": ["embed_tokens"], "lora_dropout": 0.1}),
+            (r".*\.1\..*(q|v)_proj", ["self_attn.q_proj", "self_attn.v_proj"], {"layers_to_transform": [1], "use_rslora": True}),
+            (["layers.0.mlp.down_proj"], ["mlp.down_proj"], {"use_dora": True, "rank_pattern": {}, "alpha_pattern": None})):
+        layers = [1] if isinstance(targets, str) else [0] if "0" in targets[0] else [0, 1]
+        shapes = {}
+        for layer, name in ((layer, name) for layer in layers for name in names):
+            rows, columns = sizes[name]
+            module = f"base_model.model.model.layers.{layer}.{name}"
+            shapes[f"{module}.lora_A.weight"], shapes[f"{module}.lora_B.weight"] = [2, columns], [rows, 2]
+            if changes.get("use_dora"):
+                shapes[f"{module}.lora_magnitude_vector"] = [rows]
+        if "modules_to_save" in changes:
+            shapes["base_model.model.model.embed_tokens.weight"] = [7, 4]
+        tensors, end = {}, 0
+        for name, shape in shapes.items():
+            tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + 4 * math.prod(shape)]}
+            end += 4 * math.prod(shape)
+        config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": targets, "bias": "none", **changes}
+        seeds.append(json.dumps(config).encode() + b"\0" + safetensors(tensors, bytes(end)))
+    return seeds
 
 
 def index_seeds():
@@ -159,6 +186,8 @@ TARGETS = {
     "config": Target(config_seeds, 2048, 25000, ["src/model/families"], JSON),
     "safetensors": Target(safetensors_seeds, 2048, 25000, ["src/checkpoint/safetensors.cpp", "src/checkpoint/safetensors_header.cpp"], JSON),
     "safetensors_index": Target(index_seeds, 1024, 25000, [], ["weight_map", "a.safetensors", "b.safetensors", "a.weight", "..", "/", *JSON]),
+    "adapter": Target(adapter_seeds, 4096, 15000, ["src/model/adapter.cpp", "src/session/weight_files.cpp"],
+                      ["layers.0", "*", "|", "(?=", "{2}", "all-linear", "base_model.model.", *JSON]),
     "tokenizer": Target(tokenizer_seeds, 12288, 5000, ["src/text"], [*JSON, "\\p{L}", "(?i:", "(?!", "\\s+", "[^", "{1,3}", "*+", "|"]),
     "records": Target(records_seeds, 2048, 25000, ["src/data"], JSON),
     "compressed": Target(compressed_seeds, 2048, 25000),

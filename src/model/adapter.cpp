@@ -21,14 +21,23 @@ namespace {
 
 constexpr const char* all_linear = "all-linear";
 
+constexpr int64_t most_r = 65536;   // as the job's
+constexpr double most_alpha = 1e9;  // likewise
+
 /// [adapter] with nothing left out.
 struct Adapter {
+  Path file;  // adapter_config.json, where it comes from one
   int64_t r = 0;
   double alpha = 0, dropout = 0;
   bool rslora = false, dora = false;
   std::optional<ModuleNames> targets;  // nothing: every linear of the layers
   ModuleNames excluded, saved;
   std::set<int64_t> layers;  // empty: all
+
+  [[noreturn]] void refuse(const char* key, const std::string& why) const {
+    if (file.empty()) throw JobError("[adapter] {}: {}", key, why);
+    throw DataError("{}: {}: {}", file.string(), key, why);
+  }
 };
 
 // ---- adapter_config.json ----
@@ -81,8 +90,11 @@ Adapter read_adapter_config(const Path& directory) {
   const ConfigReader config(read_text(file), file.string());
   require_supported(config);
   Adapter adapter;
+  adapter.file = file;
   adapter.r = config.integer("r", 8);
+  if (adapter.r > most_r) adapter.refuse("r", fmt::format("is {}; the limit is {}", adapter.r, most_r));
   adapter.alpha = config.positive("lora_alpha", 8);
+  if (adapter.alpha > most_alpha) adapter.refuse("lora_alpha", fmt::format("the limit is {}", most_alpha));
   adapter.dropout = config.number("lora_dropout", 0, 0, 0.99);
   adapter.rslora = config.boolean("use_rslora", false);
   adapter.dora = config.boolean("use_dora", false);
@@ -129,6 +141,7 @@ Adapter resolved(const AdapterSettings& job) {
     return ours;
   }
   const Adapter theirs = read_adapter_config(job.base_adapter);
+  ours.file = theirs.file;
   merge(ours.r, theirs.r, job.lora_r.has_value(), "lora_r");
   merge(ours.alpha, theirs.alpha, job.lora_alpha.has_value(), "lora_alpha");
   merge(ours.dropout, theirs.dropout, job.lora_dropout.has_value(), "lora_dropout");
@@ -168,13 +181,14 @@ void for_each_module(ModelSpec& model, const std::function<void(const std::strin
 }
 
 /// Refuses names of which no module is.
-void require_matches(const ModuleNames& names, const std::vector<std::string>& modules, const char* key) {
+void require_matches(const Adapter& adapter, const ModuleNames& names, const std::vector<std::string>& modules,
+                     const char* key) {
   for (const std::string& name : names.unmatched(modules)) {
     std::set<std::string> last_parts;
     for (const std::string& module : modules) last_parts.insert(module.substr(module.rfind('.') + 1));
     const std::vector<std::string> known(last_parts.begin(), last_parts.end());
-    throw JobError("[adapter] {}: no module is called {}; did you mean {}? There are {}", key, name,
-                   nearest(name, known), fmt::join(known, ", "));
+    adapter.refuse(key, fmt::format("no module is called {}; did you mean {}? There are {}", name, nearest(name, known),
+                                    fmt::join(known, ", ")));
   }
 }
 
@@ -197,13 +211,13 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage line
   std::vector<std::string> linears, modules;
   for_each_linear(model, [&](const std::string& module, int64_t, LinearSpec::Output&) { linears.push_back(module); });
   for_each_module(model, [&](const std::string& module, Storage&) { modules.push_back(module); });
-  if (adapter.targets) require_matches(*adapter.targets, linears, "target_modules");
-  require_matches(adapter.excluded, linears, "exclude_modules");
-  require_matches(adapter.saved, modules, "modules_to_save");
+  if (adapter.targets) require_matches(adapter, *adapter.targets, linears, "target_modules");
+  require_matches(adapter, adapter.excluded, linears, "exclude_modules");
+  require_matches(adapter, adapter.saved, modules, "modules_to_save");
   for (const int64_t layer : adapter.layers)
     if (layer >= model.L())
-      throw JobError("[adapter] layers_to_transform: {} is beyond the model's {} layers, which count from 0", layer,
-                     model.L());
+      adapter.refuse("layers_to_transform",
+                     fmt::format("{} is beyond the model's {} layers, which count from 0", layer, model.L()));
 
   for_each_module(model, [&](const std::string& module, Storage& storage) {
     if (storage == Storage::trained && !adapter.saved.match(module)) storage = Storage::frozen;
@@ -224,10 +238,11 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage line
                       .gaussian = settings.init_lora_weights == LoraInit::gaussian};
   if (adapter.dora && adapter.dropout > 0) throw JobError("[adapter] lora_dropout: has to be 0 with use_dora");
   if (add_lora(model, adapter, lora) == 0)
-    throw JobError(
-        "[adapter] target_modules: \"{}\" matches no linear module; there are {} …",
-        adapter.targets ? adapter.targets->text() : all_linear,
-        fmt::join(linears.begin(), linears.begin() + std::min<std::ptrdiff_t>(8, std::ssize(linears)), ", "));
+    adapter.refuse(
+        "target_modules",
+        fmt::format(
+            "\"{}\" matches no linear module; there are {} …", adapter.targets ? adapter.targets->text() : all_linear,
+            fmt::join(linears.begin(), linears.begin() + std::min<std::ptrdiff_t>(8, std::ssize(linears)), ", ")));
 }
 
 std::string adapter_config(const AdapterSettings& settings, const Path& base) {

@@ -57,7 +57,8 @@ ModuleNames ModuleNames::list(std::vector<std::string> names) {
 ModuleNames ModuleNames::expression(const std::string& text, const std::string& where) {
   ModuleNames made;
   Regex::compile(text, where);  // alone: what is put around it may not complete it
-  made.expression_ = std::make_shared<const Expression>(text, Regex::compile("\\A(?:" + text + ")\\z", where));
+  made.expression_ =
+      std::make_shared<const Expression>(Expression{text, Regex::compile("\\A(?:" + text + ")\\z", where)});
   return made;
 }
 

@@ -1,49 +1,12 @@
 #pragma once
-#include <filesystem>
 #include <optional>
-#include <string>
+#include <vector>
 
-#include "checkpoint/safetensors.h"
 #include "job/job.h"
 #include "model/units.h"
+#include "session/weight_files.h"
 
 namespace tessera {
-
-/// The weights of a Hugging Face directory, checked against its config.json.
-class PretrainedWeights {
- public:
-  /// `spec` outlives it.  Throws DataError with the name of a tensor that is missing, has another shape, or is not part
-  /// of the model.
-  PretrainedWeights(const std::filesystem::path& directory, const ModelSpec& spec);
-
-  /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError if a tied model's embedding and head
-  /// are both stored and differ there.
-  void read(const std::string& name, int64_t offset, int64_t count, float* out) const;
-
- private:
-  std::string where_;
-  SafetensorsReader reader_;
-  const ModelSpec& spec_;
-  std::string embedding_, head_;
-  bool has_two_names_;  // the one matrix of a tied model is stored as embedding and as head
-};
-
-/// The weights of a PEFT directory: adapters, and modules that were trained whole.
-class AdapterWeights {
- public:
-  /// Throws DataError with the name of a tensor that is missing, has another shape, or no place in the model.
-  AdapterWeights(const std::filesystem::path& directory, const ModelSpec& spec);
-
-  void read(const std::string& tensor, int64_t offset, int64_t count, float* out) const;
-
- private:
-  static constexpr const char* prefix = "base_model.model.";
-  std::string name_of(const std::string& tensor) const;
-
-  SafetensorsReader reader_;
-  bool tied_;
-  std::string embedding_, head_;
-};
 
 /// The weights that a job begins with: of model.base or random (model.init), of adapter.base_adapter, and of a new
 /// adapter.  What is random is the same on any number of ranks and threads: normal with the config's initializer_range,
