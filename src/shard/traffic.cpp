@@ -47,7 +47,12 @@ SentBytes count_traffic(const Placement& placement, Route route, const ModelSpec
   ShardedModelSettings of_one_token = settings;
   of_one_token.max_tokens = of_one_token.longest = 1;
   ShardedModel counted({device, *kernels, profiler, groups}, spec, of_one_token);
+  // What is frozen may still lie where the update before has gathered it: the second update is as all that follow.
   counted.begin_update(1);
+  counted.train(one_token(), 1, /*last=*/true);
+  counted.cast_weights();
+  const SentBytes before = sent();
+  counted.begin_update(2);
   // Between the first micro-batch and the last all send the same: one of them is counted.
   const int64_t counted_batches = std::min<int64_t>(micro_batches, 3);
   SentBytes at_first, before_last;
@@ -56,7 +61,7 @@ SentBytes count_traffic(const Placement& placement, Route route, const ModelSpec
     if (m + 1 == counted_batches) before_last = sent();
     counted.train(one_token(), 1, m + 1 == counted_batches);
   }
-  return sent() + (before_last - at_first) * (micro_batches - counted_batches);
+  return sent() - before + (before_last - at_first) * (micro_batches - counted_batches);
 }
 
 }  // namespace tessera
