@@ -15,7 +15,8 @@ struct Dropout {
 
 /// Dropout by a counter-based generator: Philox4x32-10 (Salmon et al. 2011) with key `key`, its lower half first, and
 /// counter (block, position, sample, step).  Of the four words that a block gives, word k decides column
-/// (block / 32) · 128 + 32 k + block % 32; it is kept where the word is at least rate · 2^32.
+/// (block / 32) · 128 + 32 k + block % 32; it is kept where the word is at least
+/// dropout_threshold(rate), ⌊rate · 2^32⌋.
 class DropoutKernels : public KernelSubject {
  public:
   static constexpr int64_t group = 128;  ///< columns of neighbouring blocks

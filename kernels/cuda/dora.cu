@@ -12,16 +12,6 @@ __device__ float value_at(const T* from) {
   return value[0];
 }
 
-/// The sum of the block's values, in every thread.
-__device__ double block_sum(double value, double* partial) {
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(whole_warp, value, offset);
-  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
-  __syncthreads();
-  double sum = 0;
-  for (int warp = 0; warp < block_threads / 32; ++warp) sum += partial[warp];
-  return sum;
-}
-
 /// A block for each row; its threads share the row's columns, and the pairs of its r adapter elements.
 template <typename T>
 __global__ void __launch_bounds__(block_threads)

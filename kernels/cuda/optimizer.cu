@@ -137,15 +137,6 @@ __device__ double square(float x) {
 
 constexpr int norm_blocks_at_a_time = 4;  // on a processor
 
-__device__ double block_sum(double value, double* partial) {
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(whole_warp, value, offset);
-  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
-  __syncthreads();
-  double sum = 0;
-  for (int warp = 0; warp < block_threads / 32; ++warp) sum += partial[warp];
-  return sum;
-}
-
 /// partials[block] = Σ x² over every gridDim.x-th piece of N elements for each thread; the n % N last are block 0's.
 template <int N>
 __global__ void __launch_bounds__(block_threads, norm_blocks_at_a_time)

@@ -151,4 +151,14 @@ __device__ T* dynamic_shared() {
 #endif
 }
 
+/// The sum of the values of a block's block_threads threads, in every thread.  partial: shared, [block_threads / 32].
+__device__ inline double block_sum(double value, double* partial) {
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(whole_warp, value, offset);
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = value;
+  __syncthreads();
+  double sum = 0;
+  for (int warp = 0; warp < block_threads / 32; ++warp) sum += partial[warp];
+  return sum;
+}
+
 }  // namespace tessera::cuda
