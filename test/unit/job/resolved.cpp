@@ -127,6 +127,19 @@ TEST_CASE("settings that changed between two jobs are named, and no others", "[j
                                  "[train] num_epochs: now 3"});
 }
 
+TEST_CASE("a key that an earlier build did not have is no change while it has its default", "[job]") {
+  const JobFile file(required);
+  std::string before = resolved_text(file.parse());
+  for (const std::string line : {"type = none\n", "quantization = none\n"}) {
+    REQUIRE(before.find("\n" + line) != std::string::npos);
+    before.erase(before.find("\n" + line) + 1, line.size());
+  }
+  CHECK(changed_settings(before, file.parse()).empty());
+  CHECK(changed_settings(before, file.parse({"adapter.type=lora", "adapter.lora_r=4", "adapter.lora_alpha=8"})) ==
+        std::vector<std::string>{"[adapter] lora_alpha: now 8", "[adapter] lora_r: now 4",
+                                 "[adapter] loraplus_lr_ratio: now 1", "[adapter] type: now lora"});
+}
+
 TEST_CASE("a value from the environment is written back as it was given, also as a part of one", "[job]") {
   ::setenv("TESSERA_TEST_SECRET", "hunter2 # ; \"x\"", 1);
   ::setenv("TESSERA_TEST_RATE", "0.25", 1);
