@@ -142,4 +142,12 @@ TEMPLATE_TEST_CASE("int8 rounds 127 times each element over its row's absmax", "
   });
 }
 
+TEST_CASE("an element between two numbers of NF4 becomes the lower", "[kernels]") {
+  std::vector<float> x(nf4_block, 1.0f);  // the absmax, so that nothing is rounded
+  for (size_t i = 0; i + 1 < nf4_map().size(); ++i) x[i] = (nf4_map()[i] + nf4_map()[i + 1]) / 2;
+  std::vector<uint8_t> codes(nf4_block / 2);
+  CHECK(quantize_nf4_block(x.data(), nf4_block, codes.data()) == 1.0f);
+  for (size_t i = 0; i + 1 < nf4_map().size(); ++i) CHECK((i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15) == i);
+}
+
 }  // namespace tessera::test
