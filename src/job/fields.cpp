@@ -156,6 +156,10 @@ Section checkpoint_section() {
        checkpoint.key("export_adapter", &CheckpointSettings::export_adapter,
                       choice<AdapterExport>({{AdapterExport::adapter, "adapter"}, {AdapterExport::merged, "merged"}}),
                       "Of a job with an adapter: export it for PEFT, in fp32, or merged into its base as a model"),
+       checkpoint
+           .key("merge_dequantized", &CheckpointSettings::merge_dequantized, boolean(),
+                "Merge into the base as it is trained, through quantization and back, not into the original weights")
+           .with("export_adapter", {"merged"}),
        checkpoint.key("max_shard_bytes", &CheckpointSettings::max_shard_bytes, byte_size(1'000'000'000'000'000),
                       "Maximum size of one exported safetensors file")}};
 }

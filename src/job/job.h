@@ -147,6 +147,7 @@ struct CheckpointSettings {
   Path export_dir;                          // default: output_dir/final
   Precision export_dtype = Precision::bf16;
   int64_t max_shard_bytes = 5'000'000'000;                // "5 GB", "300 MB" or a number
+  bool merge_dequantized = false;                         // of a quantised base what it is trained with is merged
   AdapterExport export_adapter = AdapterExport::adapter;  // the adapter alone, or a model that contains it
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <memory>
 
 #include "base/error.h"
 #include "checkpoint/export.h"
@@ -11,6 +12,7 @@
 #include "session/base_model.h"
 #include "session/initial_weights.h"
 #include "session/job_choices.h"
+#include "session/round_trip.h"
 #include "session/session.h"
 
 namespace tessera {
@@ -35,6 +37,7 @@ class AdaptedModel {
     for (const UnitSpec& unit : units_)
       for (const TensorSpec& tensor : unit.tensors) by_name_[tensor.name] = &tensor;
     find_merged();
+    if (job.checkpoint.merge_dequantized) find_quantized(job);
   }
 
   const ModelSpec& spec() const { return spec_; }
@@ -52,17 +55,22 @@ class AdaptedModel {
   using Names = std::map<std::string, const TensorSpec*>;  // in the directory → in the model
 
   void find_merged();
+  void find_quantized(const Job& job);
   std::vector<ExportedTensor> exported(const Names& names) const;
   void stream(const TensorSpec& tensor, const Append& append) const;
   void stream_merged(const TensorSpec& tensor, const Merged& merged, const Append& append) const;
+  void stream_stored(const TensorSpec& tensor, const Append& append) const;
   std::vector<float> whole(const TensorSpec& tensor) const;
+  std::vector<float> whole_stored(const TensorSpec& tensor) const;
 
   const ModelSpec spec_;
   const std::vector<UnitSpec> units_;
   InitialWeights initial_;
   std::optional<CheckpointReader> checkpoint_;
   Names by_name_;
-  std::map<std::string, Merged> merged_;  // by the weight's name
+  std::map<std::string, Merged> merged_;      // by the weight's name
+  std::map<std::string, Storage> quantized_;  // those that are merged as they come back from it
+  std::unique_ptr<RoundTrip> round_trip_;
 };
 
 void AdaptedModel::find_merged() {
@@ -76,6 +84,13 @@ void AdaptedModel::find_merged() {
       }
 }
 
+void AdaptedModel::find_quantized(const Job& job) {
+  for (const UnitSpec& unit : model_units(load_job_model(job)))
+    for (const TensorSpec& tensor : unit.tensors)
+      if (is_quantized(tensor.storage)) quantized_[tensor.name] = tensor.storage;
+  round_trip_ = std::make_unique<RoundTrip>();
+}
+
 std::vector<ExportedTensor> AdaptedModel::exported(const Names& names) const {
   std::vector<ExportedTensor> tensors;
   for (const auto& [name, tensor] : names) tensors.push_back({name, tensor->shape, tensor->size()});
@@ -84,6 +99,14 @@ std::vector<ExportedTensor> AdaptedModel::exported(const Names& names) const {
 }
 
 void AdaptedModel::stream(const TensorSpec& tensor, const Append& append) const {
+  const auto quantized = quantized_.find(tensor.name);
+  if (quantized == quantized_.end()) return stream_stored(tensor, append);
+  const std::vector<float> elements = round_trip_->of(tensor, quantized->second, whole_stored(tensor));
+  append(elements.data(), tensor.size());
+}
+
+/// From the checkpoint or the directories.
+void AdaptedModel::stream_stored(const TensorSpec& tensor, const Append& append) const {
   if (checkpoint_ && tensor.band() == Band::trained)
     return checkpoint_->stream(
         {tensor.name, tensor.shape, 0, tensor.size(), {}}, {master_dataset, DType::f32},
@@ -100,6 +123,13 @@ void AdaptedModel::stream(const TensorSpec& tensor, const Append& append) const 
 std::vector<float> AdaptedModel::whole(const TensorSpec& tensor) const {
   std::vector<float> elements;
   stream(tensor, [&](const float* piece, int64_t count) { elements.insert(elements.end(), piece, piece + count); });
+  return elements;
+}
+
+std::vector<float> AdaptedModel::whole_stored(const TensorSpec& tensor) const {
+  std::vector<float> elements;
+  stream_stored(tensor,
+                [&](const float* piece, int64_t count) { elements.insert(elements.end(), piece, piece + count); });
   return elements;
 }
 

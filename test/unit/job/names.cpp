@@ -48,9 +48,8 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
   CHECK(keys_of("shard") ==
         names("strategy backward_prefetch forward_prefetch limit_all_gathers group_size reduce_dtype offload "
               "adapter_strategy"));
-  CHECK(
-      keys_of("checkpoint") ==
-      names("save_steps save_total_limit resume async export export_dir export_dtype export_adapter max_shard_bytes"));
+  CHECK(keys_of("checkpoint") == names("save_steps save_total_limit resume async export export_dir export_dtype "
+                                       "export_adapter merge_dequantized max_shard_bytes"));
   CHECK(keys_of("eval") == names("eval_steps max_samples"));
   CHECK(keys_of("log") == names("logging_steps tensorboard profile trace"));
   CHECK(keys_of("generate") == names("prompt chat max_new_tokens temperature top_p"));
