@@ -110,6 +110,43 @@ def adapter_seeds():
     return seeds
 
 
+def nf4_map():
+    return struct.pack("<16f", *(float.fromhex(text) for text in (
+        "-1", "-0x1.647362p-1", "-0x1.0cd66p-1", "-0x1.94654p-2", "-0x1.23449ap-2", "-0x1.7a6a7ep-3", "-0x1.74f0e2p-4", "0",
+        "0x1.45f5fep-4", "0x1.4995c6p-3", "0x1.f809bap-3", "0x1.5a0674p-2", "0x1.c3497p-2", "0x1.200f56p-1", "0x1.722766p-1", "1")))
+
+
+def signed_dynamic_map():
+    middles = [10.0 ** (power - 6) * (0.1 + 0.9 * (i + 0.5) / 2**power) for power in range(7) for i in range(2**power)]
+    return struct.pack("<256f", *sorted([0.0, 1.0] + middles + [-middle for middle in middles]))
+
+
+def quantized_seeds():
+    plain = {"model.embed_tokens": (7, 4), "model.norm": (4,)}
+    layer = {"input_layernorm": (4,), "post_attention_layernorm": (4,), "self_attn.q_proj": (4, 4), "self_attn.k_proj": (2, 4),
+             "self_attn.v_proj": (2, 4), "self_attn.o_proj": (4, 4), "mlp.gate_proj": (6, 4), "mlp.up_proj": (6, 4), "mlp.down_proj": (4, 6)}
+    plain.update({f"model.layers.0.{name}": shape for name, shape in layer.items() if name != "mlp.down_proj"})
+    matrix, seeds = "model.layers.0.mlp.down_proj.weight", []
+    for twice in (True, False):
+        state = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [4, 6]}
+        parts = {matrix: ("U8", [12, 1], bytes(range(12))), f"{matrix}.quant_map": ("F32", [16], nf4_map())}
+        if twice:
+            state.update(nested_blocksize=256, nested_dtype="float32", nested_offset=0.25)
+            parts.update({f"{matrix}.absmax": ("U8", [1], b"\x80"), f"{matrix}.nested_absmax": ("F32", [1], struct.pack("<f", 0.5)),
+                          f"{matrix}.nested_quant_map": ("F32", [256], signed_dynamic_map())})
+        else:
+            parts[f"{matrix}.absmax"] = ("F32", [1], struct.pack("<f", 0.5))
+        text = json.dumps(state).encode()
+        parts[f"{matrix}.quant_state.bitsandbytes__nf4"] = ("U8", [len(text)], text)
+        parts.update({f"{name}.weight": ("BF16", list(shape), bytes(2 * math.prod(shape))) for name, shape in plain.items()})
+        tensors, data = {}, b""
+        for name, (dtype, shape, part) in parts.items():
+            tensors[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(part)]}
+            data += part
+        seeds.append(safetensors(tensors, data))
+    return seeds
+
+
 def index_seeds():
     return [json.dumps({"metadata": {"total_size": 48}, "weight_map": names}).encode()
             for names in ({"a.weight": "a.safetensors", "b.weight": "b.safetensors"}, {"a.weight": "a.safetensors"}, {})]
@@ -188,6 +225,7 @@ TARGETS = {
     "safetensors_index": Target(index_seeds, 1024, 25000, [], ["weight_map", "a.safetensors", "b.safetensors", "a.weight", "..", "/", *JSON]),
     "adapter": Target(adapter_seeds, 4096, 15000, ["src/model/adapter.cpp", "src/session/weight_files.cpp"],
                       ["layers.0", "*", "|", "(?=", "{2}", "all-linear", "base_model.model.", *JSON]),
+    "quantized": Target(quantized_seeds, 6144, 15000, ["src/session/nf4_tensor.cpp", "src/session/weight_files.cpp"], JSON),
     "tokenizer": Target(tokenizer_seeds, 12288, 5000, ["src/text"], [*JSON, "\\p{L}", "(?i:", "(?!", "\\s+", "[^", "{1,3}", "*+", "|"]),
     "records": Target(records_seeds, 2048, 25000, ["src/data"], JSON),
     "compressed": Target(compressed_seeds, 2048, 25000),

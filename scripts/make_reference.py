@@ -6,7 +6,7 @@ The numbers are those of transformers' modelling code, torch.optim.AdamW, clip_g
 float64 but for the rotary tables, and once more with forward and backward in bf16 (float32 master weights and gradient sums).
 A case with an adapter has adapter/ too, the PEFT directory that the run begins from (job.json: lora_model_dir); with
 load_in_4bit the linear modules of the layers are what bitsandbytes makes of their NF4 form, the second level of absmax
-rounded to the nearest code as its CUDA kernel does.  With optimizer adamw_8bit, both moments of tensors with 4096 elements and more go through bitsandbytes' dynamic maps after
+rounded to the nearest code as its CUDA kernel does; with stored_in_4bit they are in model/ as bitsandbytes writes them.  With optimizer adamw_8bit, both moments of tensors with 4096 elements and more go through bitsandbytes' dynamic maps after
 each update, in blocks of 256 elements.  With lora_dropout the elements that kernels/dropout.h describes are dropped.
 A case is a folder: model/, train.jsonl (type tokenized), job.json (the settings), expected.json (one entry a step).  Sizes
 are odd on purpose: nothing divides by the number of ranks or by the width of a vector.
@@ -27,9 +27,10 @@ import torch
 import torch.nn.functional as F
 import transformers
 import xxhash
+from bitsandbytes.nn import Linear4bit
 from bitsandbytes.functional import create_dynamic_map, dequantize_4bit, quantize_4bit
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, get_scheduler
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, get_scheduler
 
 OUT = Path(__file__).resolve().parent.parent / "test" / "data" / "reference"
 
@@ -130,6 +131,11 @@ CASES = {
         dict(hidden_size=33, intermediate_size=53),
         dict(load_in_4bit=True, bnb_4bit_use_double_quant=False), "rope_parameters", "prompt full",
         dict(r=3, lora_alpha=6, target_modules=["q_proj", "up_proj"], layers_to_transform=[1])),
+    # a directory that bitsandbytes has quantised, but for some modules; one of them beside others in a product
+    "qlora-stored": (
+        dict(model_type="qwen2", hidden_size=46, intermediate_size=402),
+        dict(load_in_4bit=True, bnb_4bit_use_double_quant=True, stored_in_4bit=True), "rope_parameters", "prompt full",
+        dict(r=4, lora_alpha=8, target_modules="all-linear")),
 }
 
 
@@ -153,6 +159,27 @@ def write_model(settings, spelling, seed, folder):
         change_config(folder / "config.json", sliding_window=settings["sliding_window"], max_window_layers=1)
     if spelling != "rope_parameters":
         spell_as_older_models_do(folder / "config.json", "type" if spelling.endswith("type") else "rope_type")
+
+
+def quantize_model(folder, twice):
+    """In place, by transformers and bitsandbytes."""
+    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=twice,
+                                  llm_int8_skip_modules=["lm_head", "v_proj", "0.mlp.down_proj"])
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=settings)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
+
+
+def dequantize_model(model):
+    """What was stored in 4 bits, as plain modules."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, Linear4bit):
+            plain = torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
+            plain.weight.data = dequantize_4bit(module.weight.data, module.weight.quant_state)
+            plain.bias = module.bias
+            model.set_submodule(name, plain)
+    return model
 
 
 def change_config(path, **changes):
@@ -207,6 +234,7 @@ def load(folder, dtype, changed=None):
     if config.get("attn_logit_softcapping"):  # which sdpa leaves out
         attention, F.softmax = "eager", exact_softmax
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+    model = dequantize_model(model)
     model = changed(model) if changed else model
     if dtype == torch.float64:
         exact_norms(model.double())
@@ -307,7 +335,7 @@ def through_4_bits(weight, twice):
 def load_case(folder, job, dtype):
     """The model of a case, its base quantised and with its adapter where the case has them."""
     def changed(model):
-        if job.get("load_in_4bit"):
+        if job.get("load_in_4bit") and not job.get("stored_in_4bit"):
             for name, module in model.named_modules():
                 if isinstance(module, torch.nn.Linear) and ".layers." in name:
                     module.weight.data = through_4_bits(module.weight.data, job["bnb_4bit_use_double_quant"])
@@ -376,6 +404,8 @@ def make_case(name, number):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_model({**MODEL, **model_changes}, spelling, 1000 + number, folder / "model")
+    if job.get("stored_in_4bit"):
+        quantize_model(folder / "model", job["bnb_4bit_use_double_quant"])
     if adapter:
         make_adapter(folder, adapter[0], 3000 + number)
     samples = make_samples(MODEL["vocab_size"], job, masks.split(), 2000 + number)

@@ -39,6 +39,11 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
   return files;
 }
 
+void require_inside(const std::string& name, int64_t offset, int64_t count, int64_t size) {
+  if (offset < 0 || count < 0 || count > size || offset > size - count)
+    throw std::logic_error("SafetensorsReader: the slice of " + name + " lies outside its tensor");
+}
+
 template <typename Stored, typename Convert>
 void read_converted(const RawFile& file, int64_t at, int64_t count, float* out, Convert convert) {
   std::vector<Stored> piece(static_cast<size_t>(std::min(count, converted_elements)));
@@ -118,6 +123,19 @@ const std::vector<int64_t>& SafetensorsReader::shape(const std::string& name) co
   return state_->at(name).entry.shape;
 }
 
+const std::string& SafetensorsReader::dtype(const std::string& name) const { return state_->at(name).entry.dtype; }
+
+int64_t SafetensorsReader::byte_count(const std::string& name) const {
+  const SafetensorsEntry& entry = state_->at(name).entry;
+  return entry.end - entry.begin;
+}
+
+void SafetensorsReader::read_bytes(const std::string& name, int64_t offset, int64_t count, void* out) const {
+  const TensorInFile& tensor = state_->at(name);
+  require_inside(name, offset, count, byte_count(name));
+  state_->files[tensor.file].read(tensor.entry.begin + offset, out, count);
+}
+
 void SafetensorsReader::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
   const TensorInFile& tensor = state_->at(name);
   const SafetensorsEntry& entry = tensor.entry;
@@ -127,8 +145,7 @@ void SafetensorsReader::read(const std::string& name, int64_t offset, int64_t co
     throw DataError("{}: tensor {}: has type {}; expected F32, BF16 or F16. Use the unquantised weights of the model",
                     file.path().string(), name, entry.dtype);
   const int64_t bytes = is_float ? 4 : 2, size = (entry.end - entry.begin) / bytes;
-  if (offset < 0 || count < 0 || count > size || offset > size - count)
-    throw std::logic_error("SafetensorsReader::read: the slice of " + name + " lies outside its tensor");
+  require_inside(name, offset, count, size);
   const int64_t at = entry.begin + offset * bytes;
   if (is_float) file.read(at, out, count * bytes);
   if (is_bf16) read_converted<bf16>(file, at, count, out, [](bf16 value) { return static_cast<float>(value); });

@@ -19,8 +19,12 @@ class SafetensorsReader {
   bool contains(const std::string& name) const;
   std::vector<std::string> names() const;
   const std::vector<int64_t>& shape(const std::string& name) const;  ///< throws DataError where it is missing
+  const std::string& dtype(const std::string& name) const;           ///< as the header has it: "BF16", "U8"
+  int64_t byte_count(const std::string& name) const;
   /// Elements [offset, offset + count) of the flattened tensor.  Throws DataError if one is not finite.
   void read(const std::string& name, int64_t offset, int64_t count, float* out) const;
+  /// Bytes [offset, offset + count) of a tensor of any type.
+  void read_bytes(const std::string& name, int64_t offset, int64_t count, void* out) const;
 
  private:
   struct State;

@@ -205,7 +205,8 @@ int64_t add_lora(ModelSpec& model, const Adapter& adapter, const LoraSpec& lora)
 
 }  // namespace
 
-void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage linears_storage) {
+void add_adapter(ModelSpec& model, const AdapterSettings& settings,
+                 const std::function<Storage(const std::string& module)>& storage_of) {
   if (settings.type == AdapterType::none) return;
   const Adapter adapter = resolved(settings);
   std::vector<std::string> linears, modules;
@@ -225,8 +226,8 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings, Storage line
   for_each_module(model, [&](const std::string& module, Storage& storage) {
     if (adapter.saved.match(module)) storage = Storage::trained;  // by either name of a tied model
   });
-  for_each_linear(model, [&](const std::string&, int64_t, LinearSpec::Output& output) {
-    if (output.storage == Storage::frozen) output.storage = linears_storage;
+  for_each_linear(model, [&](const std::string& module, int64_t, LinearSpec::Output& output) {
+    if (storage_of && output.storage == Storage::frozen) output.storage = storage_of(module);
   });
   const auto r = static_cast<double>(adapter.r);
   const double scale = adapter.alpha / (adapter.rslora ? std::sqrt(r) : r);

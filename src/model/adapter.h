@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 
 #include "job/job.h"
@@ -10,8 +11,9 @@ namespace tessera {
 /// beside it.  Nothing without one.  What the job leaves out comes from base_adapter's adapter_config.json; what it
 /// says has to agree with that.  Names and rules are PEFT's (LoraConfig).  Throws JobError for a target that matches
 /// nothing, naming the nearest modules, and DataError where the file is wrong or asks for what is not supported.
-/// `linears`: how the frozen linears of the layers are kept.
-void add_adapter(ModelSpec& model, const AdapterSettings& adapter, Storage linears = Storage::frozen);
+/// `storage`: how a frozen linear of the layers is kept, by its module's name; without it as Storage::frozen.
+void add_adapter(ModelSpec& model, const AdapterSettings& adapter,
+                 const std::function<Storage(const std::string& module)>& storage = {});
 
 /// The text of the adapter_config.json that PEFT reads beside the weights.  `base`: the directory of the model.
 std::string adapter_config(const AdapterSettings& adapter, const Path& base);

@@ -138,6 +138,7 @@ struct ModelSpec {
   };
   std::vector<Rename> names_in_files;    ///< of those that give a name that is there, the first counts
   std::vector<std::string> other_parts;  ///< what the names of tensors that are left alone begin with
+  bool quantized_files = false;          ///< it holds matrices in NF4, as bitsandbytes writes them
 
   int64_t L() const { return static_cast<int64_t>(layers.size()); }
 };

@@ -37,7 +37,7 @@ class AdaptedModel {
     for (const UnitSpec& unit : units_)
       for (const TensorSpec& tensor : unit.tensors) by_name_[tensor.name] = &tensor;
     find_merged();
-    if (job.checkpoint.merge_dequantized) find_quantized(job);
+    if (job.checkpoint.merge_dequantized && !spec_.quantized_files) find_quantized(job);
   }
 
   const ModelSpec& spec() const { return spec_; }

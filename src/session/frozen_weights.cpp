@@ -16,11 +16,15 @@ constexpr int64_t block_bytes = nf4_block / 2;
 /// One unit's bytes on this rank.
 class FrozenLoader {
  public:
-  FrozenLoader(ShardedModel& model, const StoredUnit& unit, const ReadElements& read)
-      : model_(model), group_(model.frozen_group()), unit_(unit), read_(read) {}
+  FrozenLoader(ShardedModel& model, const StoredUnit& unit, const WeightSource& source)
+      : model_(model), group_(model.frozen_group()), unit_(unit), source_(source), read_(source.elements) {}
 
   void load(const StoredTensor& tensor) {
-    if (tensor.tensor->storage == Storage::int8)
+    const Nf4Tensor* const nf4 =
+        source_.nf4 && is_quantized(tensor.tensor->storage) ? source_.nf4(*tensor.tensor) : nullptr;
+    if (nf4 != nullptr)
+      attempt([&] { copy_nf4(tensor, *nf4); });
+    else if (tensor.tensor->storage == Storage::int8)
       load_int8(tensor);
     else if (is_quantized(tensor.tensor->storage))
       load_nf4(tensor);
@@ -63,6 +67,7 @@ class FrozenLoader {
 
   void load_plain(const StoredTensor& tensor);
   void load_nf4(const StoredTensor& tensor);
+  void copy_nf4(const StoredTensor& tensor, const Nf4Tensor& from);
   void load_int8(const StoredTensor& tensor);
   void share(const StoredTensor& tensor, std::vector<float>& absmax, int64_t bytes_of_block);
   void quantize_kept(const StoredTensor& tensor, std::vector<float>& absmax);
@@ -70,6 +75,7 @@ class FrozenLoader {
   ShardedModel& model_;
   Communicator& group_;
   const StoredUnit& unit_;
+  const WeightSource& source_;
   const ReadElements& read_;
   std::exception_ptr error_;
   std::vector<float> elements_;
@@ -162,12 +168,27 @@ void FrozenLoader::load_nf4(const StoredTensor& tensor) {
   put_kept(tensor.mean, &mean);
 }
 
+/// What the file has is what is kept.
+void FrozenLoader::copy_nf4(const StoredTensor& tensor, const Nf4Tensor& from) {
+  using Part = Nf4Tensor::Part;
+  for (const auto& [segment, part] :
+       {std::pair(tensor.elements, Part::codes), std::pair(tensor.absmax, Part::absmax),
+        std::pair(tensor.absmax_codes, Part::absmax_codes), std::pair(tensor.mean, Part::mean)}) {
+    const Range all = kept(segment);
+    for (int64_t begin = all.begin; begin < all.end; begin += piece_elements) {
+      codes_.resize(static_cast<size_t>(std::min(piece_elements, all.end - begin)));
+      from.read_part(part, begin, std::ssize(codes_), codes_.data());
+      put(segment, {begin, begin + std::ssize(codes_)}, codes_.data());
+    }
+  }
+}
+
 }  // namespace
 
-void load_frozen_weights(ShardedModel& model, const ReadElements& read) {
+void load_frozen_weights(ShardedModel& model, const WeightSource& source) {
   std::exception_ptr error;
   for (const StoredUnit& unit : model.stored_layout().units()) {
-    FrozenLoader loader(model, unit, read);
+    FrozenLoader loader(model, unit, source);
     for (const StoredTensor& tensor : unit.tensors) loader.load(tensor);
     if (!error) error = loader.error();
   }

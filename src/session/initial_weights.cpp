@@ -47,6 +47,10 @@ void InitialWeights::read(const TensorSpec& tensor, int64_t offset, int64_t coun
   make(tensor, offset, count, out);
 }
 
+const Nf4Tensor* InitialWeights::nf4(const TensorSpec& tensor) const {
+  return base_ && !tensor.is_adapter ? base_->nf4(tensor.name) : nullptr;
+}
+
 void InitialWeights::make(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const {
   using Kind = TensorSpec::Init;
   if (tensor.init == Kind::row_norms) return make_row_norms(tensor, offset, count, out);

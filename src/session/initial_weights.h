@@ -18,6 +18,8 @@ class InitialWeights {
 
   /// Elements [offset, offset + count) of the flattened tensor.
   void read(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const;
+  /// The matrix as model.base keeps it, where that is in NF4; else null.
+  const Nf4Tensor* nf4(const TensorSpec& tensor) const;
 
  private:
   void make(const TensorSpec& tensor, int64_t offset, int64_t count, float* out) const;

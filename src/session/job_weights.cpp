@@ -18,18 +18,19 @@ std::optional<BaseModel> load_job_weights(Session& session, const CheckpointRead
     if (checkpoint != nullptr) require_same_adapter(checkpoint->info(), job);
     initial.emplace(job, session.spec(), compute_threads(job, session.cluster()));
   });
-  const ReadElements read = std::bind_front(&InitialWeights::read, &*initial);
+  const WeightSource source{std::bind_front(&InitialWeights::read, &*initial),
+                            std::bind_front(&InitialWeights::nf4, &*initial)};
   std::optional<BaseModel> base;
   if (parameter_count(session.spec(), Band::frozen) > 0)
-    base = describe_base(job, session.spec(), read, session.world());
+    base = describe_base(job, session.spec(), source.elements, session.world());
   agree(
       session.world(), "reading the weights",
       [&] {
         if (checkpoint != nullptr && base) require_same_base(checkpoint->info(), *base);
         if (checkpoint != nullptr)
-          load_checkpoint(session.model(), read, *checkpoint);
+          load_checkpoint(session.model(), source, *checkpoint);
         else
-          load_weights(session.model(), read);
+          load_weights(session.model(), source);
         session.model().synchronize();
       },
       Patience::unlimited);

@@ -13,6 +13,7 @@
 #include "optim/optimizer.h"
 #include "session/compute_device.h"
 #include "session/flops.h"
+#include "session/weight_files.h"
 
 namespace tessera {
 
@@ -79,14 +80,27 @@ Storage storage_of_base(const ModelSettings& model) {
 
 ModelSpec load_job_model(const Job& job) {
   ModelSpec spec = load_model(job.model.base);
-  add_adapter(spec, job.adapter, storage_of_base(job.model));
+  if (!spec.quantized_files || job.model.init != Init::pretrained) {
+    add_adapter(spec, job.adapter, [&](const std::string&) { return storage_of_base(job.model); });
+    return spec;
+  }
+  if (job.adapter.type == AdapterType::none || job.model.quantization != Quantization::nf4)
+    throw JobError(
+        "[model] base: the weights in {} are quantised; set [model] quantization = nf4 and [adapter] type = lora to "
+        "train an adapter on them",
+        job.model.base.string());
+  const PretrainedWeights weights(job.model.base, spec);
+  add_adapter(spec, job.adapter, [&](const std::string& module) {
+    const Nf4Tensor* const matrix = weights.nf4(module + ".weight");
+    return matrix == nullptr ? Storage::frozen : matrix->is_double() ? Storage::nf4_double : Storage::nf4;
+  });
   return spec;
 }
 
 ModelSpec load_unquantized_model(const Job& job) {
-  Job unquantized = job;
-  unquantized.model.quantization = Quantization::none;
-  return load_job_model(unquantized);
+  ModelSpec spec = load_model(job.model.base);
+  add_adapter(spec, job.adapter);
+  return spec;
 }
 
 ShardedModelSettings model_settings(const Job& job, int host_threads) {

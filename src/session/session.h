@@ -51,10 +51,11 @@ class Session {
   std::unique_ptr<ShardedModel> model_;
 };
 
-/// model.base's description, with the job's adapter.
+/// model.base's description, with the job's adapter.  Throws JobError where the directory's weights are quantised and
+/// the job does not train an adapter on them.
 ModelSpec load_job_model(const Job& job);
 
-/// The same for those that compute with the base as its directory stores it.
+/// The same for those that compute with the numbers of the directory, dequantised where they are stored so.
 ModelSpec load_unquantized_model(const Job& job);
 
 /// What a job asks of its model.  `host_threads`: of a rank.

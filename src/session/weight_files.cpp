@@ -1,18 +1,14 @@
 #include "session/weight_files.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <set>
 #include <vector>
 
 #include "base/error.h"
+#include "checkpoint/tensor_shape.h"
 
 namespace tessera {
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 std::string embedding_name(const ModelSpec& spec) { return spec.embedding + ".weight"; }
 std::string head_name(const ModelSpec& spec) { return spec.head + ".weight"; }
@@ -30,7 +26,22 @@ bool is_of_other_part(const ModelSpec& spec, const std::string& name) {
                      [&](const std::string& beginning) { return name.starts_with(beginning); });
 }
 
-void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const std::string& where) {
+/// The tensors that bitsandbytes has quantised.
+std::map<std::string, Nf4Tensor> find_quantized(const SafetensorsReader& reader, const std::string& where) {
+  std::map<std::string, Nf4Tensor> found;
+  for (const std::string& state : reader.names())
+    if (state.ends_with(Nf4Tensor::state_suffix)) {
+      const std::string name = state.substr(0, state.size() - Nf4Tensor::state_suffix.size());
+      found.emplace(name, Nf4Tensor(reader, where, name));
+    }
+  if (found.empty())
+    throw DataError("{}: config.json has a quantization_config, but no tensor is quantised; remove the key if so",
+                    where);
+  return found;
+}
+
+void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const std::string& where,
+                 const std::map<std::string, Nf4Tensor>& quantized) {
   std::set<std::string> known;
   for (const UnitSpec& unit : model_units(spec))
     for (const TensorSpec& tensor : unit.tensors) {
@@ -38,9 +49,12 @@ void check_names(const ModelSpec& spec, const SafetensorsReader& reader, const s
       const std::string name = name_in(reader, spec, tensor.name);
       known.insert(name);
       if (!reader.contains(name)) throw DataError("{}: tensor {} is missing", where, name);
-      if (reader.shape(name) != tensor.shape)
-        throw DataError("{}: tensor {} has shape {}, but {} by config.json", where, name,
-                        shape_text(reader.shape(name)), shape_text(tensor.shape));
+      const auto found = quantized.find(name);
+      const std::vector<int64_t>& shape = found == quantized.end() ? reader.shape(name) : found->second.shape();
+      if (shape != tensor.shape)
+        throw DataError("{}: tensor {} has shape {}, but {} by config.json", where, name, shape_text(shape),
+                        shape_text(tensor.shape));
+      if (found != quantized.end()) known.merge(found->second.names());
     }
   for (const std::string& name : reader.names()) {
     const bool derived = name.ends_with("rotary_emb.inv_freq");  // old files store what config.json implies
@@ -63,20 +77,27 @@ PretrainedWeights::PretrainedWeights(const std::filesystem::path& directory, con
     : where_(directory.string()),
       reader_(directory),
       spec_(spec),
+      quantized_(spec.quantized_files ? find_quantized(reader_, where_) : std::map<std::string, Nf4Tensor>()),
       embedding_(name_in(reader_, spec, embedding_name(spec))),
       head_(name_in(reader_, spec, head_name(spec))),
       has_two_names_(spec.tied && reader_.contains(head_)) {
-  check_names(spec, reader_, where_);
+  check_names(spec, reader_, where_, quantized_);
   if (has_two_names_ && reader_.shape(head_) != reader_.shape(embedding_)) throw_not_tied(where_, embedding_, head_);
 }
 
 void PretrainedWeights::read(const std::string& name, int64_t offset, int64_t count, float* out) const {
   const std::string there = name_in(reader_, spec_, name);
+  if (const Nf4Tensor* const quantized = nf4(name)) return quantized->read(offset, count, out);
   reader_.read(there, offset, count, out);
   if (!has_two_names_ || there != embedding_) return;
   std::vector<float> head(static_cast<size_t>(count));
   reader_.read(head_, offset, count, head.data());
   if (!std::equal(head.begin(), head.end(), out)) throw_not_tied(where_, embedding_, head_);
+}
+
+const Nf4Tensor* PretrainedWeights::nf4(const std::string& name) const {
+  const auto found = quantized_.find(name_in(reader_, spec_, name));
+  return found == quantized_.end() ? nullptr : &found->second;
 }
 
 // ---- base_adapter ----

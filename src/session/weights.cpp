@@ -65,9 +65,9 @@ void load_trained(ShardedModel& model, const ReadElements& read) {
 
 }  // namespace
 
-void load_weights(ShardedModel& model, const ReadElements& read) {
-  load_frozen_weights(model, read);
-  load_trained(model, read);
+void load_weights(ShardedModel& model, const WeightSource& source) {
+  load_frozen_weights(model, source);
+  load_trained(model, source.elements);
   model.cast_weights();
 }
 
@@ -119,7 +119,7 @@ void load_row_norms(ShardedModel& model) {
   model.cast_weights();
 }
 
-void load_checkpoint(ShardedModel& model, const ReadElements& base, const CheckpointReader& checkpoint) {
+void load_checkpoint(ShardedModel& model, const WeightSource& base, const CheckpointReader& checkpoint) {
   load_frozen_weights(model, base);
   for (const TensorSlice& slice : tensor_slices(model))
     for (const SliceValues& values : slice.values)

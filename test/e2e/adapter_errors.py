@@ -68,16 +68,53 @@ def require_directories_refused(place):
                         f'quant_method "{method}"')
 
 
+def changed_tensor(folder, name, change):
+    """Makes `change` to the bytes of a tensor, which keeps its length."""
+    path = folder / "model.safetensors"
+    weights = bytearray(path.read_bytes())
+    length = int.from_bytes(weights[:8], "little")
+    begin, end = (8 + length + offset for offset in json.loads(weights[8:8 + length])[name]["data_offsets"])
+    changed = change(bytes(weights[begin:end]))
+    require(len(changed) == end - begin and changed != weights[begin:end], "a change that keeps the length")
+    weights[begin:end] = changed
+    path.write_bytes(weights)
+
+
+def require_quantised_bases_refused(place):
+    case = Case(OWN_CASES / "qlora-stored")
+    base = case.folder / "model"
+    settings = {**case.settings(), "train.max_steps": 1, "checkpoint.export": "never"}
+    plain = {key: value for key, value in settings.items() if not key.startswith("adapter.")}
+    require_refused(place, "a stored NF4 base that is trained whole", {**plain, "model.quantization": "none",
+                    "model.double_quantization": None}, BAD_JOB, base, "are quantised", "[adapter] type = lora")
+    for other in ("none", "int8"):
+        require_refused(place, f"and one that is taken as {other}", {**settings, "model.quantization": other,
+                        "model.double_quantization": None}, BAD_JOB, base, "[model] quantization = nf4")
+    for claim, change in (("in fp4", {"bnb_4bit_quant_type": "fp4"}), ("load_in_8bit", {"load_in_8bit": True, "load_in_4bit": False})):
+        folder = changed_copy(base, place / f"stored-{next(numbers)}", "config.json", lambda config: {
+            **config, "quantization_config": {**config["quantization_config"], **change}})
+        require_refused(place, f"a base that is stored {claim}", {**settings, "model.base": folder}, BAD_FILE, folder,
+                        claim.removeprefix("in "))
+    matrix = "model.layers.1.mlp.up_proj.weight"
+    for claim, part, change, word in (
+            ("with blocks of another size", ".quant_state.bitsandbytes__nf4",
+             lambda state: state.replace(b'"blocksize": 64', b'"blocksize": 32'), "blocksize is 32"),
+            ("of another shape", ".quant_state.bitsandbytes__nf4", lambda state: state.replace(b"[402, 46]", b"[46, 402]"), "has shape"),
+            ("with another map", ".nested_quant_map", lambda values: bytes(len(values)), "is not bitsandbytes' map"),
+            ("with scales that are no numbers", ".nested_absmax", lambda values: b"\xff" * len(values), "not finite")):
+        folder = place / f"stored-{next(numbers)}"
+        shutil.copytree(base, folder)
+        changed_tensor(folder, matrix + part, change)
+        require_refused(place, f"a stored NF4 base {claim}", {**settings, "model.base": folder}, BAD_FILE, folder, matrix, word)
+
+
 def require_resumes_refused(place):
     first = train.run(place / "first", {**SETTINGS, "checkpoint.save_steps": 1})
     resumed = {**SETTINGS, "checkpoint.resume": first / "checkpoints/step-000002", "train.max_steps": 3}
     other = place / "other-base"
     shutil.copytree(case.folder / "model", other)
-    weights = bytearray((other / "model.safetensors").read_bytes())
-    header = json.loads(weights[8:8 + int.from_bytes(weights[:8], "little")])
     name = "model.layers.1.mlp.down_proj.weight"
-    weights[8 + int.from_bytes(weights[:8], "little") + header[name]["data_offsets"][0]] ^= 1
-    (other / "model.safetensors").write_bytes(weights)
+    changed_tensor(other, name, lambda values: bytes([values[0] ^ 1]) + values[1:])
     require_refused(place, "a resume over another base names the tensor", {**resumed, "model.base": other}, BAD_FILE,
                     "another base", name, case.folder / "model")
     require_refused(place, "and one with another scale the key", {**resumed, "adapter.lora_alpha": 1000}, BAD_JOB, "lora_alpha")
@@ -93,4 +130,5 @@ def require_resumes_refused(place):
 with workspace() as place:
     require_jobs_refused(place)
     require_directories_refused(place)
+    require_quantised_bases_refused(place)
     require_resumes_refused(place)

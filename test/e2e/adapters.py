@@ -101,7 +101,7 @@ for case in (Case(Path(expected).parent) for expected in cases if Path(expected)
             other = train.run(place / f"other-{strategy}", {**middle, "shard.adapter_strategy": strategy}, 3)
             require_reference(case, other, f"{case.name}: 2 ranks, then 3, {strategy}: the same curve", first=MIDDLE + 1)
 
-        if case.job.get("load_in_4bit"):
+        if case.job.get("load_in_4bit") and not case.job.get("stored_in_4bit"):
             require_dora_begins_as_lora(case, place, settings)
         again = train.run(place / "again", {**settings, "adapter.base_adapter": whole / "final", "train.max_steps": 1}, 1)
         ended, began = ([row["eval_loss"] for row in metrics(run) if "eval_loss" in row] for run in (whole, again))

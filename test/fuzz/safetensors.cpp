@@ -1,7 +1,6 @@
 // model.safetensors: the header, and the tensors behind it.
 #include "checkpoint/safetensors.h"
 
-#include <cstring>
 #include <vector>
 
 #include "checkpoint/tensor_shape.h"
@@ -10,18 +9,9 @@
 
 using namespace tessera;
 
-/// Changes the header, and says its new length.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-  return fuzz::mutate(data, size, max_size, seed, [&](std::string_view file) {
-    uint64_t length = 0;
-    if (file.size() < sizeof length) return std::string();
-    std::memcpy(&length, file.data(), sizeof length);
-    if (length > file.size() - sizeof length) return std::string();
-    const std::string header = fuzz::changed_json(file.substr(sizeof length, length), seed);
-    const std::string_view tensors = file.substr(sizeof length + length);
-    length = header.size();
-    return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + std::string(tensors);
-  });
+  return fuzz::mutate(data, size, max_size, seed,
+                      [&](std::string_view file) { return fuzz::changed_safetensors(file, seed); });
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -99,9 +99,9 @@ void load_and_measure(Cluster& cluster, const std::filesystem::path& directory, 
   const ShardedModelSettings asked{shard, settings, {{"exp_avg"}, {"exp_avg_sq"}}, 16};
   ShardedModel model({*device, *kernels, profiler, groups}, config, asked);
   const PretrainedWeights pretrained(directory, model.spec());
-  load_weights(model, [&](const TensorSpec& tensor, int64_t offset, int64_t count, float* out) {
-    pretrained.read(tensor.name, offset, count, out);
-  });
+  load_weights(model, {[&](const TensorSpec& tensor, int64_t offset, int64_t count, float* out) {
+                 pretrained.read(tensor.name, offset, count, out);
+               }});
   model.synchronize();
   const int64_t used = memory("VmHWM") - before;
   check_slices(model);

@@ -83,10 +83,10 @@ void read_longrope(const ConfigReader& p, RotarySpec& rope, const RotaryFrame& f
 
 /// Columns of a head that turn.
 int64_t read_rotary_width(const ConfigReader& p, const RotaryFrame& frame, double otherwise = 1) {
-  const double factor = p.number("partial_rotary_factor", otherwise);
+  const double factor = p.number("partial_rotary_factor", otherwise, 0, 1);
   if (factor == 1) return frame.head_width;
   const auto width = static_cast<int64_t>(static_cast<double>(frame.head_width) * factor);
-  if (!frame.partial || !(factor > 0 && factor < 1) || width < 2 || width % 2 != 0)
+  if (!frame.partial || width < 2 || width % 2 != 0)
     throw DataError("{}: partial_rotary_factor {} is not supported", p.where(), factor);
   return width;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "model/families/decoder.h"
 
 namespace tessera {
@@ -49,14 +50,30 @@ void require_causal_model(const ConfigReader& config, std::string_view architect
       throw DataError("{}: architectures has {}, expected a ...{}", config.where(), shown(name), architecture);
 }
 
-/// Weights that are stored quantised.
-void refuse_quantized(const ConfigReader& config) {
-  if (!config.has("quantization_config")) return;
+/// Weights that are stored quantised: whether they are, and in a way that can be read.
+bool has_quantized_files(const ConfigReader& config) {
+  if (!config.has("quantization_config")) return false;
   const ConfigReader quantization = config.object("quantization_config");
-  throw DataError(
-      "{}: quant_method \"{}\" is not supported; train from the model in bf16 or fp32, with [model] "
-      "quantization = nf4 where it has to be small",
-      quantization.where(), quantization.text_or_nothing("quant_method"));
+  const std::string method = quantization.text_or_nothing("quant_method");
+  if (method != "bitsandbytes")
+    throw DataError(
+        "{}: quant_method \"{}\" is not supported; train from the model in bf16 or fp32, with [model] "
+        "quantization = nf4 where it has to be small",
+        quantization.where(), method);
+  const std::string type = quantization.text("bnb_4bit_quant_type", "fp4");
+  if (!quantization.boolean("load_in_4bit", false) || type != "nf4")
+    throw DataError(
+        "{}: of bitsandbytes' formats only 4 bits with bnb_4bit_quant_type = nf4 can be read, not {}; train from the "
+        "model in bf16 or fp32, with [model] quantization = nf4 or int8",
+        quantization.where(), quantization.boolean("load_in_8bit", false) ? "load_in_8bit" : type);
+  return true;
+}
+
+/// What config.json says of the model that is made of quantised files.
+std::string without_quantization(const std::string& text, const std::string& where) {
+  nlohmann::ordered_json config = parse_ordered_json(text, where);
+  config.erase("quantization_config");
+  return config.dump(2) + "\n";
 }
 
 }  // namespace
@@ -65,11 +82,13 @@ ModelSpec parse_model(const std::string& text, const std::string& where) {
   const ConfigReader config(text, where);
   const Family& family = find_family(config);
   require_causal_model(config, family.architecture);
-  refuse_quantized(config);
+  const bool quantized = has_quantized_files(config);
   ModelSpec model = family.read(config);
   config.refuse_unread(" and might change what the model computes; remove the key if it does not");
   model.family = family.model_type;
   if (model.config.empty()) model.config = text;
+  model.quantized_files = quantized;
+  if (quantized) model.config = without_quantization(model.config, where);
   return model;
 }
 

@@ -128,6 +128,17 @@ std::string changed_json(std::string_view text, unsigned seed) {
   return changed_bytes(text);
 }
 
+std::string changed_safetensors(std::string_view file, unsigned seed) {
+  uint64_t length = 0;
+  if (file.size() < sizeof length) return {};
+  std::memcpy(&length, file.data(), sizeof length);
+  if (length > file.size() - sizeof length) return {};
+  const std::string header = changed_json(file.substr(sizeof length, length), seed);
+  const std::string_view tensors = file.substr(sizeof length + length);
+  length = header.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + std::string(tensors);
+}
+
 size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed,
               const std::function<std::string(std::string_view)>& change) {
   if (seed % 4 != 0) {

@@ -15,6 +15,9 @@ namespace tessera::fuzz {
 /// too deeply, have their bytes changed.
 std::string changed_json(std::string_view text, unsigned seed);
 
+/// A safetensors file whose header is changed so, with its new length before it; empty where the file has none.
+std::string changed_safetensors(std::string_view file, unsigned seed);
+
 /// Puts `change` of the input in its place, where that has at most max_size bytes and the draw is for it; else changes
 /// bytes.
 size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed,

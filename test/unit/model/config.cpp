@@ -90,6 +90,8 @@ TEST_CASE("A config that asks for something else is refused with the name of the
   CHECK_THAT(error_of(R"("rope_scaling": {"rope_type": "linear", "factor": 2.0, "extra": 3})"), Contains("extra"));
   CHECK_THAT(error_of(R"("logit_scale": 2.0)"), Contains("logit_scale"));
   CHECK_THAT(error_of(R"("quantization_config": {"bits": 4})"), Contains("quantization_config"));
+  CHECK_THAT(error_of(R"("quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true})"),
+             Contains("not fp4"));
   CHECK_THAT(error_of(R"("num_key_value_heads": 3)"), Contains("not a multiple"));
   CHECK_THAT(error_of(R"("architectures": ["LlamaForSequenceClassification"])"), Contains("ForCausalLM"));
   CHECK_THAT(error_of(R"("partial_rotary_factor": 0.5)"), Contains("partial_rotary_factor"));
@@ -289,6 +291,7 @@ TEST_CASE("A part of each head turns in Phi-4-mini", "[model]") {
   const ModelSpec phi = of_family("phi3", R"("partial_rotary_factor": 0.75)");
   CHECK(phi.rotary.front().width == 12);
   CHECK_THAT(error_of_family("llama", R"("partial_rotary_factor": 0.75)"), Contains("partial_rotary_factor"));
+  CHECK_THAT(error_of_family("phi3", R"("partial_rotary_factor": 1e308)"), Contains("expected a number from 0 to 1"));
 }
 
 TEST_CASE("Layers of SmolLM3 that no_rope_layers gives a 0 turn nothing", "[model]") {
