@@ -37,14 +37,14 @@ void HostUpdate::follow(Stream& other) {
   followed_->wait(*stream_);
 }
 
-void HostUpdate::make_weights(const MakeWeights& make, const std::function<void(size_t unit, Stream& stream)>& made) {
+void HostUpdate::make_weights(const MakeWeights& make, const std::function<void(size_t bucket, Stream& stream)>& made) {
   const bool on_device = state_.weights_place == Memory::device;
-  for (size_t u = 0; u < layout_.units().size(); ++u) {
-    const UnitShard& unit = layout_.units()[u];
-    const int64_t end = unit.begin + unit.slice;
-    for (int64_t begin = unit.begin; begin < end; begin += host_update_piece)
+  for (size_t b = 0; b < layout_.buckets().size(); ++b) {
+    const Bucket& bucket = layout_.buckets()[b];
+    const int64_t end = bucket.begin + bucket.slice;
+    for (int64_t begin = bucket.begin; begin < end; begin += host_update_piece)
       make_piece(make, begin, std::min(host_update_piece, end - begin));
-    made(u, on_device ? *transfer_ : *stream_);
+    made(b, on_device ? *transfer_ : *stream_);
   }
 }
 

@@ -25,9 +25,9 @@ class HostUpdate {
   /// stream() goes on from here only after what was enqueued on `other` so far.
   void follow(Stream& other);
 
-  /// Enqueues make() for the whole shard in pieces, unit by unit, and copies what it made to the device where the
-  /// weights lie there.  made(unit, stream): the unit's weights are in place when `stream` gets here.
-  void make_weights(const MakeWeights& make, const std::function<void(size_t unit, Stream& stream)>& made);
+  /// Enqueues make() for the whole shard in pieces, bucket by bucket, and copies what it made to the device where the
+  /// weights lie there.  made(bucket, stream): its weights are in place when `stream` gets here.
+  void make_weights(const MakeWeights& make, const std::function<void(size_t bucket, Stream& stream)>& made);
 
  private:
   /// Host memory for weights on their way to the device.

@@ -8,7 +8,7 @@ int64_t furthest_look_ahead(const ShardSettings& settings, int64_t layers) {
   return settings.limit_all_gathers ? 2 : layers;
 }
 
-UnitsAtOnce gathered_at_once(const ShardSettings& settings, const std::vector<UnitShard>& units) {
+UnitsAtOnce gathered_at_once(const ShardSettings& settings, const std::vector<UnitSpec>& units) {
   if (settings.strategy == Strategy::shard_grad_op) {
     std::vector<size_t> all(units.size());
     std::iota(all.begin(), all.end(), size_t{0});

@@ -10,6 +10,6 @@ namespace tessera {
 int64_t furthest_look_ahead(const ShardSettings& settings, int64_t layers);
 
 /// Whole units that a rank has room for at once.
-UnitsAtOnce gathered_at_once(const ShardSettings& settings, const std::vector<UnitShard>& units);
+UnitsAtOnce gathered_at_once(const ShardSettings& settings, const std::vector<UnitSpec>& units);
 
 }  // namespace tessera

@@ -75,9 +75,9 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
                *compute_,
                *communication_,
                host_ ? &host_->transfer() : nullptr},
-      gathered_(context_, trained_shard(), gathered_at_once(settings_, layout_.units())),
-      frozen_(context_, frozen_shard(), gathered_at_once(settings_, layout_.units())),
-      gradients_(context_, gradients_at_once(layout_.units())),
+      gathered_(context_, trained_shard(), gathered_at_once(settings_, layout_.unit_specs())),
+      frozen_(context_, frozen_shard(), gathered_at_once(settings_, layout_.unit_specs())),
+      gradients_(context_, gradients_at_once(layout_.unit_specs())),
       layers_(make_layers(spec_, layout_.unit_specs(), dtype_)),
       head_(device_, kernels_, spec_, dtype_, settings.max_tokens),
       activations_(device_, activation_sizes(spec_, settings.model, settings.max_tokens), slots_of(layers_)),
@@ -90,18 +90,21 @@ ShardedModel::ShardedModel(const RankParts& parts, const ModelSpec& spec, const 
 }
 
 WeightShard ShardedModel::trained_shard() const {
-  WeightShard shard{*groups_.group, {}, static_cast<char*>(state_.weights().data), state_.weights_place};
+  WeightShard shard{*groups_.group, static_cast<char*>(state_.weights().data), state_.weights_place};
   const int64_t bytes = size_of(dtype_);
-  for (const UnitShard& unit : layout_.units())
-    shard.units.push_back({unit.spec.name, unit.padded * bytes, unit.slice * bytes, unit.begin * bytes});
+  for (const Bucket& bucket : layout_.buckets())
+    shard.messages.push_back({bucket.name, bucket.padded * bytes, bucket.slice * bytes, bucket.begin * bytes});
+  for (const UnitShard& unit : layout_.units()) shard.units.push_back({unit.bucket, unit.offset * bytes});
   return shard;
 }
 
 WeightShard ShardedModel::frozen_shard() {
-  WeightShard shard{groups_.frozen(), {}, state_.frozen.as<char>(), state_.weights_place};
-  for (const StoredUnit& unit : stored_.units())
-    shard.units.push_back({"base of " + unit.spec.name, unit.padded, unit.slice, unit.begin,
-                           unit.packed ? unit.spec.size(Band::frozen) * size_of(dtype_) : 0});
+  WeightShard shard{groups_.frozen(), state_.frozen.as<char>(), state_.weights_place};
+  for (const StoredUnit& unit : stored_.units()) {
+    shard.units.push_back({shard.messages.size()});
+    shard.messages.push_back({"base of " + unit.spec.name, unit.padded, unit.slice, unit.begin,
+                              unit.packed ? unit.spec.size(Band::frozen) * size_of(dtype_) : 0});
+  }
   shard.unpack = [this](Stream& stream, size_t unit, const void* gathered, void* to) {
     unpack(kernels_, stream, stored_.units()[unit], gathered, to, dtype_);
   };
@@ -331,11 +334,11 @@ void ShardedModel::make_weights(const MakeWeights& make) {
   gathered_.weights_change();
   if (host_) {
     host_->follow(*compute_);
-    host_->make_weights(make, [this](size_t unit, Stream& stream) { gathered_.weights_made(unit, stream); });
+    host_->make_weights(make, [this](size_t bucket, Stream& stream) { gathered_.weights_made(bucket, stream); });
     return;
   }
   make(kernels_, *compute_, 0, state_.size, state_.weights());
-  for (size_t unit = 0; unit <= head_unit(); ++unit) gathered_.weights_made(unit, *compute_);
+  for (size_t bucket = 0; bucket < layout_.buckets().size(); ++bucket) gathered_.weights_made(bucket, *compute_);
 }
 
 void ShardedModel::cast_weights() {

@@ -79,28 +79,37 @@ std::vector<size_t> visits_of_pass(size_t units, bool with_backward) {
   return visits;
 }
 
-UnitsAtOnce gathered_at_once(const std::vector<UnitShard>& units, const std::vector<size_t>& visits, int64_t ahead) {
+UnitsAtOnce gathered_at_once(const std::vector<UnitSpec>& units, const std::vector<size_t>& visits, int64_t ahead) {
   UnitsAtOnce at_once;
   for (size_t i = 0; i < visits.size(); ++i) {
     std::vector<size_t> in_use;
     const size_t end = std::min(visits.size(), i + static_cast<size_t>(ahead) + 1);
     for (size_t k = i; k < end; ++k) add(in_use, visits[k]);
-    if (const auto borrowed = units[visits[i]].spec.borrows) add(in_use, *borrowed);
+    if (const auto borrowed = units[visits[i]].borrows) add(in_use, *borrowed);
     at_once.push_back(std::move(in_use));
   }
   return at_once;
 }
 
-UnitsAtOnce gradients_at_once(const std::vector<UnitShard>& units) {
+UnitsAtOnce gradients_at_once(const std::vector<UnitSpec>& units) {
   UnitsAtOnce at_once;
   std::vector<size_t> borrowed;  // whose gradient has begun
   for (size_t unit = units.size(); unit-- > 0;) {
     std::vector<size_t> in_use = {unit};
     if (unit + 1 < units.size()) add(in_use, unit + 1);
-    if (units[unit].spec.borrows) add(borrowed, *units[unit].spec.borrows);
+    if (units[unit].borrows) add(borrowed, *units[unit].borrows);
     for (const size_t other : borrowed)
       if (other <= unit) add(in_use, other);
     at_once.push_back(std::move(in_use));
+  }
+  return at_once;
+}
+
+UnitsAtOnce places_at_once(const UnitsAtOnce& units, const std::vector<size_t>& place) {
+  UnitsAtOnce at_once;
+  for (const std::vector<size_t>& in_use : units) {
+    at_once.emplace_back();
+    for (const size_t unit : in_use) add(at_once.back(), place[unit]);
   }
   return at_once;
 }

@@ -25,10 +25,13 @@ std::vector<UnitPool> make_unit_pools(const std::vector<int64_t>& sizes, const U
 std::vector<size_t> visits_of_pass(size_t units, bool with_backward);
 
 /// What is gathered at once in these visits, where each unit is foreseen while one of the `ahead` before it computes.
-UnitsAtOnce gathered_at_once(const std::vector<UnitShard>& units, const std::vector<size_t>& visits, int64_t ahead);
+UnitsAtOnce gathered_at_once(const std::vector<UnitSpec>& units, const std::vector<size_t>& visits, int64_t ahead);
 
 /// What has a gradient at once in the backward pass, from the last unit to the first: while one is made, the one before
 /// it is reduced; what a unit borrows has one until its own turn.
-UnitsAtOnce gradients_at_once(const std::vector<UnitShard>& units);
+UnitsAtOnce gradients_at_once(const std::vector<UnitSpec>& units);
+
+/// The same of what the units lie in, `place[unit]`.
+UnitsAtOnce places_at_once(const UnitsAtOnce& units, const std::vector<size_t>& place);
 
 }  // namespace tessera

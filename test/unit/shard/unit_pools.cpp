@@ -9,24 +9,26 @@ using namespace tessera;
 
 namespace {
 
-std::vector<UnitShard> units_of(const std::vector<int64_t>& sizes, bool last_borrows_first = false) {
-  std::vector<UnitShard> units;
-  for (const int64_t size : sizes) units.push_back({.spec = {}, .padded = size});
-  if (last_borrows_first) units.back().spec.borrows = 0;
+struct Units {
+  std::vector<int64_t> sizes;
+  std::vector<UnitSpec> specs;
+};
+
+Units units_of(const std::vector<int64_t>& sizes, bool last_borrows_first = false) {
+  Units units{sizes, std::vector<UnitSpec>(sizes.size())};
+  if (last_borrows_first) units.specs.back().borrows = 0;
   return units;
 }
 
 /// {slots, size of a slot} of each pool, the smallest first.
-std::vector<std::pair<int64_t, int64_t>> pools_of(const std::vector<UnitShard>& units, const UnitsAtOnce& at_once) {
+std::vector<std::pair<int64_t, int64_t>> pools_of(const Units& units, const UnitsAtOnce& at_once) {
   std::vector<std::pair<int64_t, int64_t>> pools;
   size_t members = 0;
-  std::vector<int64_t> sizes;
-  for (const UnitShard& unit : units) sizes.push_back(unit.padded);
-  for (const UnitPool& pool : make_unit_pools(sizes, at_once)) {
+  for (const UnitPool& pool : make_unit_pools(units.sizes, at_once)) {
     pools.emplace_back(pool.slots, pool.size);
     members += pool.units.size();
   }
-  REQUIRE(members == units.size());
+  REQUIRE(members == units.sizes.size());
   return pools;
 }
 
@@ -37,23 +39,23 @@ const ShardSettings usual;  // two gathers ahead
 
 TEST_CASE("Layers take turns in three slots, and the ends in one", "[shard]") {
   const auto units = units_of({1000, 100, 100, 100, 100, 1001});
-  CHECK(pools_of(units, gathered_at_once(usual, units)) == Pools{{3, 100}, {1, 1001}});
-  CHECK(pools_of(units, gradients_at_once(units)) == Pools{{2, 100}, {1, 1001}});
+  CHECK(pools_of(units, gathered_at_once(usual, units.specs)) == Pools{{3, 100}, {1, 1001}});
+  CHECK(pools_of(units, gradients_at_once(units.specs)) == Pools{{2, 100}, {1, 1001}});
 }
 
 TEST_CASE("A tied head's embedding has a slot of its own for as long as its gradient is made", "[shard]") {
   const auto units = units_of({1000, 100, 100, 100, 1}, /*last_borrows_first=*/true);
-  CHECK(pools_of(units, gathered_at_once(usual, units)) == Pools{{1, 1}, {3, 100}, {1, 1000}});
-  CHECK(pools_of(units, gradients_at_once(units)) == Pools{{1, 1}, {2, 100}, {1, 1000}});
+  CHECK(pools_of(units, gathered_at_once(usual, units.specs)) == Pools{{1, 1}, {3, 100}, {1, 1000}});
+  CHECK(pools_of(units, gradients_at_once(units.specs)) == Pools{{1, 1}, {2, 100}, {1, 1000}});
 }
 
 TEST_CASE("Layers of different sizes share slots where that takes less", "[shard]") {
   const auto dense_first = units_of({2000, 100, 300, 300, 300, 300, 2000});
-  CHECK(pools_of(dense_first, gathered_at_once(usual, dense_first)) == Pools{{3, 300}, {1, 2000}});
+  CHECK(pools_of(dense_first, gathered_at_once(usual, dense_first.specs)) == Pools{{3, 300}, {1, 2000}});
   const auto alternating = units_of({2000, 100, 300, 100, 300, 100, 300, 2000});
-  CHECK(pools_of(alternating, gathered_at_once(usual, alternating)) == Pools{{2, 100}, {2, 300}, {1, 2000}});
+  CHECK(pools_of(alternating, gathered_at_once(usual, alternating.specs)) == Pools{{2, 100}, {2, 300}, {1, 2000}});
   const auto about_equal = units_of({110, 100, 100, 100, 100, 110});
-  CHECK(pools_of(about_equal, gathered_at_once(usual, about_equal)) == Pools{{3, 110}});
+  CHECK(pools_of(about_equal, gathered_at_once(usual, about_equal.specs)) == Pools{{3, 110}});
 }
 
 TEST_CASE("Without prefetch a unit is alone, and shard_grad_op keeps all", "[shard]") {
@@ -61,7 +63,7 @@ TEST_CASE("Without prefetch a unit is alone, and shard_grad_op keeps all", "[sha
   ShardSettings settings;
   settings.forward_prefetch = false;
   settings.backward_prefetch = BackwardPrefetch::none;
-  CHECK(pools_of(units, gathered_at_once(settings, units)) == Pools{{1, 1000}});
+  CHECK(pools_of(units, gathered_at_once(settings, units.specs)) == Pools{{1, 1000}});
   settings.strategy = Strategy::shard_grad_op;
-  CHECK(pools_of(units, gathered_at_once(settings, units)) == Pools{{3, 100}, {2, 1000}});
+  CHECK(pools_of(units, gathered_at_once(settings, units.specs)) == Pools{{3, 100}, {2, 1000}});
 }
