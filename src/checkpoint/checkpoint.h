@@ -74,6 +74,7 @@ class CheckpointReader {
   explicit CheckpointReader(const std::filesystem::path& step_directory);
   ~CheckpointReader();
 
+  const std::filesystem::path& directory() const;
   const CheckpointInfo& info() const;
   struct Tensor {
     std::string name;

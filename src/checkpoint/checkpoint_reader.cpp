@@ -252,6 +252,7 @@ CheckpointReader::CheckpointReader(const fs::path& step_directory) : state_(std:
 
 CheckpointReader::~CheckpointReader() = default;
 
+const fs::path& CheckpointReader::directory() const { return state_->directory; }
 const CheckpointInfo& CheckpointReader::info() const { return state_->info; }
 const std::vector<CheckpointReader::Tensor>& CheckpointReader::tensors() const { return state_->tensors; }
 

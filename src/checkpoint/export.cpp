@@ -154,10 +154,9 @@ bool natural_less(const std::string& a, const std::string& b) {
 
 /// config.json with the dtype of the weights beside it, in the spelling that the file has (transformers writes `dtype`
 /// from version 5 on, `torch_dtype` before; it reads both).
-std::string config_with_dtype(const std::string& model_config, DType dtype) {
-  ordered_json config = parse_ordered_json(model_config, "the checkpoint's model_config");
-  if (!config.is_object())
-    throw DataError("the checkpoint's model_config is not a JSON object, so it cannot be exported");
+std::string config_with_dtype(const std::string& text, DType dtype, const std::string& where) {
+  ordered_json config = parse_ordered_json(text, where);
+  if (!config.is_object()) throw DataError("{}: is not a JSON object, so it cannot be exported", where);
   const char* name = dtype == DType::f32 ? "float32" : "bfloat16";
   const bool has_new_spelling = config.contains("dtype");
   if (has_new_spelling) config["dtype"] = name;
@@ -202,7 +201,8 @@ void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings&
   ExportContent content;
   content.tensors = tensors_in_order(checkpoint);
   content.dtype = settings.dtype;
-  content.config = config_with_dtype(checkpoint.info().model_config, settings.dtype);
+  content.config = config_with_dtype(checkpoint.info().model_config, settings.dtype,
+                                     checkpoint.directory().string() + ": model_config");
   content.stream = [&](const ExportedTensor& tensor, const ExportContent::Append& append) {
     checkpoint.stream(
         {tensor.name, tensor.shape, 0, tensor.count, {}}, {master_dataset, DType::f32},

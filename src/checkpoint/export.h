@@ -46,7 +46,8 @@ void export_checkpoint(const CheckpointReader& checkpoint, const ExportSettings&
 /// Names in the order of a model: layers.2 before layers.10.
 bool natural_less(const std::string& a, const std::string& b);
 
-/// config.json with the dtype of the weights beside it, in the spelling that the file has.
-std::string config_with_dtype(const std::string& model_config, DType dtype);
+/// config.json with the dtype of the weights beside it, in the spelling that the file has.  Throws DataError where it
+/// is no JSON object; `where` is what holds it.
+std::string config_with_dtype(const std::string& config, DType dtype, const std::string& where);
 
 }  // namespace tessera

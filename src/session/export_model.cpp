@@ -190,7 +190,7 @@ ExportContent AdaptedModel::merged(const Job& job) const {
   ExportContent content;
   content.tensors = exported(names);
   content.dtype = export_settings(job).dtype;
-  content.config = config_with_dtype(spec_.config, content.dtype);
+  content.config = config_with_dtype(spec_.config, content.dtype, (job.model.base / "config.json").string());
   content.stream = [this](const ExportedTensor& tensor, const Append& append) {
     const auto found = merged_.find(tensor.name);
     if (found == merged_.end()) return stream(*by_name_.at(tensor.name), append);

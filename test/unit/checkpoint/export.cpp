@@ -139,6 +139,18 @@ TEST_CASE("an exported configuration names the dtype of the weights in the spell
   CHECK(exported.config() == json{{"dtype", "float32"}, {"vocab_size", 61}});
 }
 
+TEST_CASE("a configuration that is no JSON object is refused, and the checkpoint named") {
+  Exported exported;
+  for (const char* config : {"[1]", "{\"vocab_size\": "}) {
+    auto info = info_of(200, 1);
+    info.model_config = config;
+    const auto shard = write_shard(step_directory(exported.folder.path(), 200), info, 0, exported.model.slices());
+    commit_checkpoint(exported.folder.path(), info, {shard}, 0);
+    exported.checkpoint = step_directory(exported.folder.path(), 200);
+    CHECK_THROWS_WITH(exported.run(), Contains(exported.checkpoint.string() + ": model_config"));
+  }
+}
+
 TEST_CASE("an export over one with more files leaves none of the old weights") {
   Exported exported;
   exported.settings.max_shard_bytes = 2000;
