@@ -104,12 +104,16 @@ ModelSpec load_unquantized_model(const Job& job) {
 }
 
 ShardedModelSettings model_settings(const Job& job, int host_threads) {
+  // The layers of an adapter are small: a message of each would cost a network's latency again and again.  4 MiB of
+  // gradient take a multiple of it.
+  constexpr int64_t adapter_bucket = 1 << 20;
   return {.shard = job.shard,
           .model = job.model,
           .optimizer = optimizer_states(job.train),
           .max_tokens = job.train.micro_batch_size * job.data.sequence_len,
           .longest = job.data.sequence_len,
           .seed = job.job.seed,
+          .least_bucket = job.adapter.type == AdapterType::none ? 0 : adapter_bucket,
           .host_threads = host_threads};
 }
 

@@ -28,6 +28,7 @@ struct ShardedModelSettings {
   int64_t max_tokens = 0;                 ///< of a micro-batch on one rank
   int64_t longest = 0;                    ///< tokens of a document, for the kernels' workspace; 0: max_tokens
   int64_t seed = 0;                       ///< of what is random in a step
+  int64_t least_bucket = 0;               ///< elements that neighbouring layers are gathered and reduced together for
   int host_threads = 1;                   ///< of the CPU that updates what shard.offload keeps in host memory
 };
 

@@ -65,7 +65,7 @@ LargestShapes largest_shapes(const ModelSpec& spec, const ShardedModelSettings& 
   const int64_t T = settings.max_tokens;
   return largest_shapes(spec, compute_dtype(settings.model), T,
                         settings.longest > 0 ? std::min(settings.longest, T) : T,
-                        ShardLayout(spec, 0, ranks, blocks_of(settings.optimizer)).size());
+                        ShardLayout(spec, 0, ranks, blocks_of(settings.optimizer), settings.least_bucket).size());
 }
 
 void plan_device(MemoryPlan& plan, Kernels& kernels, const LargestShapes& largest) {

@@ -36,7 +36,14 @@ inline void fill_weights(ShardedModel& model) {
 struct Setting {
   ShardSettings shard;
   ModelSettings model;
+  int64_t least_bucket = 0;
 };
+
+inline ShardedModelSettings settings_of(const Setting& setting) {
+  ShardedModelSettings settings = with_moments(setting.shard, setting.model, 24);
+  settings.least_bucket = setting.least_bucket;
+  return settings;
+}
 
 inline Setting fp32() {
   Setting setting;
@@ -63,8 +70,7 @@ inline Result train(const ModelSpec& config, const Setting& setting, int ranks) 
         const auto kernels = make_kernels(*device);
         Profiler profiler(*device);
         ShardGroups groups(world, setting.shard, world.size(), *device);
-        ShardedModel model({*device, *kernels, profiler, groups}, config,
-                           with_moments(setting.shard, setting.model, 24));
+        ShardedModel model({*device, *kernels, profiler, groups}, config, settings_of(setting));
         const int64_t allocated = device->bytes_in_use();
         fill_weights(model);
         auto batches = four_batches(config.V);

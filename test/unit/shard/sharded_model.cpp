@@ -49,6 +49,41 @@ TEST_CASE("Every strategy makes the gradient that one rank makes", "[shard]") {
   }
 }
 
+TEST_CASE("Layers that share a bucket get the gradient that they get alone", "[shard]") {
+  const ModelSpec config = odd_model(true);
+  const Result alone = train(config, fp32(), 1);
+  const int64_t layer = ShardLayout(config, 0, 1).units()[1].extent;
+  for (const int ranks : {1, 2, 3, 4})
+    for (const Offload offload : {Offload::none, Offload::optimizer, Offload::params})
+      for (const int64_t least : {layer + 1, 1000 * layer}) {  // two layers, and all
+        INFO(ranks << " ranks, offload " << static_cast<int>(offload) << ", least " << least);
+        Setting setting = fp32();
+        setting.shard.offload = offload;
+        setting.shard.strategy = ranks == 4 ? Strategy::hybrid_shard : Strategy::full_shard;
+        setting.shard.group_size = 2;
+        setting.least_bucket = least;
+        const Result together = train(config, setting, ranks);
+        CHECK(together.loss_sum == Approx(alone.loss_sum).epsilon(1e-6));
+        CHECK(distance(together.gradient, alone.gradient) < 1e-6);
+      }
+}
+
+TEST_CASE("Buckets hold layers until they are large enough, and the ends alone", "[shard]") {
+  const ModelSpec config = odd_model(false);
+  const auto names = [&](int64_t least) {
+    const ShardLayout layout(config, 0, 2, {}, least);
+    std::vector<std::string> names;
+    for (const Bucket& bucket : layout.buckets()) names.push_back(bucket.name);
+    return names;
+  };
+  const int64_t layer = ShardLayout(config, 0, 1).units()[1].extent;
+  using Names = std::vector<std::string>;
+  CHECK(names(0) == Names{"embedding", "layer 0", "layer 1", "layer 2", "head"});
+  CHECK(names(layer) == names(0));
+  CHECK(names(layer + 1) == Names{"embedding", "layer 0 to layer 1", "layer 2", "head"});
+  CHECK(names(1000 * layer) == Names{"embedding", "layer 0 to layer 2", "head"});
+}
+
 TEST_CASE("The order of gathers and reductions changes nothing", "[shard]") {
   const Result reference = train(odd_model(false), fp32(), 3);
   for (const BackwardPrefetch backward :
@@ -80,9 +115,9 @@ TEST_CASE("A rank allocates what the memory plan says", "[shard]") {
               setting.model.gradient_checkpointing = checkpointing;
               setting.shard.strategy = strategy;
               setting.shard.offload = offload;
+              setting.least_bucket = tied ? 1 << 20 : 0;
               const ModelSpec config = odd_model(tied, /*qk_norm=*/true);
-              const auto plan =
-                  plan_memory(DeviceKind::cpu, config, with_moments(setting.shard, setting.model, 24), ranks);
+              const auto plan = plan_memory(DeviceKind::cpu, config, settings_of(setting), ranks);
               for (const int64_t bytes : train(config, setting, ranks).allocated) CHECK(bytes == plan.total());
             }
 }
@@ -96,10 +131,10 @@ TEST_CASE("Ranks that cannot be cut into groups are refused", "[shard]") {
 
 TEST_CASE("The shards of all ranks hold every element of every tensor once", "[shard]") {
   const ModelSpec config = odd_model(false);
-  for (const int ranks : {1, 2, 3, 4, 7}) {
+  for (const auto& [ranks, least_bucket] : {std::pair{1, 0}, {2, 0}, {3, 0}, {4, 5000}, {7, 1 << 20}}) {
     std::map<std::string, std::vector<int>> seen;
     for (int rank = 0; rank < ranks; ++rank) {
-      const ShardLayout layout(config, rank, ranks);
+      const ShardLayout layout(config, rank, ranks, {}, least_bucket);
       for (const ShardPiece& piece : layout.pieces()) {
         auto& counts = seen[piece.tensor->name];
         counts.resize(static_cast<size_t>(piece.tensor->size()));
@@ -112,9 +147,9 @@ TEST_CASE("The shards of all ranks hold every element of every tensor once", "[s
 
 TEST_CASE("Update ranges cover the shard and treat every tensor by its kind", "[shard]") {
   const ModelSpec config = odd_model(false);
-  for (const int ranks : {1, 3}) {
+  for (const auto& [ranks, least_bucket] : {std::pair{1, 0}, {3, 0}, {3, 1 << 20}}) {
     for (int rank = 0; rank < ranks; ++rank) {
-      const ShardLayout layout(config, rank, ranks);
+      const ShardLayout layout(config, rank, ranks, {}, least_bucket);
       int64_t at = 0;
       for (const auto& range : layout.update_ranges()) {
         CHECK(range.begin == at);
@@ -133,9 +168,9 @@ TEST_CASE("Update ranges cover the shard and treat every tensor by its kind", "[
 TEST_CASE("No rank's slice cuts a block, and what is not in blocks lies together", "[shard]") {
   const ModelSpec config = test::odd_model_with_blocks(false);
   const TensorBlocks blocks{256, 4096};
-  for (const int ranks : {1, 2, 3, 7})
+  for (const auto& [ranks, least_bucket] : {std::pair{1, 0}, {2, 0}, {3, 0}, {7, 0}, {2, 1 << 20}, {7, 1 << 20}})
     for (int rank = 0; rank < ranks; ++rank) {
-      const ShardLayout layout(config, rank, ranks, blocks);
+      const ShardLayout layout(config, rank, ranks, blocks, least_bucket);
       for (const auto& range : layout.update_ranges()) CHECK((!range.in_blocks || range.begin % blocks.elements == 0));
       int64_t unblocked = 0, in_blocks = 0;  // elements so far
       for (const ShardPiece& piece : layout.pieces()) {

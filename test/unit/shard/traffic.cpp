@@ -26,9 +26,10 @@ TEST_CASE("The bytes that ranks send in an update are those that are planned", "
         Setting setting = fp32();
         setting.shard.strategy = strategy;
         setting.shard.group_size = ranks == 4 ? 2 : ranks;
+        setting.least_bucket = tied ? 1 << 20 : 0;
         const int micro_batches = 4 / ranks;  // of each rank in train()
-        const SentBytes plan = count_traffic({ranks, ranks}, Route::direct, odd_model(tied),
-                                             with_moments(setting.shard, setting.model, 24), micro_batches);
+        const SentBytes plan =
+            count_traffic({ranks, ranks}, Route::direct, odd_model(tied), settings_of(setting), micro_batches);
         CHECK(plan.between_hosts == 0);
         CHECK(plan.inside_host * ranks == train(odd_model(tied), setting, ranks).bytes_sent);
       }
