@@ -136,6 +136,11 @@ CASES = {
         dict(model_type="qwen2", hidden_size=46, intermediate_size=402),
         dict(load_in_4bit=True, bnb_4bit_use_double_quant=True, stored_in_4bit=True), "rope_parameters", "prompt full",
         dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    # what is dropped is not scaled
+    "dora-dropout": (
+        dict(model_type="qwen2", hidden_size=34, intermediate_size=70),
+        dict(seed=7), "rope_parameters", "prompt full",
+        dict(r=4, lora_alpha=6, lora_dropout=0.3, use_dora=True, target_modules=["q_proj", "v_proj", "o_proj", "down_proj"])),
 }
 
 
@@ -322,6 +327,7 @@ def drop_as_described(model, seed):
         for adapter, layer in list(getattr(module, "lora_dropout", {}).items()):
             if isinstance(layer, torch.nn.Dropout):
                 module.lora_dropout[adapter] = Dropout(name.removeprefix("base_model.model."), seed, layer.p)
+                module.training = True  # DoRA's asks
 
 
 def through_4_bits(weight, twice):

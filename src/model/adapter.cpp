@@ -237,7 +237,6 @@ void add_adapter(ModelSpec& model, const AdapterSettings& settings,
                       .dora = adapter.dora,
                       .dropout = static_cast<float>(adapter.dropout),
                       .gaussian = settings.init_lora_weights == LoraInit::gaussian};
-  if (adapter.dora && adapter.dropout > 0) throw JobError("[adapter] lora_dropout: has to be 0 with use_dora");
   if (add_lora(model, adapter, lora) == 0)
     adapter.refuse(
         "target_modules",

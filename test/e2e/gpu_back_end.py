@@ -10,7 +10,7 @@ GPU = on_gpu()
 FEW = 4  # steps, where a claim needs no whole curve
 
 with workspace() as place:
-    for name in ("llama", "qwen3", "lora-dropout", "qlora-bias"):
+    for name in ("llama", "qwen3", "lora-dropout", "dora-dropout", "qlora-bias"):
         case = Case(OWN_CASES / name)
         for ranks in (1, 2):
             run = train.run(place / f"{name}-{ranks}", {**case.settings(), **GPU}, ranks)

@@ -90,7 +90,7 @@ void Linear::reduce(const Pass& pass, const LayerActivations& a, ConstView x) co
   pass.kernels.residual.scale(pass.stream, a[reduced_], scale_, {}, a[reduced_]);
 }
 
-/// x Wᵀ + s · x Aᵀ Bᵀ of a module with DoRA, after reduce().
+/// x Wᵀ + s · x Aᵀ Bᵀ of a module with DoRA, after reduce(); of what dropout leaves of x.
 View Linear::unscaled(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const {
   const View z = adapter.own(a[unscaled_]);
   pass.kernels.linear.forward(pass.stream, x, adapter.weight.in(pass.weights), {}, {}, z);
@@ -119,11 +119,23 @@ void Linear::forward(const Pass& pass, const LayerActivations& a, ConstView x, C
       pass.kernels.linear.forward(pass.stream, adapter.reduced(a[reduced_]), adapter.b.in(pass.weights), {}, own, own);
       continue;
     }
-    const View z = unscaled(pass, a, adapter, x);
-    find_row_scales(pass, a, adapter);
-    pass.kernels.dora.scale_columns(pass.stream, z, row_scales(a, adapter, row_scale_),
-                                    adapter.bias.in_a_row(pass.weights), adapter.own(added), own);
+    forward_dora(pass, a, adapter, x, adapter.own(added), own);
   }
+}
+
+void Linear::forward_dora(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x,
+                          ConstView added, View y) const {
+  if (drops(pass)) {
+    const View rest = dropped(pass, a, adapter, x);
+    pass.kernels.residual.scale(pass.stream, rest, -1, x, rest);  // what dropout takes away is not scaled
+    pass.kernels.linear.forward(pass.stream, rest, adapter.weight.in(pass.weights), {}, added, y);
+    added = y;
+    x = dropped(pass, a, adapter, x);
+  }
+  const View z = unscaled(pass, a, adapter, x);
+  find_row_scales(pass, a, adapter);
+  pass.kernels.dora.scale_columns(pass.stream, z, row_scales(a, adapter, row_scale_),
+                                  adapter.bias.in_a_row(pass.weights), added, y);
 }
 
 void Linear::backward_input(const Pass& pass, const LayerActivations& a, ConstView dy, View dx, Write mode) const {
@@ -136,7 +148,8 @@ void Linear::backward_input(const Pass& pass, const LayerActivations& a, ConstVi
       const View scaled = adapter.own(a[d_unscaled_]);
       find_row_scales(pass, a, adapter);
       pass.kernels.dora.scale_columns(pass.stream, d, row_scales(a, adapter, row_scale_), {}, {}, scaled);
-      pass.kernels.linear.backward_input(pass.stream, scaled, adapter.weight.in(pass.weights), dx, to_dx);
+      pass.kernels.linear.backward_input(pass.stream, drops(pass) ? d : ConstView(scaled),
+                                         adapter.weight.in(pass.weights), dx, to_dx);
       to_dx = Write::accumulate;
       d = scaled;
     }
@@ -146,8 +159,15 @@ void Linear::backward_input(const Pass& pass, const LayerActivations& a, ConstVi
   pass.kernels.residual.scale(pass.stream, a[d_reduced_], scale_, {}, a[d_reduced_]);
   if (!drops(pass)) return all_a_.backward_input(pass, a[d_reduced_], dx, Write::accumulate);
   for (const Adapter& adapter : adapters_) {
+    Write to_dropped = Write::overwrite;
+    if (adapter.is_dora()) {  // beside dy W, which is in dx
+      const View rest = adapter.own(a[unscaled_]);
+      pass.kernels.residual.scale(pass.stream, adapter.own(dy), -1, adapter.own(a[d_unscaled_]), rest);
+      pass.kernels.linear.backward_input(pass.stream, rest, adapter.weight.in(pass.weights), a[dropped_], to_dropped);
+      to_dropped = Write::accumulate;
+    }
     pass.kernels.linear.backward_input(pass.stream, adapter.reduced(a[d_reduced_]), adapter.a.in(pass.weights),
-                                       a[dropped_], Write::overwrite);
+                                       a[dropped_], to_dropped);
     drop(pass, adapter, a[dropped_], dx, Write::accumulate);
   }
 }
@@ -159,7 +179,8 @@ void Linear::backward_weight(const BackwardPass& pass, const LayerActivations& a
   for (const Adapter& adapter : adapters_) {
     ConstView d = adapter.own(dy);
     if (adapter.is_dora()) {
-      pass.kernels.dora.magnitude_backward(pass.stream, unscaled(pass, a, adapter, x), d,
+      const ConstView read = drops(pass) ? ConstView(dropped(pass, a, adapter, x)) : x;
+      pass.kernels.dora.magnitude_backward(pass.stream, unscaled(pass, a, adapter, read), d,
                                            row_scales(a, adapter, inv_norm_),
                                            adapter.magnitude.in_a_row(pass.gradients));
       d = adapter.own(a[d_unscaled_]);

@@ -8,7 +8,8 @@
 namespace tessera {
 
 /// y = x wᵀ + b, for modules that read the same input; of those with an adapter + s · x Aᵀ Bᵀ, which DoRA scales
-/// together with x wᵀ.
+/// together with x wᵀ.  An adapter reads d, what dropout leaves of x; with DoRA y = (x - d) wᵀ + scale ∘ (d wᵀ + s ·
+/// d Aᵀ Bᵀ) + b, as in PEFT.
 class Linear {
  public:
   /// `prefix`: before the modules' names.
@@ -44,6 +45,8 @@ class Linear {
   View dropped(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const;
   void reduce(const Pass& pass, const LayerActivations& a, ConstView x) const;
   View unscaled(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x) const;
+  void forward_dora(const Pass& pass, const LayerActivations& a, const Adapter& adapter, ConstView x, ConstView added,
+                    View y) const;
   void find_row_scales(const Pass& pass, const LayerActivations& a, const Adapter& adapter) const;
   const float* row_scales(const LayerActivations& a, const Adapter& adapter, Slot slot) const {
     return a[slot].as<float>() + adapter.first_row;
