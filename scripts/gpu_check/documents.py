@@ -6,6 +6,8 @@ import random
 
 from reference_cases import write_job
 
+from .shapes import LORA_R
+
 MEDIAN, SIGMA, SHORTEST = 400, 1.0, 16  # tokens; log-normal, as lengths of chats and instructions are
 WORST_FILL = 0.9                        # of a packed sequence that is taken
 
@@ -82,5 +84,7 @@ def write_random_job(folder, shape, lengths, settings):
         "checkpoint.export": "never",
         "checkpoint.resume": "never",
         "log.tensorboard": "false",
+        **({"adapter.type": "lora", "adapter.lora_r": LORA_R, "adapter.lora_alpha": 2 * LORA_R} if shape.adapter else {}),
+        **({"model.quantization": "nf4"} if shape.adapter == "QLoRA" else {}),
         **settings})
     return folder / "job.ini"

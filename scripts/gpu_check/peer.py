@@ -5,6 +5,7 @@
 What a user of torchtitan runs on one GPU: fp32 weights, gradients and moments, bf16 autocast, every decoder layer and the
 loss over the head through torch.compile, cuDNN's or flash attention (the first that PyTorch has for the shape), fused
 AdamW, gradient clipping.  --parameters bf16 keeps all of that in bf16 instead, --compile model compiles the whole model.
+--adapter LoRA trains peft's adapter, in fp32, on all linear modules; QLoRA with bitsandbytes' NF4 and double quantisation below it.
 Prints one JSON line: seconds of each step of the warm-up and behind it, tokens of a step, loss of each step, peak memory.
 """
 import argparse
@@ -40,7 +41,37 @@ def parse():
     parser.add_argument("--compile", choices=("layers", "model", "none"), default="layers")
     parser.add_argument("--parameters", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--adapter", choices=("LoRA", "QLoRA"))
+    parser.add_argument("--lora-r", type=int, default=16)
     return parser.parse_args()
+
+
+def quantize(model):
+    """The linear modules of the layers, as transformers' load_in_4bit makes them."""
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and ".layers." in name:
+            small = Linear4bit(module.in_features, module.out_features, module.bias is not None, torch.bfloat16,
+                               compress_statistics=True, quant_type="nf4", device=module.weight.device)
+            small.weight = Params4bit(module.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4")
+            small.bias = module.bias
+            model.set_submodule(name, small.to(module.weight.device))
+    model.is_loaded_in_4bit = True
+
+
+def add_adapter(model, arguments):
+    """In place."""
+    from peft import LoraConfig, get_peft_model
+
+    if arguments.adapter == "QLoRA":
+        quantize(model)
+    r = arguments.lora_r
+    get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=r, lora_alpha=2 * r, target_modules="all-linear"))
+
+
+def trained(model):
+    return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def build(arguments):
@@ -49,6 +80,8 @@ def build(arguments):
     dtype = torch.bfloat16 if arguments.parameters == "bf16" else torch.float32
     with torch.device(arguments.device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    if arguments.adapter:
+        add_adapter(model, arguments)
     model.train()
     if arguments.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -107,9 +140,9 @@ def synchronize(arguments):
 
 
 def train(model, arguments):
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(trained(model), lr=1e-5, weight_decay=0.0, fused=True)
     loss_of_ids, batches = loss_of(model, arguments), read_batches(arguments)
-    autocast = torch.autocast(arguments.device, dtype=torch.bfloat16, enabled=arguments.parameters == "fp32")
+    autocast = torch.autocast(arguments.device, dtype=torch.bfloat16, enabled=arguments.parameters == "fp32" or bool(arguments.adapter))
     seconds, losses = [], []
     for step in range(arguments.warm_up + arguments.steps):
         synchronize(arguments)
@@ -119,7 +152,7 @@ def train(model, arguments):
                 loss = loss_of_ids(ids) / arguments.accumulation
             loss.backward()
             total = total + loss.detach()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained(model), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(total))
@@ -136,6 +169,8 @@ def main():
     with chosen:
         model = build(arguments)
         attention = attention_in_use(model, arguments)
+        if arguments.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()  # of training, not of what quantised the base
         seconds, losses = train(model, arguments)
     peak = (torch.cuda.max_memory_allocated() if arguments.device == "cuda"
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

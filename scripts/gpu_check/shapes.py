@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 H100_FLOPS = 989.4e12  # bf16, dense; NVIDIA's data sheet of the H100 SXM
 MEMORY_SHARE = 0.85    # of the GPU's memory that a model may take with what is beside the plan; the peer needs some more
+LORA_R = 16            # on every linear of the layers
+STATE_BYTES = {"": 18, "LoRA": 2, "QLoRA": 0.6}  # of a weight: master, moments, gradient and bf16; the base alone, in bf16 or NF4
 BESIDE_PLAN = 2 << 30  # bytes: the kernels' workspace, CUDA's context, the libraries
 
 LLAMA3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -21,6 +23,7 @@ class Shape:
     accumulation: int  # micro-batches an update
     checkpointing: str = "none"  # both programs keep all activations
     note: str = ""
+    adapter: str = ""  # LoRA or QLoRA: on all linear modules, by ./train and by peft
 
     def of(self, key):
         return self.config[key]
@@ -51,11 +54,19 @@ class Shape:
         return tables * self.table_weights + self.of("num_hidden_layers") * self.layer_weights + self.of("hidden_size")
 
     @property
+    def adapter_weights(self):
+        C, F, H, G, D = (self.of("hidden_size"), self.of("intermediate_size"), self.of("num_attention_heads"),
+                         self.of("num_key_value_heads"), self.head_dim)
+        sides = 2 * (C + H * D) + 2 * (C + G * D) + 3 * (C + F)
+        return self.of("num_hidden_layers") * LORA_R * sides if self.adapter else 0
+
+    @property
     def flops_per_token(self):
-        """Forward and backward: 6·(weights without the embedding table, with the head) + 6·L·C·T; no recomputation."""
+        """Forward and backward: 6·(weights without the embedding table, with the head) + 6·L·C·T; no recomputation.  Weights
+        that an adapter leaves alone have no gradient: 4."""
         L, width = self.of("num_hidden_layers"), self.of("num_attention_heads") * self.head_dim
         multiplied = L * self.layer_weights + self.table_weights + self.of("hidden_size")
-        return 6 * multiplied + 6 * L * width * self.sequence_len
+        return (4 if self.adapter else 6) * multiplied + 6 * self.adapter_weights + 6 * L * width * self.sequence_len
 
     @property
     def tokens(self):
@@ -72,10 +83,11 @@ class Shape:
         tokens = self.micro_batch * self.sequence_len
         # docs/sharding.md: master, moments, gradient and bf16 weights; what gradient_checkpointing = none keeps of a layer,
         # and the parts that all layers share; the head, with 512 MiB of logits.
-        a_layer = 18 * self.layer_weights + tokens * (2 * (2 * H * D + 2 * G * D + 4 * C + 2 * F) + 4 * (2 + H))
+        state = STATE_BYTES[self.adapter]
+        a_layer = state * self.layer_weights + tokens * (2 * (2 * H * D + 2 * G * D + 4 * C + 2 * F) + 4 * (2 + H))
         shared = tokens * (2 * (3 * C + F + 2 * H * D + 2 * G * D) + 4 * D)
         head = tokens * (6 * C + 4) + (512 << 20)
-        ends = 18 * (self.weights - L * self.layer_weights) + shared + head
+        ends = max(state, 2) * (self.weights - L * self.layer_weights) + 18 * self.adapter_weights + shared + head
         layers = int((MEMORY_SHARE * memory_bytes - BESIDE_PLAN - ends) // a_layer)
         if layers >= L:
             return self
@@ -115,7 +127,11 @@ LLAMA31_8B = _shape(
     rope_scaling={**LLAMA3_ROPE, "factor": 8.0}, max_position_embeddings=131072, tie_word_embeddings=False,
     initializer_range=0.02, bos_token_id=128000, eos_token_id=128001)
 
-SHAPES = [LLAMA32_1B, QWEN25_3B, LLAMA31_8B, SMOLLM2_135M]  # in the order in which they are measured
+LLAMA31_8B_LORA, LLAMA31_8B_QLORA = (replace(LLAMA31_8B, name=f"Llama-3.1-8B, {adapter}", adapter=adapter)
+                                     for adapter in ("LoRA", "QLoRA"))
+
+# In the order in which they are measured.
+SHAPES = [LLAMA32_1B, QWEN25_3B, LLAMA31_8B, LLAMA31_8B_LORA, LLAMA31_8B_QLORA, SMOLLM2_135M]
 
 
 def choose_shapes(context):

@@ -16,7 +16,7 @@ from .context import FAILED, LOG_TAIL, PASSED, Result, missing, plain
 from .documents import Documents, write_random_job
 from .machine import memory_in_use
 from .programs import ROOT
-from .shapes import H100_FLOPS, choose_shapes
+from .shapes import H100_FLOPS, LORA_R, choose_shapes
 from .targets import LEFT_OUT, MISSED, NOT_MEASURED, is_judged, judge
 
 WARM_UP = 3        # steps before anything is counted, of both programs
@@ -49,7 +49,7 @@ class Training:
         self.notes = ["PyTorch with transformers is not there, so nothing was compared"] \
             if compare and not context.peer_python else []
         self.peer_compiles = not context.rehearse
-        self.peer_parameters = {shape.name: "fp32" for shape in self.shapes}
+        self.peer_parameters = {shape.name: "bf16" if shape.adapter else "fp32" for shape in self.shapes}
         self._seconds = {}     # that another run of a shape by a program would take
         self._predicted = self._predictions()
 
@@ -138,7 +138,8 @@ class Training:
                    "device": "cpu" if self.context.rehearse else "cuda", "compile": compiler}
         command = [self.context.peer_python, ROOT / "scripts/gpu_check/peer.py", shape.write(folder / "model"), rows,
                    *(word for option, value in options.items() for word in (f"--{option}", value)),
-                   *(["--gradient-checkpointing"] if shape.checkpointing == "full" else [])]
+                   *(["--gradient-checkpointing"] if shape.checkpointing == "full" else []),
+                   *(["--adapter", shape.adapter, "--lora-r", LORA_R] if shape.adapter else [])]
         finished = self.context.run(name, command, LONGEST_RUN, self._peer_variables())
         told = last_json(finished.output)
         if finished.status != 0 or told is None:
@@ -173,14 +174,15 @@ class Training:
     # ---- what the roofline model says ----
 
     def _predictions(self):
-        """{name of a shape: its update by the model}, of those that bench_kernels can count."""
+        """{name of a shape: its update by the model}, of those that bench_kernels can count: not with adapters."""
         ceilings = kernel_times.ceilings(self.context)
         if ceilings is None:
             self.notes.append("what the device can do was not measured, so no step was predicted")
             return {}
-        counted = {shape.name: kernel_times.counted(self.context, shape) for shape in self.shapes}
+        whole = [shape for shape in self.shapes if not shape.adapter]
+        counted = {shape.name: kernel_times.counted(self.context, shape) for shape in whole}
         predicted = {shape.name: counted[shape.name] and roofline.predict(shape, counted[shape.name], ceilings)
-                     for shape in self.shapes}
+                     for shape in whole}
         return {name: update for name, update in predicted.items() if update}
 
     def _against_model(self, shape, rate):

@@ -18,7 +18,7 @@ from harness import ROOT, program, require, skip, workspace
 if sys.version_info < (3, 10):
     skip("scripts/gpu-check needs Python 3.10")
 from gpu_check.documents import Documents  # noqa: E402
-from gpu_check.shapes import LLAMA31_8B, LLAMA32_1B, QWEN25_3B, SMOLLM2_135M  # noqa: E402
+from gpu_check.shapes import LLAMA31_8B, LLAMA31_8B_LORA, LLAMA31_8B_QLORA, LLAMA32_1B, QWEN25_3B, SMOLLM2_135M  # noqa: E402
 from gpu_check.training import FULL, PACKED, WANTED, lengths_of_steps, rates, ratios_by_round  # noqa: E402
 
 STAGES = ["unit", "reference", "resume", "ranks", "sanitizer", "kernels", "training"]
@@ -103,10 +103,10 @@ def every_stage_leaves_a_result(check):
     require("REHEARSED" in page and check.result("whole")["rehearsed"] and
             all("rehearsed" in stage["summary"] for stage in stages.values()), "a rehearsal says so everywhere", page)
     shapes = stages["training"]["shapes"]
-    require(len(shapes) == 4 and all(shape["tokens_per_second"] > 0 and shape["packed_tokens_per_second"] > 0 and
+    require(len(shapes) == 6 and all(shape["tokens_per_second"] > 0 and shape["packed_tokens_per_second"] > 0 and
                                      shape["plan_bytes"] > 0 and shape["c_mfu"] is None and "ratio" not in shape
                                      for shape in shapes.values()),
-            "four shapes train, with no figure that only a GPU has", shapes)
+            "six shapes train, with no figure that only a GPU has", shapes)
     require(all(row["verdict"] == "not judged" for row in stages["training"]["targets"]), "no target is judged",
             stages["training"]["targets"])
     require(all("peer" in shape for shape in shapes.values()) or "not there" in stages["training"]["summary"],
@@ -120,15 +120,16 @@ def figures_stand_beside_the_models(stages, page):
             "each kernel stands beside what the model predicts", measured["kernels"][0])
     lost = [kernel["lost_seconds_of_update"] for kernel in measured["kernels"] if kernel["calls_of_update"]]
     require(len(lost) > 20 and lost == sorted(lost, reverse=True), "most time lost first", lost)
-    for name, shape in stages["training"]["shapes"].items():
-        model = shape["model"]
+    models = {name: shape["model"] for name, shape in stages["training"]["shapes"].items() if "model" in shape}
+    require(len(models) == 4, "of the shapes without an adapter", list(models))
+    for name, model in models.items():
         require(math.isclose(model["predicted_tokens_per_second"] * model["predicted_seconds"], 2 * 128) and
                 math.isclose(sum(model["predicted_parts"].values()), model["predicted_seconds"]) and
                 math.isclose(model["measured_over_predicted"], model["seconds"] / model["predicted_seconds"]) and
                 model["predicted_c_mfu"] is None and "predicted, tokens/s | predicted, C-MFU |" in page,
                 f"so does the update of {name}", model)
-    require(all(shape["model"]["kernels_alone_seconds"] > 0 for name, shape in stages["training"]["shapes"].items()
-                if "Llama-3.2-1B" in name), "beside what its kernels took alone", stages["training"]["shapes"])
+    require(all(model["kernels_alone_seconds"] > 0 for name, model in models.items() if "Llama-3.2-1B" in name),
+            "beside what its kernels took alone", models)
 
 
 def a_step_alone_has_no_targets(check):
@@ -173,20 +174,20 @@ def a_killed_run_leaves_what_it_has(check):
 
 def a_run_that_goes_wrong_costs_that_run_alone(check):
     status, stages, page, printed = check.run("wrong-peer", "--stages", "training", "--python", check.place / "with_torch")
-    shapes = {name.rpartition(" ")[2]: shape for name, shape in stages["training"]["shapes"].items()}
+    shapes = {name.rpartition("of ")[2]: shape for name, shape in stages["training"]["shapes"].items()}
     require(all(shape["tokens_per_second"] > 0 for shape in shapes.values()), "every shape is measured", printed)
     require(all(shape["memory_in_use"] == 1234 << 20 for shape in shapes.values()), "what nvidia-smi says meanwhile is kept")
-    require({name for name, shape in shapes.items() if "peer" in shape} == {"Llama-3.2-1B", "Llama-3.1-8B", "SmolLM2-135M"},
+    require({name for name, shape in shapes.items() if "peer" in shape} == {"Llama-3.2-1B", "Llama-3.1-8B", "Llama-3.1-8B, LoRA", "Llama-3.1-8B, QLoRA", "SmolLM2-135M"},
             "what a peer prints after its result does no harm", (shapes, printed))
     require(status == 1 and "JSONDecodeError" in shapes["Qwen2.5-3B"]["errors"][0],
             "a result that cannot be read is that run's error", (status, printed))
-    require([shape["peer"]["parameters"] for shape in shapes.values() if "peer" in shape] == ["fp32", "bf16", "fp32"] and
+    require([shape["peer"]["parameters"] for shape in shapes.values() if "peer" in shape] == ["fp32"] + 3 * ["bf16"] + ["fp32"] and
             "(bf16 weights)" in page, "a peer that runs out of memory has bf16 weights, and the page says so", page)
 
 
 def without_time_nothing_begins(check):
     _, stages, page, printed = check.run("no-time", "--stages", "training", "--limit", "training=5")
-    require(stages["training"]["summary"].count("left out: no time") == 4 and page.count("left out: no time") > 4 and
+    require(stages["training"]["summary"].count("left out: no time") == 6 and page.count("left out: no time") > 4 and
             not any(shape["errors"] for shape in stages["training"]["shapes"].values()),
             "what there is no time for is said to be left out", printed)
 
@@ -230,9 +231,10 @@ def ratios_are_of_one_round():
 def shapes_fit_into_80_gb():
     for mib in (81559, 79872):
         layers = {shape.name: shape.fitted(mib << 20).of("num_hidden_layers")
-                  for shape in (LLAMA32_1B, QWEN25_3B, LLAMA31_8B, SMOLLM2_135M)}
-        require(layers == {"Llama-3.2-1B": 16, "Qwen2.5-3B": 36, "Llama-3.1-8B": 11, "SmolLM2-135M": 30},
-                f"{mib} MiB hold the models whole, of the 8B one 11 layers", layers)
+                  for shape in (LLAMA32_1B, QWEN25_3B, LLAMA31_8B, LLAMA31_8B_LORA, LLAMA31_8B_QLORA, SMOLLM2_135M)}
+        require(layers == {"Llama-3.2-1B": 16, "Qwen2.5-3B": 36, "Llama-3.1-8B": 11, "Llama-3.1-8B, LoRA": 32,
+                           "Llama-3.1-8B, QLoRA": 32, "SmolLM2-135M": 30},
+                f"{mib} MiB hold the models whole, of the 8B one 11 layers without an adapter", layers)
 
 
 train, [bench_kernels] = program()
