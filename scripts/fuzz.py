@@ -173,8 +173,11 @@ def tokenizer_seeds():
 LINES = [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}, {"text": "some words, and \u00e9"},
          {"instruction": "Add.", "input": "1 2", "output": "3", "system": "Be brief."},
          {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "a", "weight": 1}]},
-         {"segments": [{"label": True, "text": "yes"}, {"label": False, "text": "no"}]}]
-TYPES, ENDINGS = 5, 3
+         {"segments": [{"label": True, "text": "yes"}, {"label": False, "text": "no"}]},
+         {"question": "Which?", "choices": ["a", "b"], "explanation": "b, because"},
+         {"instruction": "Think.", "input": "x", "output": "1", "reflection": "Hm.", "corrected": "2"},
+         {"system_prompt": "Be brief.", "question": "Two?", "response": "2"}]
+TYPES, ENDINGS = 8, 3
 
 
 def records_seeds():

@@ -20,7 +20,7 @@ bool is_json(const std::string& ending) { return ending == ".jsonl" || ending ==
 
 bool is_hidden(const Path& path) { return path.filename().string().starts_with('.'); }
 
-std::vector<Path> files_below(const Path& directory, DatasetType type) {
+std::vector<Path> files_below(const Path& directory, DatasetKind kind) {
   std::vector<Path> files;
   std::filesystem::recursive_directory_iterator walk(directory), end;
   for (; walk != end; ++walk) {
@@ -30,7 +30,7 @@ std::vector<Path> files_below(const Path& directory, DatasetType type) {
       continue;
     }
     const std::string ending = data_ending(path);
-    const bool readable = is_json(ending) || (ending == ".txt" && type == DatasetType::completion);
+    const bool readable = is_json(ending) || (ending == ".txt" && kind == DatasetKind::completion);
     if (readable && !is_folder(path)) files.push_back(path);  // what is no file is refused when it is opened
   }
   std::sort(files.begin(), files.end());
@@ -49,7 +49,7 @@ std::vector<Path> matches(const std::string& pattern) {
 
 void check_ending(const Path& file, const DatasetSettings& dataset, const SectionName& section) {
   const std::string ending = data_ending(file);
-  if (ending == ".txt" && dataset.type != DatasetType::completion)
+  if (ending == ".txt" && dataset.type->kind != DatasetKind::completion)
     throw JobError("[{}] path: {} is plain text; use type = completion", section, file.string());
   if (ending != ".txt" && !is_json(ending))
     throw JobError("[{}] path: {}: unknown file type; expected .jsonl, .json or .txt, optionally with .gz or .zst",
@@ -61,10 +61,10 @@ void check_ending(const Path& file, const DatasetSettings& dataset, const Sectio
 std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionName& section) {
   const Path path = dataset.path;
   if (is_folder(path)) {
-    std::vector<Path> files = files_below(path, dataset.type);
+    std::vector<Path> files = files_below(path, dataset.type->kind);
     if (files.empty())
       throw JobError("[{}] path: the directory {} has no data files (.jsonl, .json{}, optionally with .gz or .zst)",
-                     section, dataset.path, dataset.type == DatasetType::completion ? ", .txt" : "");
+                     section, dataset.path, dataset.type->kind == DatasetKind::completion ? ", .txt" : "");
     return files;
   }
   std::vector<Path> files;

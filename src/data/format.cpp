@@ -12,20 +12,22 @@ Sample SampleFormat::from_document(std::string_view, DocumentPart, const Place& 
 
 std::unique_ptr<const SampleFormat> make_format(const DatasetSettings& dataset, const DataSettings& data,
                                                 const Tokenizer* tokenizer) {
-  if (dataset.type == DatasetType::tokenized) return tokenized_format();
+  const DatasetKind kind = dataset.type->kind;
+  if (kind == DatasetKind::tokenized) return tokenized_format();
   if (!tokenizer)
     throw JobError("the data set {} holds text, but there is no tokenizer.json; set [model] tokenizer to its directory",
                    dataset.name);
-  switch (dataset.type) {
-    case DatasetType::completion:
+  switch (kind) {
+    case DatasetKind::completion:
       return completion_format(dataset, *tokenizer);
-    case DatasetType::alpaca:
-      return alpaca_format(dataset, data, *tokenizer);
-    case DatasetType::chat_template:
+    case DatasetKind::instruction:
+    case DatasetKind::user_defined:
+      return instruction_format(dataset, data, *tokenizer);
+    case DatasetKind::chat:
       return chat_format(dataset, data, *tokenizer);
-    case DatasetType::input_output:
+    case DatasetKind::input_output:
       return input_output_format(data, *tokenizer);
-    case DatasetType::tokenized:
+    case DatasetKind::tokenized:
       break;
   }
   throw std::logic_error("make_format: a type of data set without a format");

@@ -45,8 +45,8 @@ ChatTemplate choose_template(const DatasetSettings& dataset, const Tokenizer& to
 // Made by make_format.
 std::unique_ptr<const SampleFormat> tokenized_format();
 std::unique_ptr<const SampleFormat> completion_format(const DatasetSettings& dataset, const Tokenizer& tokenizer);
-std::unique_ptr<const SampleFormat> alpaca_format(const DatasetSettings& dataset, const DataSettings& data,
-                                                  const Tokenizer& tokenizer);
+std::unique_ptr<const SampleFormat> instruction_format(const DatasetSettings& dataset, const DataSettings& data,
+                                                       const Tokenizer& tokenizer);
 std::unique_ptr<const SampleFormat> input_output_format(const DataSettings& data, const Tokenizer& tokenizer);
 std::unique_ptr<const SampleFormat> chat_format(const DatasetSettings& dataset, const DataSettings& data,
                                                 const Tokenizer& tokenizer);

@@ -99,7 +99,7 @@ class ChatFormat : public SampleFormat {
       conversation.trained.push_back(is_trained(message, conversation.messages.back().role));
     }
     if (conversation.messages.empty()) throw DataError("{}: {} is empty", fields.place(), key);
-    add_system(conversation, fields.text_or_empty(dataset_.field_system));
+    add_system(conversation, fields.text_or_empty(dataset_.field_system.empty() ? "system" : dataset_.field_system));
     return conversation;
   }
 

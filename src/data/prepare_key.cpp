@@ -11,7 +11,7 @@ namespace tessera {
 namespace {
 
 /// Goes up when the same data and settings shall give other samples.  Not the file's layout, which may change without.
-constexpr int64_t samples_version = 1;
+constexpr int64_t samples_version = 2;
 
 void add(Hasher& hasher, int64_t value) { hasher.update(&value, sizeof value); }
 void add(Hasher& hasher, double value) { hasher.update(&value, sizeof value); }
@@ -19,12 +19,13 @@ void add(Hasher& hasher, double value) { hasher.update(&value, sizeof value); }
 void add_settings(Hasher& hasher, const DatasetSettings& d) {
   for (const std::string* text :
        {&d.field, &d.field_system, &d.field_instruction, &d.field_input, &d.field_output, &d.field_messages,
-        &d.message_field_role, &d.message_field_content, &d.message_field_training, &d.chat_template, &d.system_prompt})
+        &d.message_field_role, &d.message_field_content, &d.message_field_training, &d.chat_template, &d.system_prompt,
+        &d.format, &d.no_input_format, &d.system_format})
     hasher.update_field(*text);
+  hasher.update_field(d.type->name);
   add(hasher, static_cast<int64_t>(d.roles_to_train.size()));
   for (const std::string& role : d.roles_to_train) hasher.update_field(role);
-  for (const int64_t number : {static_cast<int64_t>(d.type), d.repeat, d.limit, static_cast<int64_t>(d.train_on_eos)})
-    add(hasher, number);
+  for (const int64_t number : {d.repeat, d.limit, static_cast<int64_t>(d.train_on_eos)}) add(hasher, number);
 }
 
 }  // namespace
@@ -41,7 +42,7 @@ std::vector<FoundDataset> find_datasets(const Job& job) {
 }
 
 bool needs_tokenizer(const Job& job) {
-  const auto is_text = [](const DatasetSettings& dataset) { return dataset.type != DatasetType::tokenized; };
+  const auto is_text = [](const DatasetSettings& dataset) { return dataset.type->kind != DatasetKind::tokenized; };
   return std::any_of(job.datasets.begin(), job.datasets.end(), is_text) ||
          std::any_of(job.eval_datasets.begin(), job.eval_datasets.end(), is_text);
 }

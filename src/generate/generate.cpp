@@ -47,8 +47,7 @@ std::vector<std::string> read_prompts(const GenerateSettings& settings) {
 std::optional<ChatTemplate> find_template(const Job& job, const Tokenizer& tokenizer) {
   if (job.generate.chat.has_value() && !*job.generate.chat) return std::nullopt;
   for (const DatasetSettings& set : job.datasets)
-    if (set.type == DatasetType::chat_template && !set.chat_template.empty() &&
-        set.chat_template != "tokenizer_default")
+    if (set.type->kind == DatasetKind::chat && !set.chat_template.empty() && set.chat_template != "tokenizer_default")
       return ChatTemplate::by_name(set.chat_template);
   if (!tokenizer.chat_template().empty()) return ChatTemplate::recognise(tokenizer.chat_template());
   if (job.generate.chat.has_value())

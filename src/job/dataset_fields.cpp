@@ -2,11 +2,27 @@
 
 #include <map>
 
+#include "job/dataset_types.h"
 #include "job/field_builder.h"
 #include "job/ini.h"
 
 namespace tessera {
 namespace {
+
+constexpr const char* instruction_words = "types of an instruction and an answer";
+
+std::vector<std::string> types_with_instruction() {
+  std::vector<std::string> names = dataset_type_names(DatasetKind::instruction);
+  names.emplace_back("user_defined");
+  return names;
+}
+
+std::vector<std::string> types_with_system() {
+  std::vector<std::string> names = {"chat_template", "user_defined"};
+  for (const DatasetType& type : dataset_types())
+    if (!type.format.system.empty()) names.emplace_back(type.name);
+  return names;
+}
 
 std::vector<Field> dataset_text_fields() {
   const auto chat_templates = one_of({"chatml", "llama3", "llama2", "mistral", "tokenizer_default"});
@@ -14,14 +30,26 @@ std::vector<Field> dataset_text_fields() {
       {{TrainOnEos::turn, "turn"}, {TrainOnEos::last, "last"}, {TrainOnEos::none, "none"}, {TrainOnEos::all, "all"}});
   return {
       dataset_key("field", &DatasetSettings::field, word(), "JSON key of the text").with("type", {"completion"}),
-      dataset_key("field_system", &DatasetSettings::field_system, word(), "JSON key of the system prompt")
-          .with("type", {"alpaca"}),
-      dataset_key("field_instruction", &DatasetSettings::field_instruction, word(), "JSON key of the instruction")
-          .with("type", {"alpaca"}),
-      dataset_key("field_input", &DatasetSettings::field_input, word(), "JSON key of the optional input")
-          .with("type", {"alpaca"}),
-      dataset_key("field_output", &DatasetSettings::field_output, word(), "JSON key of the answer")
-          .with("type", {"alpaca"}),
+      dataset_key("field_system", &DatasetSettings::field_system, words(), "JSON key of the system text")
+          .with_types(types_with_system(), "types that have a system text")
+          .by_default("the type's own"),
+      dataset_key("field_instruction", &DatasetSettings::field_instruction, words(), "JSON key of the instruction")
+          .with_types(types_with_instruction(), instruction_words)
+          .by_default("the type's own"),
+      dataset_key("field_input", &DatasetSettings::field_input, words(), "JSON key of the optional input")
+          .with_types(types_with_instruction(), instruction_words)
+          .by_default("the type's own"),
+      dataset_key("field_output", &DatasetSettings::field_output, words(), "JSON key of the answer")
+          .with_types(types_with_instruction(), instruction_words)
+          .by_default("the type's own"),
+      dataset_key("format", &DatasetSettings::format, word(),
+                  "What becomes of a record with an input: {instruction}, {input} and {system} are replaced")
+          .with("type", {"user_defined"}),
+      dataset_key("no_input_format", &DatasetSettings::no_input_format, word(), "The same of one without an input")
+          .with("type", {"user_defined"}),
+      dataset_key("system_format", &DatasetSettings::system_format, word(),
+                  "What stands before it where there is a system text")
+          .with("type", {"user_defined"}),
       dataset_key("field_messages", &DatasetSettings::field_messages, word(), "JSON key of the list of messages")
           .with("type", {"chat_template"})
           .by_default("messages, or conversations if present"),
@@ -39,7 +67,7 @@ std::vector<Field> dataset_text_fields() {
                   "Chat template. tokenizer_default: the built-in template that matches the tokenizer's own")
           .with("type", {"chat_template"}),
       dataset_key("system_prompt", &DatasetSettings::system_prompt, words(), "System prompt of samples that have none")
-          .with("type", {"alpaca", "chat_template"}),
+          .with_types(types_with_system(), "types that have a system text"),
       dataset_key("roles_to_train", &DatasetSettings::roles_to_train, list(), "Roles whose messages are trained on")
           .with("type", {"chat_template"}),
       dataset_key("train_on_eos", &DatasetSettings::train_on_eos, train_on_eos,
@@ -48,30 +76,35 @@ std::vector<Field> dataset_text_fields() {
   };
 }
 
-/// The formats, and for the words of other programs what they are called here.
-Value<DatasetType> dataset_types() {
-  auto types = choice<DatasetType>({{DatasetType::tokenized, "tokenized"},
-                                    {DatasetType::completion, "completion"},
-                                    {DatasetType::alpaca, "alpaca"},
-                                    {DatasetType::chat_template, "chat_template"},
-                                    {DatasetType::input_output, "input_output"}});
+/// The types, and for the words of other programs what they are called here.
+Value<const DatasetType*> type_of_dataset() {
+  Value<const DatasetType*> value;
+  value.choices = dataset_type_names();
+  value.expected =
+      "chat_template, completion, alpaca, input_output, tokenized, user_defined, or another type (docs/data.md#types)";
   const std::string chat =
       "chat_template, which reads ShareGPT's conversations (from, value) and OpenAI's messages "
       "(role, content) as they are";
   const std::string text = "completion, which takes plain text";
   const std::map<std::string, std::string> elsewhere = {
-      {"sharegpt", chat},           {"share_gpt", chat},       {"chat", chat},         {"chatml", chat},
-      {"conversation", chat},       {"conversations", chat},   {"messages", chat},     {"openai", chat},
-      {"pretrain", text},           {"pretraining", text},     {"text", text},         {"raw", text},
-      {"plain_text", text},         {"instruction", "alpaca"}, {"instruct", "alpaca"}, {"alpaca_chat", "alpaca"},
-      {"alpaca_w_system", "alpaca"}};
-  types.read = [read = types.read, elsewhere](const std::string& name, const Path& folder) {
+      {"sharegpt", chat},     {"share_gpt", chat},
+      {"chat", chat},         {"chatml", chat},
+      {"conversation", chat}, {"conversations", chat},
+      {"messages", chat},     {"openai", chat},
+      {"pretrain", text},     {"pretraining", text},
+      {"text", text},         {"raw", text},
+      {"plain_text", text},   {"instruction", "alpaca"},
+      {"instruct", "alpaca"}, {"llama2_chat", "chat_template with chat_template = llama2"}};
+  value.read = [choices = value.choices, expected = value.expected, elsewhere](const std::string& name, const Path&) {
     const std::string kind = name.substr(0, name.find('.'));  // axolotl's sharegpt.load_role
     if (const auto known = elsewhere.find(kind); known != elsewhere.end())
       throw WrongValue{fmt::format("{}; use {}", ini::quoted(name), known->second)};
-    return read(name, folder);
+    return &dataset_types()[index_of_choice(name, choices, expected)];
   };
-  return types;
+  value.write = [](const DatasetType* const& type) {
+    return type == nullptr ? std::string() : std::string(type->name);
+  };
+  return value;
 }
 
 }  // namespace
@@ -83,7 +116,7 @@ Section dataset_section(const std::string& name, const std::string& help) {
                   {dataset_key("path", &DatasetSettings::path, path_or_glob(),
                                "Data files: .jsonl, .json or .txt, optionally compressed as .gz or .zst")
                        .must_be_given(),
-                   dataset_key("type", &DatasetSettings::type, dataset_types(), "Sample format").must_be_given(),
+                   dataset_key("type", &DatasetSettings::type, type_of_dataset(), "Sample format").must_be_given(),
                    dataset_key("repeat", &DatasetSettings::repeat, whole_number(1, 10'000), "Repetitions per epoch"),
                    dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
                                "Use only this many samples from the start. 0: all")

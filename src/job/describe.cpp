@@ -14,7 +14,8 @@ std::string default_of(const Field& field) { return field.required ? "required" 
 std::string rules_of(const Field& field) {
   std::string rules = field.expected;
   for (const Condition& condition : field.only_with)
-    rules += fmt::format("; only with {} = {}", condition.key, enumerated(condition.values));
+    rules += condition.words.empty() ? fmt::format("; only with {} = {}", condition.key, enumerated(condition.values))
+                                     : fmt::format("; only with {}", condition.words);
   if (field.needed_by)
     rules += fmt::format("; required with {} = {}", field.needed_by->key, enumerated(field.needed_by->values));
   return rules;

@@ -30,6 +30,10 @@ struct Described : Field {
     only_with.push_back({std::move(other), std::move(values)});
     return std::move(*this);
   }
+  Described&& with_types(std::vector<std::string> names, std::string words) && {
+    only_with.push_back({"type", std::move(names), std::move(words)});
+    return std::move(*this);
+  }
   Described&& must_be_given_with(std::string other, std::vector<std::string> values) && {
     needed_by = Condition{std::move(other), std::move(values)};
     return std::move(*this);

@@ -20,6 +20,7 @@ struct Target {
 struct Condition {
   std::string key;
   std::vector<std::string> values;
+  std::string words = {};  // for the reference, in place of a long list of values
 };
 
 struct Field {

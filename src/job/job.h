@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "job/dataset_types.h"
+
 /// The job room: one typed struct a section of job.ini, the default beside the name.  The parser, `--help`, the
 /// reference table in docs/job.md and the resolved job are all made from one description of these fields (fields.cpp).
 namespace tessera {
@@ -46,19 +48,19 @@ struct DataSettings {
   int64_t max_record_bytes = 1 << 26;  // of one JSON record, unpacked: a longer one is an error
 };
 
-enum class DatasetType { tokenized, completion, alpaca, chat_template, input_output };
 enum class TrainOnEos { turn, last, none, all };
 struct DatasetSettings {
-  std::string name;                               // of the section, dataset.NAME
-  std::string path;                               // file, directory or glob (required)
-  DatasetType type = DatasetType::alpaca;         // (required)
-  int64_t repeat = 1;                             // times per epoch
-  int64_t limit = 0;                              // the first N samples; 0: all
-  std::string field = "text";                     // completion: key of the text
-  std::string field_system = "system";            // alpaca, and chat_template
-  std::string field_instruction = "instruction";  // alpaca
-  std::string field_input = "input";              // alpaca
-  std::string field_output = "output";            // alpaca
+  std::string name;                   // of the section, dataset.NAME
+  std::string path;                   // file, directory or glob (required)
+  const DatasetType* type = nullptr;  // (required)
+  int64_t repeat = 1;                 // times per epoch
+  int64_t limit = 0;                  // the first N samples; 0: all
+  std::string field = "text";         // completion: key of the text
+  // Keys of a record with an instruction; empty: the type's own.
+  std::string field_system, field_instruction, field_input, field_output;
+  std::string format = "{instruction} {input} ";  // user_defined, as the two below
+  std::string no_input_format = "{instruction} ";
+  std::string system_format = "{system}";
   std::string field_messages;         // chat_template ("messages", or "conversations" where that is present)
   std::string message_field_role;     // chat_template ("role"; "from")
   std::string message_field_content;  // chat_template ("content"; "value")

@@ -194,8 +194,10 @@ void JobParser::check_part(const Part& part) {
                      field.needed_by->key, section.at(field.needed_by->key).write(target), field.expected);
     if (!is_on(field)) continue;
     if (const Condition* condition = unmet(field, section, target))
-      throw JobError("{}: only applies with {} = {}; here {} is {}", part.at(*given), condition->key,
-                     enumerated(condition->values), condition->key, section.at(condition->key).write(target));
+      throw JobError("{}: only applies with {}; here {} is {}", part.at(*given),
+                     condition->words.empty() ? fmt::format("{} = {}", condition->key, enumerated(condition->values))
+                                              : condition->words,
+                     condition->key, section.at(condition->key).write(target));
     const Field* other = section.find(field.instead_of);
     if (other && is_on(*other))
       throw JobError("{}: excludes {}, which is set too ({}); remove one of the two", part.at(*given), other->key,

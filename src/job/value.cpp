@@ -275,10 +275,10 @@ Value<std::string> one_of(const std::vector<std::string>& choices) {
           write_text};
 }
 
-size_t index_of_choice(const std::string& text, const std::vector<std::string>& choices) {
+size_t index_of_choice(const std::string& text, const std::vector<std::string>& choices, const std::string& expected) {
   const auto found = std::find(choices.begin(), choices.end(), text);
   if (found == choices.end()) {
-    WrongValue error = wrong(text, enumerated(choices));
+    WrongValue error = wrong(text, expected.empty() ? enumerated(choices) : expected);
     if (choices.size() > 1) error.message += fmt::format("; did you mean {}?", nearest(text, choices));
     throw error;
   }

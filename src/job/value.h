@@ -60,8 +60,9 @@ Value<std::string> text_or_file();  // the path where such a file exists, else t
 Value<std::string> word_or_path(const std::vector<std::string>& own);  // one of the words, else a path
 Value<std::string> one_of(const std::vector<std::string>& choices);
 
-/// Throws WrongValue "nonsense; expected a, b or c; did you mean b?".
-size_t index_of_choice(const std::string& text, const std::vector<std::string>& choices);
+/// Throws WrongValue "nonsense; expected a, b or c; did you mean b?".  `expected`: in place of the choices.
+size_t index_of_choice(const std::string& text, const std::vector<std::string>& choices,
+                       const std::string& expected = "");
 
 /// "a, b or c"
 std::string enumerated(const std::vector<std::string>& names);

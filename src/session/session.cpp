@@ -27,7 +27,8 @@ Tokenizer tokenizer_for_model(const Job& job, int64_t vocab_size) {
 
 std::optional<Tokenizer> load_tokenizer(const Job& job, int64_t vocab_size) {
   const auto tokenized = [](const std::vector<DatasetSettings>& sets) {
-    return std::all_of(sets.begin(), sets.end(), [](const auto& set) { return set.type == DatasetType::tokenized; });
+    return std::all_of(sets.begin(), sets.end(),
+                       [](const auto& set) { return set.type->kind == DatasetKind::tokenized; });
   };
   if (tokenized(job.datasets) && tokenized(job.eval_datasets)) return std::nullopt;
   return tokenizer_for_model(job, vocab_size);

@@ -13,8 +13,8 @@ using namespace tessera;
 namespace {
 
 constexpr std::array endings = {".jsonl", ".json", ".txt"};
-constexpr std::array types = {DatasetType::tokenized, DatasetType::completion, DatasetType::alpaca,
-                              DatasetType::chat_template, DatasetType::input_output};
+constexpr std::array types = {"tokenized",    "completion",    "alpaca",     "chat_template",
+                              "input_output", "concisechoice", "reflection", "alpaca_w_system.load_open_orca"};
 constexpr std::array templates = {"chatml", "llama3", "llama2", "mistral"};
 constexpr RecordLimits limits = {.record_bytes = 2048, .document_part_bytes = 256};
 
@@ -27,8 +27,8 @@ struct Kind {
 Kind kind_of(uint8_t first, uint8_t second) {
   Kind kind;
   kind.dataset.name = "fuzzed";
-  kind.dataset.type = types[first % types.size()];
-  const size_t readable = kind.dataset.type == DatasetType::completion ? endings.size() : endings.size() - 1;
+  kind.dataset.type = &dataset_type(types[first % types.size()]);
+  const size_t readable = kind.dataset.type->kind == DatasetKind::completion ? endings.size() : endings.size() - 1;
   kind.ending = endings[first / types.size() % readable];
   kind.dataset.chat_template = templates[second % templates.size()];
   kind.dataset.roles_to_train =

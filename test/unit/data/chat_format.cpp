@@ -15,7 +15,7 @@ struct Chat {
   Job job;
 
   explicit Chat(const std::string& text) {
-    job = job_with(folder, {dataset("d", folder.write("a.jsonl", text), DatasetType::chat_template)});
+    job = job_with(folder, {dataset("d", folder.write("a.jsonl", text), "chat_template")});
     job.datasets[0].chat_template = "chatml";
     job.data.sequence_len = 1000;
   }

@@ -8,11 +8,11 @@
 
 namespace tessera::test {
 
-inline DatasetSettings dataset(const std::string& name, const Path& path, DatasetType type = DatasetType::tokenized) {
+inline DatasetSettings dataset(const std::string& name, const Path& path, std::string_view type = "tokenized") {
   DatasetSettings settings;
   settings.name = name;
   settings.path = path.string();
-  settings.type = type;
+  settings.type = &dataset_type(type);
   return settings;
 }
 

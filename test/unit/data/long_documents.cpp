@@ -34,7 +34,7 @@ struct Stored {
 Stored stored(const TemporaryFolder& folder, const std::string& text, int64_t part_bytes, Overlong overlong,
               int64_t sequence_len) {
   const Tokenizer tokenizer = byte_tokenizer(folder);
-  Job job = job_with(folder, {dataset("d", folder / "a.txt", DatasetType::completion)});
+  Job job = job_with(folder, {dataset("d", folder / "a.txt", "completion")});
   job.data.overlong = overlong;
   job.data.sequence_len = sequence_len;
   const auto format = make_format(job.datasets[0], job.data, &tokenizer);
@@ -79,7 +79,7 @@ TEST_CASE("A document that fits is one part, an empty one too", "[documents]") {
 TEST_CASE("The parts of a document have the tokens of the whole", "[documents]") {
   const TemporaryFolder folder;
   const Tokenizer tokenizer = byte_tokenizer(folder);
-  const auto format = completion_format(dataset("d", folder / "a.txt", DatasetType::completion), tokenizer);
+  const auto format = completion_format(dataset("d", folder / "a.txt", "completion"), tokenizer);
   const std::string text = "one two\nthree four five\nsix\n";
   std::vector<int32_t> of_parts;
   for (const Record& part : parts_of(folder, text, 9)) {

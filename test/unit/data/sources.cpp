@@ -198,7 +198,7 @@ TEST_CASE("Plain text for another type than completion is a JobError", "[sources
 
 TEST_CASE("Text without a tokenizer is a mistake of the job", "[sources]") {
   const TemporaryFolder folder;
-  const Job job = job_with(folder, {dataset("d", folder.write("a.txt", "text"), DatasetType::completion)});
+  const Job job = job_with(folder, {dataset("d", folder.write("a.txt", "text"), "completion")});
   REQUIRE_THROWS_AS(prepare(job, nullptr, test_vocab_size), JobError);
 }
 

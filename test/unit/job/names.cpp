@@ -26,8 +26,9 @@ std::vector<std::string> keys_of(const std::string& section_name) {
 
 TEST_CASE("every key of the contract is known, and no other", "[job]") {
   const std::string dataset =
-      "path type repeat limit field field_system field_instruction field_input field_output field_messages "
-      "message_field_role message_field_content message_field_training chat_template system_prompt roles_to_train "
+      "path type repeat limit field field_system field_instruction field_input field_output format "
+      "no_input_format system_format field_messages message_field_role message_field_content message_field_training "
+      "chat_template system_prompt roles_to_train "
       "train_on_eos";
   CHECK(keys_of("job") == names("output_dir seed"));
   CHECK(keys_of("model") ==
@@ -98,7 +99,8 @@ TEST_CASE("a missing key is an error at its section, or at the file without one"
         "mine.ini:5: [dataset.a] path: missing; expected the path of a file or directory, or a glob. Data files: "
         ".jsonl, .json or .txt, optionally compressed as .gz or .zst.");
   CHECK(error_of("[dataset.a]\npath = a.jsonl\n") ==
-        "mine.ini:5: [dataset.a] type: missing; expected tokenized, completion, alpaca, chat_template or input_output. "
+        "mine.ini:5: [dataset.a] type: missing; expected chat_template, completion, alpaca, input_output, tokenized, "
+        "user_defined, or another type (docs/data.md#types). "
         "Sample format.");
 }
 

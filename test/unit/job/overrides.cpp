@@ -75,8 +75,9 @@ TEST_CASE("an override with a mistake is named as it was written", "[job]") {
   CHECK(error_of("", {"train.max_steps"}) == "override train.max_steps: expected section.key=value");
   CHECK(error_of("", {"max_steps=3"}) == "override max_steps=3: expected section.key=value");
   CHECK(error_of("", {"dataset.a.path=/x"}) ==
-        "override dataset.a.path=/x: [dataset.a] type: missing; expected tokenized, completion, alpaca, chat_template "
-        "or input_output. Sample format.");
+        "override dataset.a.path=/x: [dataset.a] type: missing; expected chat_template, completion, alpaca, "
+        "input_output, tokenized, user_defined, or another type (docs/data.md#types). "
+        "Sample format.");
 }
 
 TEST_CASE("an override's variable that is not set is an error that names it", "[job]") {

@@ -41,7 +41,7 @@ TEST_CASE("a data set's field names have defaults, which the resolved job names 
   const Job job = job_of(
       "[dataset.a]\npath = a\ntype = alpaca\nfield_input = context\n[dataset.b]\npath = b\ntype = "
       "completion\n[dataset.c]\npath = c\ntype = chat_template\n");
-  CHECK(job.datasets[0].field_instruction == "instruction");
+  CHECK(job.datasets[0].field_instruction.empty());  // the type's own
   CHECK(job.datasets[0].field_input == "context");
   const std::string text = resolved_text(job);
   CHECK(text.find("\nfield = text\n") > text.find("\n[dataset.b]\n"));
@@ -59,7 +59,7 @@ TEST_CASE("data sets keep the order of the file", "[job]") {
   REQUIRE(job.datasets.size() == 2);
   CHECK(job.datasets[0].name == "z");
   CHECK(job.datasets[1].name == "a");
-  CHECK(job.datasets[1].type == DatasetType::tokenized);
+  CHECK(job.datasets[1].type->name == "tokenized");
   CHECK(job.eval_datasets.at(0).name == "z");
 }
 
@@ -71,7 +71,8 @@ TEST_CASE("the resolved job of the least job reads back to itself", "[job]") {
 TEST_CASE("the resolved job of a full job reads back to itself", "[job]") {
   const auto [once, again] = twice_resolved(
       "[data]\nval_set_size = 0.1\nsequence_len = 77\nworkers = 3\n[dataset.a]\npath = \"a # b/*.jsonl\"\ntype = "
-      "alpaca\nsystem_prompt = \" Be\\n\\\"brief\\\"; $${now} \"\nlimit = 4\n[dataset.b]\npath = b\ntype = "
+      "alpaca_w_system.load_instruct\nsystem_prompt = \" Be\\n\\\"brief\\\"; $${now} \"\nlimit = 4\n[dataset.c]\npath "
+      "= c\ntype = user_defined\nformat = \" {instruction} \"\n[dataset.b]\npath = b\ntype = "
       "chat_template\nroles_to_train = assistant,tool\ntrain_on_eos = last\n[train]\nmax_steps = 5\nglobal_batch_size "
       "= 6\nwarmup_ratio = 0.1\nlr_scheduler = warmup_stable_decay\nnum_decay_steps = 2\nlearning_rate = "
       "1.2345678901234567e-05\n[shard]\nstrategy = hybrid_shard\ngroup_size = 2\n[checkpoint]\nresume = "
@@ -143,10 +144,11 @@ TEST_CASE("a key that an earlier build did not have is no change while it has it
 TEST_CASE("a value from the environment is written back as it was given, also as a part of one", "[job]") {
   ::setenv("TESSERA_TEST_SECRET", "hunter2 # ; \"x\"", 1);
   ::setenv("TESSERA_TEST_RATE", "0.25", 1);
-  const JobFile file(required +
-                     "[dataset.a]\npath = a\ntype = alpaca\nsystem_prompt = \" key: ${TESSERA_TEST_SECRET}, not $${A} "
-                     "\"\n[dataset.b]\npath = b\ntype = chat_template\nroles_to_train = user, "
-                     "${TESSERA_TEST_SECRET}\n[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
+  const JobFile file(
+      required +
+      "[dataset.a]\npath = a\ntype = alpaca_w_system\nsystem_prompt = \" key: ${TESSERA_TEST_SECRET}, not $${A} "
+      "\"\n[dataset.b]\npath = b\ntype = chat_template\nroles_to_train = user, "
+      "${TESSERA_TEST_SECRET}\n[train]\nlearning_rate = ${TESSERA_TEST_RATE}\n");
   const Job job = file.parse({"generate.prompt=say ${TESSERA_TEST_SECRET}"});
   CHECK(job.datasets[0].system_prompt == " key: hunter2 # ; \"x\", not ${A} ");
   CHECK(job.train.learning_rate == 0.25);
@@ -198,8 +200,9 @@ TEST_CASE("a value that the resolved job cannot express is refused with its sect
 }
 
 TEST_CASE("names and values of any characters that a job file can hold can be expressed", "[job]") {
-  const JobFile file(required +
-                     "[dataset.a;b#c d]\npath = \"x ; y\"\ntype = alpaca\nsystem_prompt = \"\\\"\\n\\\\ $${x} \"\n");
+  const JobFile file(
+      required +
+      "[dataset.a;b#c d]\npath = \"x ; y\"\ntype = alpaca_w_system\nsystem_prompt = \"\\\"\\n\\\\ $${x} \"\n");
   CHECK(unsayable(file) == "no error");
   CHECK(unsayable(file, {"generate.prompt=\r\"tab\t\\\n", "job.output_dir=/\u00e9 # x"}) == "no error");
 }

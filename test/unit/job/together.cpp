@@ -15,11 +15,13 @@ std::string train_error(const std::string& lines) { return error_of("[train]\n" 
 
 TEST_CASE("a key that the data set's type does not use is refused with the types that do", "[job]") {
   CHECK(dataset_error("tokenized", "field_instruction = q") ==
-        "mine.ini:8: [dataset.a] field_instruction: only applies with type = alpaca; here type is tokenized");
+        "mine.ini:8: [dataset.a] field_instruction: only applies with types of an instruction and an answer; here type "
+        "is "
+        "tokenized");
   CHECK(dataset_error("chat_template", "field = text") ==
         "mine.ini:8: [dataset.a] field: only applies with type = completion; here type is chat_template");
   CHECK(dataset_error("completion", "system_prompt = Hello") ==
-        "mine.ini:8: [dataset.a] system_prompt: only applies with type = alpaca or chat_template; here type is "
+        "mine.ini:8: [dataset.a] system_prompt: only applies with types that have a system text; here type is "
         "completion");
   CHECK(dataset_error("alpaca", "train_on_eos = turn") ==
         "mine.ini:8: [dataset.a] train_on_eos: only applies with type = chat_template; here type is alpaca");
@@ -29,7 +31,8 @@ TEST_CASE("every key with a format's names belongs to a type", "[job]") {
   for (const std::string line :
        {"field = x", "field_system = x", "field_instruction = x", "field_input = x", "field_output = x",
         "field_messages = x", "message_field_role = x", "message_field_content = x", "message_field_training = x",
-        "chat_template = chatml", "system_prompt = x", "roles_to_train = x", "train_on_eos = all"}) {
+        "chat_template = chatml", "system_prompt = x", "format = x", "no_input_format = x", "system_format = x",
+        "roles_to_train = x", "train_on_eos = all"}) {
     CAPTURE(line);
     CHECK(dataset_error("input_output", line).find("; here type is input_output") != std::string::npos);
   }
