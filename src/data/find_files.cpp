@@ -1,6 +1,7 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "base/error.h"
@@ -16,7 +17,11 @@ std::string data_ending(Path path) {
   return path.extension().string();
 }
 
-bool is_json(const std::string& ending) { return ending == ".jsonl" || ending == ".json"; }
+constexpr std::array endings_of_records = {".jsonl", ".json", ".csv", ".tsv"};
+
+bool has_records(const std::string& ending) {
+  return std::ranges::find(endings_of_records, ending) != endings_of_records.end();
+}
 
 bool is_hidden(const Path& path) { return path.filename().string().starts_with('.'); }
 
@@ -30,7 +35,7 @@ std::vector<Path> files_below(const Path& directory, DatasetKind kind) {
       continue;
     }
     const std::string ending = data_ending(path);
-    const bool readable = is_json(ending) || (ending == ".txt" && kind == DatasetKind::completion);
+    const bool readable = has_records(ending) || (ending == ".txt" && kind == DatasetKind::completion);
     if (readable && !is_folder(path)) files.push_back(path);  // what is no file is refused when it is opened
   }
   std::sort(files.begin(), files.end());
@@ -51,9 +56,10 @@ void check_ending(const Path& file, const DatasetSettings& dataset, const Sectio
   const std::string ending = data_ending(file);
   if (ending == ".txt" && dataset.type->kind != DatasetKind::completion)
     throw JobError("[{}] path: {} is plain text; use type = completion", section, file.string());
-  if (ending != ".txt" && !is_json(ending))
-    throw JobError("[{}] path: {}: unknown file type; expected .jsonl, .json or .txt, optionally with .gz or .zst",
-                   section, file.string());
+  if (ending != ".txt" && !has_records(ending))
+    throw JobError(
+        "[{}] path: {}: unknown file type; expected .jsonl, .json, .csv, .tsv or .txt, optionally with .gz or .zst",
+        section, file.string());
 }
 
 }  // namespace
@@ -63,8 +69,9 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
   if (is_folder(path)) {
     std::vector<Path> files = files_below(path, dataset.type->kind);
     if (files.empty())
-      throw JobError("[{}] path: the directory {} has no data files (.jsonl, .json{}, optionally with .gz or .zst)",
-                     section, dataset.path, dataset.type->kind == DatasetKind::completion ? ", .txt" : "");
+      throw JobError(
+          "[{}] path: the directory {} has no data files (.jsonl, .json, .csv, .tsv{}, optionally with .gz or .zst)",
+          section, dataset.path, dataset.type->kind == DatasetKind::completion ? ", .txt" : "");
     return files;
   }
   std::vector<Path> files;

@@ -12,6 +12,8 @@ namespace {
 
 Sample make_sample(const Record& record, const Place& place, const SampleFormat& format,
                    simdjson::dom::parser& parser) {
+  if (!record.broken.empty())
+    throw DataError("{}: {}; fix or remove it, or set [data] on_error = skip", place, record.broken);
   if (record.kind == Record::Kind::document) {
     if (!utf8::is_valid(record.text))
       throw DataError("{}: the text is not UTF-8; convert it, for example with iconv -t utf-8", place);

@@ -39,7 +39,11 @@ std::string samples_in_words(int64_t count) { return fmt::format("{} {}", count,
 class Preparation {
  public:
   Preparation(const Job& job, const Tokenizer* tokenizer, int64_t vocab_size, const Path& path)
-      : job_(job), tokenizer_(tokenizer), vocab_size_(vocab_size), writer_(path), store_(writer_, job.data, counts_) {}
+      : job_(job),
+        tokenizer_(tokenizer),
+        vocab_size_(vocab_size),
+        writer_(path),
+        store_(writer_, job.data.sequence_len, counts_) {}
 
   void run(const std::vector<FoundDataset>& datasets, const std::string& key) {
     for (const FoundDataset& dataset : datasets) read_dataset(dataset);
@@ -84,13 +88,14 @@ class Preparation {
 
   void read_records(const FoundDataset& dataset) {
     const std::unique_ptr<const SampleFormat> format = make_format(*dataset.settings, job_.data, tokenizer_);
-    first_source_ = narrow<int32_t>(sources_.size());
+    store_.begin(overlong_of(*dataset.settings, job_.data), narrow<int32_t>(sources_.size()));
     for (const Path& file : dataset.files) sources_.push_back(file.string());
     rows_.push_back({&dataset, {}});
     taken_ = 0;
 
     progress_.begin(dataset.section);
-    RecordStream stream(dataset.files, {.record_bytes = job_.data.max_record_bytes},
+    RecordStream stream(dataset.files,
+                        {.record_bytes = job_.data.max_record_bytes, .text_unit = dataset.settings->document},
                         [this](const ReadingState& state) { progress_.read(state); });
     std::vector<Record> block = read_block(stream);
     while (!block.empty() && !reached_limit(dataset)) {
@@ -129,7 +134,7 @@ class Preparation {
         continue;
       }
       taken_ += one.part.ends;
-      store_.add(one, first_source_, rows_.back().rows);
+      store_.add(one, rows_.back().rows);
     }
     progress_.made(taken_, writer_.stored());
   }
@@ -238,15 +243,18 @@ class Preparation {
   }
 
   static std::string line_of(const char* split, const std::vector<SampleRow>& rows) {
-    int64_t tokens = 0, supervised = 0;
+    int64_t tokens = 0, supervised = 0, samples = 0;
     int32_t longest = 0;
     for (const SampleRow& row : rows) {
       tokens += row.length;
       supervised += row.supervised;
+      samples += row.piece == 0;
       longest = std::max(longest, row.length);
     }
-    return fmt::format("{}: {} samples, {} tokens, {} supervised; longest sample: {} tokens", split, rows.size(),
-                       tokens, supervised, longest);
+    const bool in_pieces = samples < std::ssize(rows);
+    return fmt::format("{}: {} samples{}, {} tokens, {} supervised; longest {}: {} tokens", split, samples,
+                       in_pieces ? fmt::format(" in {} pieces", rows.size()) : "", tokens, supervised,
+                       in_pieces ? "piece" : "sample", longest);
   }
 
   const Job& job_;
@@ -258,8 +266,7 @@ class Preparation {
   PreparationProgress progress_;
   std::vector<std::string> sources_;
   std::vector<Rows> rows_;
-  int32_t first_source_ = 0;  // of the data set being read
-  int64_t taken_ = 0;         // samples of it so far
+  int64_t taken_ = 0;  // samples of it so far
 };
 
 /// How the training samples fill sequences, said beside what the file says about itself.

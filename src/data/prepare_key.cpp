@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "data/prepared_layout.h"
 #include "data/records.h"
+#include "data/sample_store.h"
 
 namespace tessera {
 namespace {
@@ -16,7 +17,7 @@ constexpr int64_t samples_version = 2;
 void add(Hasher& hasher, int64_t value) { hasher.update(&value, sizeof value); }
 void add(Hasher& hasher, double value) { hasher.update(&value, sizeof value); }
 
-void add_settings(Hasher& hasher, const DatasetSettings& d) {
+void add_settings(Hasher& hasher, const DatasetSettings& d, Overlong overlong) {
   for (const std::string* text :
        {&d.field, &d.field_system, &d.field_instruction, &d.field_input, &d.field_output, &d.field_messages,
         &d.message_field_role, &d.message_field_content, &d.message_field_training, &d.chat_template, &d.system_prompt,
@@ -25,7 +26,9 @@ void add_settings(Hasher& hasher, const DatasetSettings& d) {
   hasher.update_field(d.type->name);
   add(hasher, static_cast<int64_t>(d.roles_to_train.size()));
   for (const std::string& role : d.roles_to_train) hasher.update_field(role);
-  for (const int64_t number : {d.repeat, d.limit, static_cast<int64_t>(d.train_on_eos)}) add(hasher, number);
+  for (const int64_t number : {static_cast<int64_t>(overlong), static_cast<int64_t>(d.document), d.repeat, d.limit,
+                               static_cast<int64_t>(d.train_on_eos)})
+    add(hasher, number);
 }
 
 }  // namespace
@@ -51,9 +54,8 @@ std::string prepare_key(const Job& job, const std::vector<FoundDataset>& dataset
                         int64_t vocab_size) {
   Hasher hasher;
   hasher.update_field(prepared_format);
-  for (const int64_t number :
-       {samples_version, vocab_size, job.data.sequence_len, static_cast<int64_t>(job.data.overlong),
-        static_cast<int64_t>(job.data.on_error), static_cast<int64_t>(job.data.train_on_inputs)})
+  for (const int64_t number : {samples_version, vocab_size, job.data.sequence_len,
+                               static_cast<int64_t>(job.data.on_error), static_cast<int64_t>(job.data.train_on_inputs)})
     add(hasher, number);
   add(hasher, job.data.val_set_size);
   if (job.data.val_set_size > 0) add(hasher, job.job.seed);
@@ -65,7 +67,7 @@ std::string prepare_key(const Job& job, const std::vector<FoundDataset>& dataset
   }
   for (const FoundDataset& dataset : datasets) {
     add(hasher, int64_t{dataset.evaluation});
-    add_settings(hasher, *dataset.settings);
+    add_settings(hasher, *dataset.settings, overlong_of(*dataset.settings, job.data));
     for (const Path& file : dataset.files) {
       hasher.update_field(file.string());
       add(hasher, InputFile(file).size());

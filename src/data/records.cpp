@@ -44,8 +44,9 @@ class Characters {
   const Path& path() const { return bytes_.path(); }
 
   /// Throws where a record that begins in `line` has grown to more than is kept of one.
-  void check_size(const std::string& text, int64_t line) const {
-    if (text.size() > record_bytes_)
+  void check_size(const std::string& text, int64_t line) const { check_bytes(text.size(), line); }
+  void check_bytes(size_t bytes, int64_t line) const {
+    if (bytes > record_bytes_)
       throw DataError(
           "{}:{}: the record that begins here has more than {} bytes; check for a missing newline or bracket, or raise "
           "[data] max_record_bytes",
@@ -299,14 +300,124 @@ class RecordStream::Document : public Source {
   bool begins_ = true, ended_ = false, marked_ = false;
 };
 
+class RecordStream::TextLines : public Source {
+ public:
+  explicit TextLines(Characters characters) : characters_(std::move(characters)) {}
+
+  bool next(Record& record) override {
+    record.kind = Record::Kind::document;
+    record.part = {};
+    while (!characters_.at_end()) {
+      record.line = characters_.line();
+      characters_.take_line(record.text);
+      if (!record.text.empty()) return true;
+    }
+    return false;
+  }
+
+ private:
+  Characters characters_;
+};
+
+/// Rows of a table as JSON objects.
+class RecordStream::Table : public Source {
+ public:
+  Table(Characters characters, char separator) : characters_(std::move(characters)), separator_(separator) {
+    take_row(names_);
+    std::vector<std::string> sorted = names_;
+    std::sort(sorted.begin(), sorted.end());
+    if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
+      throw DataError("{}:1: two columns are called \"{}\"; rename one", characters_.path().string(), excerpt(*twice));
+  }
+
+  bool next(Record& record) override {
+    record.kind = Record::Kind::json;
+    do {
+      if (characters_.at_end()) return false;
+      record.line = characters_.line();
+      take_row(fields_);
+    } while (fields_.size() == 1 && fields_[0].empty());  // an empty line
+    record.broken.clear();
+    if (fields_.size() != names_.size())
+      record.broken = fmt::format("the row has {} field{}, the first row {}; check separators and quotation marks",
+                                  fields_.size(), fields_.size() == 1 ? "" : "s", names_.size());
+    write_object(record.text);
+    return true;
+  }
+
+ private:
+  void take_row(std::vector<std::string>& fields) {
+    fields.assign(1, "");
+    const int64_t line = characters_.line();
+    bool quoted = false, was_quoted = false;  // inside quotation marks; the field has had some
+    for (size_t bytes = 1; !characters_.at_end(); ++bytes) {
+      characters_.check_bytes(bytes, line);
+      const char c = characters_.take();
+      if (quoted && c == '"') {
+        quoted = !characters_.at_end() && characters_.peek() == '"';
+        if (quoted) fields.back() += characters_.take();
+      } else if (quoted) {
+        fields.back() += c;
+      } else if (c == '"' && fields.back().empty() && !was_quoted) {
+        quoted = was_quoted = true;
+      } else if (c == separator_) {
+        fields.emplace_back();
+        was_quoted = false;
+      } else if (c == '\n') {
+        return;
+      } else if (c != '\r' || characters_.at_end() || characters_.peek() != '\n') {
+        fields.back() += c;
+      }
+    }
+    if (quoted)
+      throw DataError(
+          "{}:{}: a quotation mark in the row that begins here has no end; the file is truncated, or one is missing",
+          characters_.path().string(), line);
+  }
+
+  void write_object(std::string& text) const {
+    text = "{";
+    for (size_t i = 0; i < std::min(names_.size(), fields_.size()); ++i) {
+      text += i > 0 ? "," : "";
+      write_string(names_[i], text);
+      text += ':';
+      if (fields_[i].empty())
+        text += "null";
+      else
+        write_string(fields_[i], text);
+    }
+    text += '}';
+  }
+
+  static void write_string(std::string_view value, std::string& text) {
+    text += '"';
+    for (const char c : value) {
+      if (c == '"' || c == '\\') text += '\\';
+      if (static_cast<unsigned char>(c) < 0x20)
+        text += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+      else
+        text += c;
+    }
+    text += '"';
+  }
+
+  Characters characters_;
+  char separator_;
+  std::vector<std::string> names_, fields_;
+};
+
 RecordStream::RecordStream(std::vector<Path> files, RecordLimits limits, ReadingObserver observer)
     : files_(std::move(files)), limits_(limits), observer_(std::move(observer)) {}
 RecordStream::~RecordStream() = default;
 
 std::unique_ptr<RecordStream::Source> RecordStream::open(const Path& path) const {
-  if (has_ending(path, ".txt")) return std::make_unique<Document>(path, observer_, limits_.document_part_bytes);
+  if (has_ending(path, ".txt") && limits_.text_unit == TextUnit::file)
+    return std::make_unique<Document>(path, observer_, limits_.document_part_bytes);
   const auto opened = [&] { return Characters(path, observer_, limits_.record_bytes); };
   Characters characters = opened();
+  if (has_ending(path, ".txt")) return std::make_unique<TextLines>(std::move(characters));
+  if (has_ending(path, ".csv")) return std::make_unique<Table>(std::move(characters), ',');
+  if (has_ending(path, ".tsv")) return std::make_unique<Table>(std::move(characters), '\t');
   if (!has_ending(path, ".json")) return std::make_unique<JsonLines>(std::move(characters));
   characters.skip_space();
   if (!characters.at_end() && characters.peek() == '[') return std::make_unique<JsonArray>(std::move(characters));

@@ -21,16 +21,18 @@ struct DocumentPart {
 struct Record {
   enum class Kind { json, document };
   Kind kind = Kind::json;
-  int32_t file = 0;   ///< index into the files of the data set
-  int64_t line = 1;   ///< where it begins, from 1
-  std::string text;   ///< a JSON value, or a plain document
-  DocumentPart part;  ///< of the document
+  int32_t file = 0;         ///< index into the files of the data set
+  int64_t line = 1;         ///< where it begins, from 1
+  std::string text;         ///< a JSON value, or a plain document
+  DocumentPart part;        ///< of the document
+  std::string broken = {};  ///< why it cannot be read; empty where it can
 };
 
 /// Limits of reading: a compressed file can hold a thousand times its size.
 struct RecordLimits {
   int64_t record_bytes = 64 << 20;         ///< of a JSON value; a longer one is a DataError
   int64_t document_part_bytes = 16 << 20;  ///< a longer document comes in parts
+  TextUnit text_unit = TextUnit::file;     ///< of a .txt file
 };
 
 /// Progress of reading a file.
@@ -53,9 +55,10 @@ std::vector<Path> find_data_files(const DatasetSettings& dataset, const SectionN
 /// The records of several files, one after the other.
 ///   .jsonl   a JSON value a line; blank lines are passed over
 ///   .json    an array of JSON values; or one value after another, each on a line of its own or on several
-///   .txt     the whole file is one document, to be used with overlong = split; a long one is cut into parts where a
-///   line
-///            ends, else before a space, else between characters
+///   .csv .tsv  rows of fields with commas or tabs between them, as JSON objects by the names in the first row; fields
+///              in double quotes may hold separators, line ends and doubled quotes; an empty field is null
+///   .txt     each line that is not empty is a document, or the whole file is one: then a long one is cut into parts
+///            where a line ends, else before a space, else between characters
 /// Streams: memory holds a record, never a file. Records are not validated; the parser does that. `observer` is called
 /// for every block read, on the reading thread.
 class RecordStream {
@@ -70,6 +73,8 @@ class RecordStream {
   class JsonArray;
   class JsonValues;
   class Document;
+  class TextLines;
+  class Table;
   std::unique_ptr<Source> open(const Path& path) const;
 
   std::vector<Path> files_;

@@ -6,11 +6,22 @@
 
 namespace tessera {
 
-SampleStore::SampleStore(PreparedWriter& writer, const DataSettings& settings, SampleCounts& counts)
-    : writer_(writer), counts_(counts), overlong_(settings.overlong), longest_(narrow<size_t>(settings.sequence_len)) {}
+Overlong overlong_of(const DatasetSettings& dataset, const DataSettings& data) {
+  const Overlong said = dataset.overlong.value_or(data.overlong);
+  if (said != Overlong::by_type) return said;
+  return dataset.type->kind == DatasetKind::completion ? Overlong::split : Overlong::drop;
+}
 
-void SampleStore::add(const MadeSample& made, int32_t first_source, std::vector<SampleRow>& rows) {
+SampleStore::SampleStore(PreparedWriter& writer, int64_t sequence_len, SampleCounts& counts)
+    : writer_(writer), counts_(counts), longest_(narrow<size_t>(sequence_len)) {}
+
+void SampleStore::begin(Overlong overlong, int32_t first_source) {
+  overlong_ = overlong;
   first_source_ = first_source;
+  document_ = {};
+}
+
+void SampleStore::add(const MadeSample& made, std::vector<SampleRow>& rows) {
   if (made.part.begins && made.part.ends)
     store_whole(made, rows);
   else

@@ -13,14 +13,19 @@ struct SampleCounts {
   int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
 };
 
-/// Stores samples in a prepared file, those above sequence_len as [data] overlong says, and counts the outcomes. The
-/// parts of a long document arrive one after another and are stored as if it were whole.
+/// What the job says of the data set's samples that are too long: drop, truncate or split.
+Overlong overlong_of(const DatasetSettings& dataset, const DataSettings& data);
+
+/// Stores samples in a prepared file, those above sequence_len as `overlong` says, and counts the outcomes. The parts
+/// of a long document arrive one after another and are stored as if it were whole.
 class SampleStore {
  public:
-  SampleStore(PreparedWriter& writer, const DataSettings& settings, SampleCounts& counts);
+  SampleStore(PreparedWriter& writer, int64_t sequence_len, SampleCounts& counts);
 
-  /// Appends the sample's rows.  `first_source`: of its data set among the sources of the prepared file.
-  void add(const MadeSample& made, int32_t first_source, std::vector<SampleRow>& rows);
+  /// What follows is of another data set.  `first_source`: of its files among the sources of the prepared file.
+  void begin(Overlong overlong, int32_t first_source);
+  /// Appends the sample's rows.
+  void add(const MadeSample& made, std::vector<SampleRow>& rows);
   /// A sample that could not be made; of a document, the rest is left out too.
   void leave_out(const MadeSample& made);
 
@@ -40,7 +45,7 @@ class SampleStore {
 
   PreparedWriter& writer_;
   SampleCounts& counts_;
-  Overlong overlong_;
+  Overlong overlong_ = Overlong::drop;
   size_t longest_;
   int32_t first_source_ = 0;
   Document document_;

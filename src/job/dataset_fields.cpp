@@ -30,6 +30,10 @@ std::vector<Field> dataset_text_fields() {
       {{TrainOnEos::turn, "turn"}, {TrainOnEos::last, "last"}, {TrainOnEos::none, "none"}, {TrainOnEos::all, "all"}});
   return {
       dataset_key("field", &DatasetSettings::field, word(), "JSON key of the text").with("type", {"completion"}),
+      dataset_key("document", &DatasetSettings::document,
+                  choice<TextUnit>({{TextUnit::line, "line"}, {TextUnit::file, "file"}}),
+                  "What is one sample of a .txt file: each line, or the whole file")
+          .with("type", {"completion"}),
       dataset_key("field_system", &DatasetSettings::field_system, words(), "JSON key of the system text")
           .with_types(types_with_system(), "types that have a system text")
           .by_default("the type's own"),
@@ -114,13 +118,16 @@ Section dataset_section(const std::string& name, const std::string& help) {
                   help,
                   true,
                   {dataset_key("path", &DatasetSettings::path, path_or_glob(),
-                               "Data files: .jsonl, .json or .txt, optionally compressed as .gz or .zst")
+                               "Data files: .jsonl, .json, .csv, .tsv or .txt, optionally compressed as .gz or .zst")
                        .must_be_given(),
                    dataset_key("type", &DatasetSettings::type, type_of_dataset(), "Sample format").must_be_given(),
                    dataset_key("repeat", &DatasetSettings::repeat, whole_number(1, 10'000), "Repetitions per epoch"),
                    dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
                                "Use only this many samples from the start. 0: all")
-                       .off_at_zero()}};
+                       .off_at_zero(),
+                   dataset_key("overlong", &DatasetSettings::overlong, optional_value(overlong_choice(false)),
+                               "What to do with samples longer than sequence_len")
+                       .by_default("[data] overlong")}};
   for (Field& field : dataset_text_fields()) section.fields.push_back(std::move(field));
   return section;
 }

@@ -104,6 +104,14 @@ constexpr int64_t record_bytes = 1'000'000'000'000;
 constexpr int64_t ctas = 64;  // NCCL has no more channels
 }  // namespace most
 
+/// `by_type`: with that word too.
+inline Value<Overlong> overlong_choice(bool by_type) {
+  std::vector<std::pair<Overlong, std::string>> meanings = {
+      {Overlong::drop, "drop"}, {Overlong::truncate, "truncate"}, {Overlong::split, "split"}};
+  if (by_type) meanings.insert(meanings.begin(), {Overlong::by_type, "by_type"});
+  return choice<Overlong>(std::move(meanings));
+}
+
 // The longer sections have files of their own.
 Section dataset_section(const std::string& name, const std::string& help);  // dataset_fields.cpp
 Section train_section();                                                    // train_fields.cpp

@@ -57,8 +57,6 @@ Section model_section() {
 
 Section data_section() {
   const Of<DataSettings> data{&Job::data};
-  const auto overlong =
-      choice<Overlong>({{Overlong::drop, "drop"}, {Overlong::truncate, "truncate"}, {Overlong::split, "split"}});
   const auto on_error = choice<OnError>({{OnError::stop, "stop"}, {OnError::skip, "skip"}});
   const auto prepared = [](const Target& target) { return (target.job.job.output_dir / "prepared").string(); };
   return {
@@ -76,7 +74,8 @@ Section data_section() {
                 "Samples held out for evaluation: a fraction (below 1) or a count"),
        data.key("prepared_path", &DataSettings::prepared_path, path(), "Directory of the prepared (tokenised) files")
            .filled("output_dir/prepared", prepared),
-       data.key("overlong", &DataSettings::overlong, overlong, "What to do with samples longer than sequence_len"),
+       data.key("overlong", &DataSettings::overlong, overlong_choice(true),
+                "What to do with samples longer than sequence_len. by_type: split with type = completion, else drop"),
        data.key("on_error", &DataSettings::on_error, on_error,
                 "What to do with a record that cannot be read: stop the job, or skip the record with a warning"),
        data.key("max_record_bytes", &DataSettings::max_record_bytes, byte_size(most::record_bytes),

@@ -33,29 +33,32 @@ struct ModelSettings {
   bool double_quantization = true;                             // nf4: absmax in 8 bits
 };
 
-enum class Overlong { drop, truncate, split };
+enum class Overlong { by_type, drop, truncate, split };
+enum class TextUnit { line, file };
 enum class OnError { stop, skip };
 struct DataSettings {
-  int64_t sequence_len = 2048;         // tokens of a sequence at most, packed or not
-  bool sample_packing = true;          // several samples in a sequence, each attending to itself only
-  bool shuffle = true;                 // false keeps file order
-  bool train_on_inputs = false;        // the prompt carries loss too
-  double val_set_size = 0;             // a fraction below 1, else a number of samples
-  Path prepared_path;                  // default: output_dir/prepared
-  Overlong overlong = Overlong::drop;  // samples above sequence_len
-  OnError on_error = OnError::stop;    // a record that cannot be read
-  int64_t workers = 0;                 // tokenising threads; 0: the cores of the host
-  int64_t max_record_bytes = 1 << 26;  // of one JSON record, unpacked: a longer one is an error
+  int64_t sequence_len = 2048;            // tokens of a sequence at most, packed or not
+  bool sample_packing = true;             // several samples in a sequence, each attending to itself only
+  bool shuffle = true;                    // false keeps file order
+  bool train_on_inputs = false;           // the prompt carries loss too
+  double val_set_size = 0;                // a fraction below 1, else a number of samples
+  Path prepared_path;                     // default: output_dir/prepared
+  Overlong overlong = Overlong::by_type;  // samples above sequence_len; by_type: completion is split, else dropped
+  OnError on_error = OnError::stop;       // a record that cannot be read
+  int64_t workers = 0;                    // tokenising threads; 0: the cores of the host
+  int64_t max_record_bytes = 1 << 26;     // of one JSON record, unpacked: a longer one is an error
 };
 
 enum class TrainOnEos { turn, last, none, all };
 struct DatasetSettings {
-  std::string name;                   // of the section, dataset.NAME
-  std::string path;                   // file, directory or glob (required)
-  const DatasetType* type = nullptr;  // (required)
-  int64_t repeat = 1;                 // times per epoch
-  int64_t limit = 0;                  // the first N samples; 0: all
-  std::string field = "text";         // completion: key of the text
+  std::string name;                    // of the section, dataset.NAME
+  std::string path;                    // file, directory or glob (required)
+  const DatasetType* type = nullptr;   // (required)
+  int64_t repeat = 1;                  // times per epoch
+  int64_t limit = 0;                   // the first N samples; 0: all
+  std::optional<Overlong> overlong;    // instead of [data] overlong
+  TextUnit document = TextUnit::line;  // completion: of a .txt file
+  std::string field = "text";          // completion: key of the text
   // Keys of a record with an instruction; empty: the type's own.
   std::string field_system, field_instruction, field_input, field_output;
   std::string format = "{instruction} {input} ";  // user_defined, as the two below

@@ -34,16 +34,15 @@ struct Stored {
 Stored stored(const TemporaryFolder& folder, const std::string& text, int64_t part_bytes, Overlong overlong,
               int64_t sequence_len) {
   const Tokenizer tokenizer = byte_tokenizer(folder);
-  Job job = job_with(folder, {dataset("d", folder / "a.txt", "completion")});
-  job.data.overlong = overlong;
-  job.data.sequence_len = sequence_len;
+  const Job job = job_with(folder, {dataset("d", folder / "a.txt", "completion")});
   const auto format = make_format(job.datasets[0], job.data, &tokenizer);
   const auto made = make_samples(parts_of(folder, text, part_bytes), {folder / "a.txt"}, *format, byte_vocab_size, 1);
   PreparedWriter writer(folder / "prepared.h5");
   SampleCounts counts;
-  SampleStore store(writer, job.data, counts);
+  SampleStore store(writer, sequence_len, counts);
+  store.begin(overlong, /*first_source=*/0);
   std::vector<SampleRow> rows;
-  for (const MadeSample& one : made) store.add(one, 0, rows);
+  for (const MadeSample& one : made) store.add(one, rows);
   Stored result{{}, counts.empty, counts.dropped, counts.truncated, counts.split};
   for (const SampleRow& row : rows) result.rows.emplace_back(row.length, row.piece);
   return result;
@@ -103,11 +102,9 @@ TEST_CASE("A document in parts is split, cut off or left out as the whole is", "
 TEST_CASE("Of a document with a broken part nothing more is stored, and the next one is", "[documents]") {
   const TemporaryFolder folder;
   PreparedWriter writer(folder / "prepared.h5");
-  DataSettings settings;
-  settings.sequence_len = 4;
-  settings.overlong = Overlong::split;
   SampleCounts counts;
-  SampleStore store(writer, settings, counts);
+  SampleStore store(writer, /*sequence_len=*/4, counts);
+  store.begin(Overlong::split, /*first_source=*/0);
   std::vector<SampleRow> rows;
   const auto part = [](bool begins, bool ends) {
     MadeSample made;
@@ -115,10 +112,10 @@ TEST_CASE("Of a document with a broken part nothing more is stored, and the next
     made.sample = {{1, 2, 3}, {1, 2, 3}};
     return made;
   };
-  store.add(part(true, false), 0, rows);
+  store.add(part(true, false), rows);
   store.leave_out(part(false, false));
-  store.add(part(false, true), 0, rows);
+  store.add(part(false, true), rows);
   REQUIRE(rows.empty());
-  store.add(part(true, true), 0, rows);
+  store.add(part(true, true), rows);
   REQUIRE(rows.size() == 1);
 }

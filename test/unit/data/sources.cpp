@@ -187,7 +187,7 @@ TEST_CASE("A directory without data files is a mistake of the job", "[sources]")
 
 TEST_CASE("An unknown file type is a JobError that names the known ones", "[sources]") {
   const TemporaryFolder folder;
-  REQUIRE_THAT(mistake_of_the_job(folder, folder.write("a.csv", "1,2")), Catch::Contains(".jsonl"));
+  REQUIRE_THAT(mistake_of_the_job(folder, folder.write("a.xml", "<x/>")), Catch::Contains(".jsonl"));
 }
 
 TEST_CASE("Plain text for another type than completion is a JobError", "[sources]") {

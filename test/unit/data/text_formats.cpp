@@ -49,8 +49,58 @@ TEST_CASE("completion reads an array of texts", "[completion]") {
           std::vector<std::string>{"[<s>One</s>]", "[<s>Two</s>]"});
 }
 
-TEST_CASE("A text file is one document", "[completion]") {
-  REQUIRE(Case("completion", "One\n\nTwo\n", "a.txt").text() == "[<s>One\n\nTwo\n</s>]");
+TEST_CASE("A line of a text file is a document, or the whole file is one", "[completion]") {
+  Case lines("completion", "One\r\n\n Two\nThree", "a.txt");
+  CHECK(lines.texts() == std::vector<std::string>{"[<s>One</s>]", "[<s> Two</s>]", "[<s>Three</s>]"});
+  Case whole("completion", "One\n\nTwo\n", "a.txt");
+  whole.job.datasets[0].document = TextUnit::file;
+  CHECK(whole.text() == "[<s>One\n\nTwo\n</s>]");
+}
+
+TEST_CASE("completion is cut where other types are left out, unless the job says otherwise", "[completion]") {
+  const auto texts = [](const char* type, const char* record, std::optional<Overlong> own, Overlong of_all) {
+    Case one(type, record);
+    one.job.data.sequence_len = 4;
+    one.job.data.overlong = of_all;
+    one.job.datasets[0].overlong = own;
+    return one.texts();
+  };
+  const auto completion = [&](std::optional<Overlong> own, Overlong of_all = Overlong::by_type) {
+    return texts("completion", "{\"text\": \"abcdef\"}\n{\"text\": \"x\"}", own, of_all);
+  };
+  using Texts = std::vector<std::string>;
+  CHECK(completion({}) == Texts{"[<s>abc]", "[def</s>]", "[<s>x</s>]"});
+  CHECK(completion(Overlong::drop) == Texts{"[<s>x</s>]"});
+  CHECK(completion({}, Overlong::truncate) == Texts{"[<s>abc]", "[<s>x</s>]"});
+  CHECK(completion(Overlong::split, Overlong::drop).size() == 3);
+  const char* tokens = "{\"input_ids\": [1, 2, 3, 4, 5]}\n{\"input_ids\": [1, 2]}";
+  CHECK(texts("tokenized", tokens, {}, Overlong::by_type).size() == 1);
+  CHECK(texts("tokenized", tokens, Overlong::split, Overlong::by_type).size() == 3);
+}
+
+TEST_CASE("Tables are records by the names in their first row", "[tables]") {
+  const std::string csv =
+      "instruction,input,output\r\nGreet.,,Hi\n\n\"Say \"\"a, b\"\"\",\"x\ny\",\"a,\n\"\"b\"\"\"\r\n";
+  const Case of_commas("alpaca_instruct.load_no_prompt", csv, "a.csv");
+  const std::vector<std::string> expected = {
+      "<s>### Instruction:\nGreet.\n\n### Response:\n[Hi</s>]",
+      "<s>### Instruction:\nSay \"a, b\"\n\n### Input:\nx\ny\n\n### Response:\n[a,\n\"b\"</s>]"};
+  CHECK(of_commas.texts() == expected);
+  CHECK(Case("completion", "\xEF\xBB\xBFtext\tother\nOne, two\t3\n\"\\\t\"\t4", "a.tsv").texts() ==
+        std::vector<std::string>{"[<s>One, two</s>]", "[<s>\\\t</s>]"});
+}
+
+TEST_CASE("A table with a broken row is an error that names the row", "[tables]") {
+  CHECK_THAT(Case("completion", "text,other\na,1\nb\n", "a.csv").error(),
+             Catch::Contains("a.csv:3: the row has 1 field, the first row 2") && Catch::Contains("on_error = skip"));
+  Case skipping("completion", "text,other\nb\na,1\nc,2,3\n", "a.csv");
+  skipping.job.data.on_error = OnError::skip;
+  CHECK(skipping.texts() == std::vector<std::string>{"[<s>a</s>]"});
+  CHECK_THAT(Case("completion", "text\n\"a\nb\n", "a.csv").error(), Catch::Contains("a.csv:2: a quotation mark"));
+  CHECK_THAT(Case("completion", "text,text\na,b\n", "a.csv").error(),
+             Catch::Contains("two columns are called \"text\""));
+  CHECK_THAT(Case("completion", "story\na\n", "a.csv").error(), Catch::Contains("no key \"text\"; its keys are story"));
+  CHECK_THAT(Case("completion", "text\ncaf\xe9\n", "a.csv").error(), Catch::Contains("a.csv:2"));
 }
 
 TEST_CASE("A text file that is not UTF-8 is an error", "[completion]") {

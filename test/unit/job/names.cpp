@@ -26,7 +26,7 @@ std::vector<std::string> keys_of(const std::string& section_name) {
 
 TEST_CASE("every key of the contract is known, and no other", "[job]") {
   const std::string dataset =
-      "path type repeat limit field field_system field_instruction field_input field_output format "
+      "path type repeat limit overlong field document field_system field_instruction field_input field_output format "
       "no_input_format system_format field_messages message_field_role message_field_content message_field_training "
       "chat_template system_prompt roles_to_train "
       "train_on_eos";
@@ -97,7 +97,7 @@ TEST_CASE("a missing key is an error at its section, or at the file without one"
         "their index) and tokenizer.json.");
   CHECK(error_of("[dataset.a]\ntype = alpaca\n") ==
         "mine.ini:5: [dataset.a] path: missing; expected the path of a file or directory, or a glob. Data files: "
-        ".jsonl, .json or .txt, optionally compressed as .gz or .zst.");
+        ".jsonl, .json, .csv, .tsv or .txt, optionally compressed as .gz or .zst.");
   CHECK(error_of("[dataset.a]\npath = a.jsonl\n") ==
         "mine.ini:5: [dataset.a] type: missing; expected chat_template, completion, alpaca, input_output, tokenized, "
         "user_defined, or another type (docs/data.md#types). "
