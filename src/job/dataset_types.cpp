@@ -1,6 +1,7 @@
 #include "job/dataset_types.h"
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 
 namespace tessera {
@@ -88,8 +89,9 @@ InstructionFormat orca(const PromptStyle& style) {
   return {
       .style = &style, .instruction = "{question}", .input = "", .output = "{response}", .system = "{system_prompt}"};
 }
-InstructionFormat reflection(const PromptStyle& style, std::string_view output) {
-  InstructionFormat format = opened(style, reflect_with_input, reflect);
+InstructionFormat reflection(const PromptStyle& style, std::string_view with_input, std::string_view without_input,
+                             std::string_view output) {
+  InstructionFormat format = opened(style, with_input, without_input);
   format.output = output;
   format.as_one = true;
   return format;
@@ -103,10 +105,6 @@ std::vector<DatasetType> make_types() {
       {"input_output", DatasetKind::input_output},
       {"tokenized", DatasetKind::tokenized},
       {"user_defined", DatasetKind::user_defined},
-      {"alpaca", kind, alpaca(instruct)},
-      {"alpaca:chat", kind, alpaca(chat)},
-      {"alpaca:chatml", kind, alpaca(chatml)},
-      {"alpaca:phi", kind, alpaca(phi)},
       {"alpaca_instruct", kind, alpaca(instruct)},
       {"alpaca_instruct.load_no_prompt", kind, {.style = &instruct}},
       {"alpaca_chat", kind, alpaca(chat)},
@@ -130,25 +128,49 @@ std::vector<DatasetType> make_types() {
       {"concisechoice", kind,
        opened(plain_chat, concise, concise, "{question}", "{choices}", "{solution|explanation}")},
       {"metharme", kind, opened(bare, "", "", "{prompt}", "", "{generation}")},
-      {"reflection", kind, reflection(reflect_instruct, thought)},
-      {"reflection:chat", kind, reflection(plain_chat, chat_thought)},
+      {"reflection", kind, reflection(reflect_instruct, "", "", thought)},
+      {"reflection:instruct", kind, reflection(reflect_instruct, reflect_with_input, reflect, thought)},
+      {"reflection:chat", kind, reflection(plain_chat, reflect_with_input, reflect, chat_thought)},
       {"summarizetldr", kind, opened(summary, "", "", "{article}", "", "{summary}")}};
   const struct {
-    std::string_view base, chat, chatml, phi;
+    std::array<std::string_view, 5> names;  // in the styles below
     std::string_view with_input, without_input, instruction, input, output;
   } styled[] = {
-      {"explainchoice", "explainchoice:chat", "explainchoice:chatml", "explainchoice:phi", explain, explain,
-       "{question}", "{choices}", "{solution|explanation}"},
-      {"gpteacher", "gpteacher:chat", "gpteacher:chatml", "gpteacher:phi", task_with_input, task, "{instruction}",
-       "{input}", "{response}"},
-      {"jeopardy", "jeopardy:chat", "jeopardy:chatml", "jeopardy:phi", task_with_input, task, "{question}",
-       "{category}", "what is {answer}"},
-      {"oasst", "oasst:chat", "oasst:chatml", "oasst:phi", task_with_input, task, "{INSTRUCTION}", "", "{RESPONSE}"}};
+      {{"alpaca", "alpaca:instruct", "alpaca:chat", "alpaca:chatml", "alpaca:phi"},
+       task_with_input,
+       task,
+       "{instruction}",
+       "{input}",
+       "{output}"},
+      {{"explainchoice", "explainchoice:instruct", "explainchoice:chat", "explainchoice:chatml", "explainchoice:phi"},
+       explain,
+       explain,
+       "{question}",
+       "{choices}",
+       "{solution|explanation}"},
+      {{"gpteacher", "gpteacher:instruct", "gpteacher:chat", "gpteacher:chatml", "gpteacher:phi"},
+       task_with_input,
+       task,
+       "{instruction}",
+       "{input}",
+       "{response}"},
+      {{"jeopardy", "jeopardy:instruct", "jeopardy:chat", "jeopardy:chatml", "jeopardy:phi"},
+       task_with_input,
+       task,
+       "{question}",
+       "{category}",
+       "what is {answer}"},
+      {{"oasst", "oasst:instruct", "oasst:chat", "oasst:chatml", "oasst:phi"},
+       task_with_input,
+       task,
+       "{INSTRUCTION}",
+       "",
+       "{RESPONSE}"}};
+  constexpr std::array styles = {&instruct, &instruct, &chat, &chatml, &phi};
   for (const auto& row : styled)
-    for (const auto& [name, style] : {std::pair(row.base, &instruct), std::pair(row.chat, &chat),
-                                      std::pair(row.chatml, &chatml), std::pair(row.phi, &phi)})
-      types.push_back(
-          {name, kind, opened(*style, row.with_input, row.without_input, row.instruction, row.input, row.output)});
+    for (size_t i = 0; i < styles.size(); ++i)
+      types.push_back({row.names[i], kind,
+                       opened(*styles[i], row.with_input, row.without_input, row.instruction, row.input, row.output)});
   for (DatasetType& type : types)
     if (type.name == "metharme") type.format.ends = 3;
   return types;
