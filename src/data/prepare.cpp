@@ -43,7 +43,7 @@ class Preparation {
         tokenizer_(tokenizer),
         vocab_size_(vocab_size),
         writer_(path),
-        store_(writer_, job.data.sequence_len, counts_) {}
+        store_(writer_, job.data.sequence_len, job.data.deduplicate, counts_) {}
 
   void run(const std::vector<FoundDataset>& datasets, const std::string& key) {
     for (const FoundDataset& dataset : datasets) read_dataset(dataset);
@@ -91,7 +91,7 @@ class Preparation {
     store_.begin(overlong_of(*dataset.settings, job_.data), narrow<int32_t>(sources_.size()));
     for (const Path& file : dataset.files) sources_.push_back(file.string());
     rows_.push_back({&dataset, {}});
-    taken_ = 0;
+    taken_ = seen_ = 0;
 
     progress_.begin(dataset.section);
     RecordStream stream(dataset.files,
@@ -129,6 +129,9 @@ class Preparation {
   void take(const FoundDataset& dataset, const std::vector<MadeSample>& made) {
     for (const MadeSample& one : made) {
       if (reached_limit(dataset)) return;
+      const bool mine = seen_ % dataset.settings->shards == dataset.settings->shards_idx;
+      seen_ += one.part.ends;
+      if (!mine) continue;
       if (one.error) {
         skip_or_stop(one);
         continue;
@@ -203,6 +206,7 @@ class Preparation {
                          job_.data.sequence_len, counts_.dropped);
     if (counts_.broken > 0) why += fmt::format("; broken and skipped: {}", counts_.broken);
     if (counts_.empty > 0) why += fmt::format("; empty: {}", counts_.empty);
+    if (counts_.repeated > 0) why += fmt::format("; repeated: {}", counts_.repeated);
     if (contents.train.empty()) throw DataError("no samples to train on in {}{}", named(job_.datasets), why);
     if (contents.eval.empty() && !job_.eval_datasets.empty())
       throw DataError("no samples in {}{}", named(job_.eval_datasets), why);
@@ -222,6 +226,8 @@ class Preparation {
     const std::string longer = fmt::format("longer than sequence_len = {}", job_.data.sequence_len);
     warn(counts_.broken, "broken and skipped (on_error = skip)");
     warn(counts_.empty, "without tokens left out");
+    if (counts_.repeated > 0)
+      log::info("{} repeated and left out (deduplicate = true)", samples_in_words(counts_.repeated));
     warn(counts_.dropped, longer + " left out (overlong = drop)");
     warn(counts_.truncated, longer + " truncated (overlong = truncate)");
     warn(counts_.unsupervised, "without a supervised token: kept, but they train nothing");
@@ -234,6 +240,7 @@ class Preparation {
     if (!contents.eval.empty()) text += "\n" + line_of("eval", contents.eval);
     for (const auto& [count, what] : {std::pair{counts_.broken, "broken, skipped"},
                                       {counts_.empty, "empty, left out"},
+                                      {counts_.repeated, "repeated, left out"},
                                       {counts_.dropped, "too long, left out"},
                                       {counts_.truncated, "too long, truncated"},
                                       {counts_.split, "too long, split"},
@@ -266,7 +273,7 @@ class Preparation {
   PreparationProgress progress_;
   std::vector<std::string> sources_;
   std::vector<Rows> rows_;
-  int64_t taken_ = 0;  // samples of it so far
+  int64_t seen_ = 0, taken_ = 0;  // samples of the data set being read: of all shards, and of its own
 };
 
 /// How the training samples fill sequences, said beside what the file says about itself.

@@ -26,8 +26,8 @@ void add_settings(Hasher& hasher, const DatasetSettings& d, Overlong overlong) {
   hasher.update_field(d.type->name);
   add(hasher, static_cast<int64_t>(d.roles_to_train.size()));
   for (const std::string& role : d.roles_to_train) hasher.update_field(role);
-  for (const int64_t number : {static_cast<int64_t>(overlong), static_cast<int64_t>(d.document), d.repeat, d.limit,
-                               static_cast<int64_t>(d.train_on_eos)})
+  for (const int64_t number : {static_cast<int64_t>(overlong), static_cast<int64_t>(d.document), d.shards, d.shards_idx,
+                               d.repeat, d.limit, static_cast<int64_t>(d.train_on_eos)})
     add(hasher, number);
 }
 
@@ -54,8 +54,9 @@ std::string prepare_key(const Job& job, const std::vector<FoundDataset>& dataset
                         int64_t vocab_size) {
   Hasher hasher;
   hasher.update_field(prepared_format);
-  for (const int64_t number : {samples_version, vocab_size, job.data.sequence_len,
-                               static_cast<int64_t>(job.data.on_error), static_cast<int64_t>(job.data.train_on_inputs)})
+  for (const int64_t number :
+       {samples_version, vocab_size, job.data.sequence_len, static_cast<int64_t>(job.data.on_error),
+        static_cast<int64_t>(job.data.train_on_inputs), static_cast<int64_t>(job.data.deduplicate)})
     add(hasher, number);
   add(hasher, job.data.val_set_size);
   if (job.data.val_set_size > 0) add(hasher, job.job.seed);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/number.h"
 
 namespace tessera {
@@ -12,8 +13,15 @@ Overlong overlong_of(const DatasetSettings& dataset, const DataSettings& data) {
   return dataset.type->kind == DatasetKind::completion ? Overlong::split : Overlong::drop;
 }
 
-SampleStore::SampleStore(PreparedWriter& writer, int64_t sequence_len, SampleCounts& counts)
-    : writer_(writer), counts_(counts), longest_(narrow<size_t>(sequence_len)) {}
+SampleStore::SampleStore(PreparedWriter& writer, int64_t sequence_len, bool deduplicate, SampleCounts& counts)
+    : writer_(writer), counts_(counts), longest_(narrow<size_t>(sequence_len)), deduplicate_(deduplicate) {}
+
+bool SampleStore::is_repeated(const Sample& sample) {
+  const auto checksum = [](const std::vector<int32_t>& values) {
+    return xxh3(values.data(), values.size() * sizeof(int32_t));
+  };
+  return deduplicate_ && !known_.emplace(checksum(sample.ids), checksum(sample.labels)).second;
+}
 
 void SampleStore::begin(Overlong overlong, int32_t first_source) {
   overlong_ = overlong;
@@ -37,6 +45,8 @@ void SampleStore::store_whole(const MadeSample& made, std::vector<SampleRow>& ro
   const size_t length = made.sample.ids.size();
   if (length == 0) {
     ++counts_.empty;
+  } else if (is_repeated(made.sample)) {
+    ++counts_.repeated;
   } else if (length <= longest_) {
     store(made.sample, 0, length, 0, made, rows);
   } else if (overlong_ == Overlong::drop) {

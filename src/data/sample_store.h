@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "data/make_samples.h"
@@ -10,7 +12,7 @@ namespace tessera {
 
 /// Counts of what happened to the samples.
 struct SampleCounts {
-  int64_t broken = 0, empty = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
+  int64_t broken = 0, empty = 0, repeated = 0, dropped = 0, truncated = 0, split = 0, unsupervised = 0;
 };
 
 /// What the job says of the data set's samples that are too long: drop, truncate or split.
@@ -20,7 +22,8 @@ Overlong overlong_of(const DatasetSettings& dataset, const DataSettings& data);
 /// of a long document arrive one after another and are stored as if it were whole.
 class SampleStore {
  public:
-  SampleStore(PreparedWriter& writer, int64_t sequence_len, SampleCounts& counts);
+  /// `deduplicate`: leaves out samples that are the same as an earlier one; not documents in parts.
+  SampleStore(PreparedWriter& writer, int64_t sequence_len, bool deduplicate, SampleCounts& counts);
 
   /// What follows is of another data set.  `first_source`: of its files among the sources of the prepared file.
   void begin(Overlong overlong, int32_t first_source);
@@ -37,6 +40,7 @@ class SampleStore {
     bool left_out = false;
   };
 
+  bool is_repeated(const Sample& sample);
   void store_whole(const MadeSample& made, std::vector<SampleRow>& rows);
   void store_part(const MadeSample& made, std::vector<SampleRow>& rows);
   void end_early();
@@ -47,6 +51,8 @@ class SampleStore {
   SampleCounts& counts_;
   Overlong overlong_ = Overlong::drop;
   size_t longest_;
+  bool deduplicate_;
+  std::set<std::pair<uint64_t, uint64_t>> known_;  // checksums of ids and labels
   int32_t first_source_ = 0;
   Document document_;
 };

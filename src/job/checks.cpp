@@ -18,6 +18,12 @@ void check_together(const Job& job, const Locate& locate) {
       if (value > 0)
         throw JobError("{}: there is no evaluation data; set [data] val_set_size or add an [eval_dataset.NAME]",
                        locate("eval", key));
+  for (const auto& [section, sets] : {std::pair{"dataset", &job.datasets}, {"eval_dataset", &job.eval_datasets}})
+    for (const DatasetSettings& set : *sets)
+      if (set.shards_idx >= set.shards)
+        throw JobError("{}: is {}, but there are {} shards ([{}.{}] shards), which count from 0",
+                       locate(fmt::format("{}.{}", section, set.name), "shards_idx"), set.shards_idx, set.shards,
+                       section, set.name);
   if (job.model.quantization != Quantization::none && job.adapter.type == AdapterType::none)
     throw JobError("{}: weights that are trained cannot be quantised; add [adapter] type = lora, or leave it out",
                    locate("model", "quantization"));

@@ -125,6 +125,10 @@ Section dataset_section(const std::string& name, const std::string& help) {
                    dataset_key("limit", &DatasetSettings::limit, whole_number(0, most::samples),
                                "Use only this many samples from the start. 0: all")
                        .off_at_zero(),
+                   dataset_key("shards", &DatasetSettings::shards, whole_number(1, most::samples),
+                               "Use one of every so many samples, the one of number shards_idx"),
+                   dataset_key("shards_idx", &DatasetSettings::shards_idx, whole_number(0, most::samples),
+                               "Number of the shard, from 0"),
                    dataset_key("overlong", &DatasetSettings::overlong, optional_value(overlong_choice(false)),
                                "What to do with samples longer than sequence_len")
                        .by_default("[data] overlong")}};

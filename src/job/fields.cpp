@@ -76,6 +76,9 @@ Section data_section() {
            .filled("output_dir/prepared", prepared),
        data.key("overlong", &DataSettings::overlong, overlong_choice(true),
                 "What to do with samples longer than sequence_len. by_type: split with type = completion, else drop"),
+       data.key(
+           "deduplicate", &DataSettings::deduplicate, boolean(),
+           "Leave out samples whose tokens and labels another sample of the job has, evaluation data sets included"),
        data.key("on_error", &DataSettings::on_error, on_error,
                 "What to do with a record that cannot be read: stop the job, or skip the record with a warning"),
        data.key("max_record_bytes", &DataSettings::max_record_bytes, byte_size(most::record_bytes),

@@ -44,6 +44,7 @@ struct DataSettings {
   double val_set_size = 0;                // a fraction below 1, else a number of samples
   Path prepared_path;                     // default: output_dir/prepared
   Overlong overlong = Overlong::by_type;  // samples above sequence_len; by_type: completion is split, else dropped
+  bool deduplicate = false;               // samples with the same tokens and labels, but for the first
   OnError on_error = OnError::stop;       // a record that cannot be read
   int64_t workers = 0;                    // tokenising threads; 0: the cores of the host
   int64_t max_record_bytes = 1 << 26;     // of one JSON record, unpacked: a longer one is an error
@@ -56,6 +57,7 @@ struct DatasetSettings {
   const DatasetType* type = nullptr;   // (required)
   int64_t repeat = 1;                  // times per epoch
   int64_t limit = 0;                   // the first N samples; 0: all
+  int64_t shards = 1, shards_idx = 0;  // of every `shards` samples the one of that number
   std::optional<Overlong> overlong;    // instead of [data] overlong
   TextUnit document = TextUnit::line;  // completion: of a .txt file
   std::string field = "text";          // completion: key of the text

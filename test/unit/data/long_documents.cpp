@@ -39,7 +39,7 @@ Stored stored(const TemporaryFolder& folder, const std::string& text, int64_t pa
   const auto made = make_samples(parts_of(folder, text, part_bytes), {folder / "a.txt"}, *format, byte_vocab_size, 1);
   PreparedWriter writer(folder / "prepared.h5");
   SampleCounts counts;
-  SampleStore store(writer, sequence_len, counts);
+  SampleStore store(writer, sequence_len, /*deduplicate=*/false, counts);
   store.begin(overlong, /*first_source=*/0);
   std::vector<SampleRow> rows;
   for (const MadeSample& one : made) store.add(one, rows);
@@ -103,7 +103,7 @@ TEST_CASE("Of a document with a broken part nothing more is stored, and the next
   const TemporaryFolder folder;
   PreparedWriter writer(folder / "prepared.h5");
   SampleCounts counts;
-  SampleStore store(writer, /*sequence_len=*/4, counts);
+  SampleStore store(writer, /*sequence_len=*/4, /*deduplicate=*/false, counts);
   store.begin(Overlong::split, /*first_source=*/0);
   std::vector<SampleRow> rows;
   const auto part = [](bool begins, bool ends) {

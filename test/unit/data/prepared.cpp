@@ -80,6 +80,42 @@ TEST_CASE("A sample knows the file and line it came from", "[prepared]") {
   REQUIRE(set.source(2) == file.string() + ":4");
 }
 
+TEST_CASE("deduplicate keeps the first of equal samples, also of another data set", "[prepared]") {
+  const TemporaryFolder folder;
+  const std::string text =
+      R"({"input_ids": [1, 2], "labels": [1, 2]}
+{"input_ids": [1, 2], "labels": [-100, 2]}
+{"input_ids": [1, 2]}
+{"input_ids": [3, 4]}
+)";
+  Job job =
+      job_with(folder, {dataset("a", folder.write("a.jsonl", text)), dataset("b", folder.write("b.jsonl", text))});
+  job.eval_datasets = {dataset("c", folder.write("c.jsonl", text + "{\"input_ids\": [5, 6]}"))};
+  CHECK(prepared_samples(job).size() == 8);
+  job.data.deduplicate = true;
+  const std::vector<StoredSample> train = prepared_samples(job);
+  CHECK(train == std::vector<StoredSample>{{{1, 2}, {1, 2}}, {{1, 2}, {ignored_label, 2}}, {{3, 4}, {3, 4}}});
+  CHECK(prepared_samples(job, "eval") == std::vector<StoredSample>{{{5, 6}, {5, 6}}});
+}
+
+TEST_CASE("A shard is one of every so many samples, and its limit counts those", "[prepared]") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 1; i <= 7; ++i) text += fmt::format("{{\"input_ids\": [{}, 9]}}\n", i);
+  Job job = job_with(folder, {dataset("a", folder.write("a.jsonl", text))});
+  job.datasets[0].shards = 3;
+  const auto firsts = [&](int64_t shard, int64_t limit) {
+    job.datasets[0].shards_idx = shard;
+    job.datasets[0].limit = limit;
+    std::vector<int32_t> ids;
+    for (const StoredSample& sample : prepared_samples(job)) ids.push_back(sample.ids.front());
+    return ids;
+  };
+  CHECK(firsts(0, 0) == std::vector<int32_t>{1, 4, 7});
+  CHECK(firsts(2, 0) == std::vector<int32_t>{3, 6});
+  CHECK(firsts(0, 2) == std::vector<int32_t>{1, 4});
+}
+
 TEST_CASE("overlong = drop leaves long samples out", "[prepared]") {
   const TemporaryFolder folder;
   Job job = job_with(folder, {dataset("d", folder.write("a.jsonl", three_lines))});

@@ -26,7 +26,7 @@ std::vector<std::string> keys_of(const std::string& section_name) {
 
 TEST_CASE("every key of the contract is known, and no other", "[job]") {
   const std::string dataset =
-      "path type repeat limit overlong field document field_system field_instruction field_input field_output format "
+      "path type repeat limit shards shards_idx overlong field document field_system field_instruction field_input field_output format "
       "no_input_format system_format field_messages message_field_role message_field_content message_field_training "
       "chat_template system_prompt roles_to_train "
       "train_on_eos";
@@ -39,7 +39,7 @@ TEST_CASE("every key of the contract is known, and no other", "[job]") {
           "type lora_r lora_alpha lora_dropout use_rslora use_dora target_modules exclude_modules layers_to_transform "
           "modules_to_save loraplus_lr_ratio init_lora_weights base_adapter"));
   CHECK(keys_of("data") == names("sequence_len sample_packing shuffle train_on_inputs val_set_size prepared_path "
-                                 "overlong on_error max_record_bytes workers"));
+                                 "overlong deduplicate on_error max_record_bytes workers"));
   CHECK(keys_of("dataset") == names(dataset));
   CHECK(keys_of("eval_dataset") == names(dataset));
   CHECK(keys_of("train") ==

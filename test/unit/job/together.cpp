@@ -27,6 +27,12 @@ TEST_CASE("a key that the data set's type does not use is refused with the types
         "mine.ini:8: [dataset.a] train_on_eos: only applies with type = chat_template; here type is alpaca");
 }
 
+TEST_CASE("a shard's number is below the number of shards", "[job]") {
+  CHECK_THAT(dataset_error("alpaca", "shards = 4\nshards_idx = 4"),
+             Catch::Contains("shards_idx: is 4, but there are 4 shards ([dataset.a] shards), which count from 0"));
+  CHECK(dataset_error("alpaca", "shards = 4\nshards_idx = 3") == "no error");
+}
+
 TEST_CASE("every key with a format's names belongs to a type", "[job]") {
   for (const std::string line :
        {"field = x", "field_system = x", "field_instruction = x", "field_input = x", "field_output = x",
