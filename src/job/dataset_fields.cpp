@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "job/dataset_types.h"
@@ -18,7 +19,7 @@ std::vector<std::string> types_with_instruction() {
 }
 
 std::vector<std::string> types_with_system() {
-  std::vector<std::string> names = {"chat_template", "user_defined"};
+  std::vector<std::string> names = {"chat_template", "sharegpt", "user_defined"};
   for (const DatasetType& type : dataset_types())
     if (!type.format.system.empty()) names.emplace_back(type.name);
   return names;
@@ -55,28 +56,28 @@ std::vector<Field> dataset_text_fields() {
                   "What stands before it where there is a system text")
           .with("type", {"user_defined"}),
       dataset_key("field_messages", &DatasetSettings::field_messages, word(), "JSON key of the list of messages")
-          .with("type", {"chat_template"})
+          .with("type", dataset_type_names(DatasetKind::chat))
           .by_default("messages, or conversations if present"),
       dataset_key("message_field_role", &DatasetSettings::message_field_role, word(), "JSON key of a message's role")
-          .with("type", {"chat_template"})
+          .with("type", dataset_type_names(DatasetKind::chat))
           .by_default("role, or from"),
       dataset_key("message_field_content", &DatasetSettings::message_field_content, word(),
                   "JSON key of a message's text")
-          .with("type", {"chat_template"})
+          .with("type", dataset_type_names(DatasetKind::chat))
           .by_default("content, or value"),
       dataset_key("message_field_training", &DatasetSettings::message_field_training, word(),
                   "JSON key of a message's training flag: true or false, which overrides roles_to_train")
-          .with("type", {"chat_template"}),
+          .with("type", dataset_type_names(DatasetKind::chat)),
       dataset_key("chat_template", &DatasetSettings::chat_template, chat_templates,
                   "Chat template. tokenizer_default: the built-in template that matches the tokenizer's own")
-          .with("type", {"chat_template"}),
+          .with("type", dataset_type_names(DatasetKind::chat)),
       dataset_key("system_prompt", &DatasetSettings::system_prompt, words(), "System prompt of samples that have none")
           .with_types(types_with_system(), "types that have a system text"),
       dataset_key("roles_to_train", &DatasetSettings::roles_to_train, list(), "Roles whose messages are trained on")
-          .with("type", {"chat_template"}),
+          .with("type", dataset_type_names(DatasetKind::chat)),
       dataset_key("train_on_eos", &DatasetSettings::train_on_eos, train_on_eos,
                   "End-of-turn tokens to train on: of every trained turn, of the last trained turn, none, or all")
-          .with("type", {"chat_template"}),
+          .with("type", dataset_type_names(DatasetKind::chat)),
   };
 }
 
@@ -91,17 +92,18 @@ Value<const DatasetType*> type_of_dataset() {
       "(role, content) as they are";
   const std::string text = "completion, which takes plain text";
   const std::map<std::string, std::string> elsewhere = {
-      {"sharegpt", chat},     {"share_gpt", chat},
-      {"chat", chat},         {"chatml", chat},
-      {"conversation", chat}, {"conversations", chat},
-      {"messages", chat},     {"openai", chat},
-      {"pretrain", text},     {"pretraining", text},
-      {"text", text},         {"raw", text},
-      {"plain_text", text},   {"instruction", "alpaca"},
-      {"instruct", "alpaca"}, {"llama2_chat", "chat_template with chat_template = llama2"}};
+      {"sharegpt", "sharegpt"}, {"share_gpt", chat},
+      {"chat", chat},           {"chatml", chat},
+      {"conversation", chat},   {"conversations", chat},
+      {"messages", chat},       {"openai", chat},
+      {"pretrain", text},       {"pretraining", text},
+      {"text", text},           {"raw", text},
+      {"plain_text", text},     {"instruction", "alpaca"},
+      {"instruct", "alpaca"},   {"llama2_chat", "chat_template with chat_template = llama2"}};
   value.read = [choices = value.choices, expected = value.expected, elsewhere](const std::string& name, const Path&) {
     const std::string kind = name.substr(0, name.find('.'));  // axolotl's sharegpt.load_role
-    if (const auto known = elsewhere.find(kind); known != elsewhere.end())
+    const auto known = elsewhere.find(kind);
+    if (known != elsewhere.end() && std::ranges::find(choices, name) == choices.end())
       throw WrongValue{fmt::format("{}; use {}", ini::quoted(name), known->second)};
     return &dataset_types()[index_of_choice(name, choices, expected)];
   };

@@ -101,6 +101,7 @@ std::vector<DatasetType> make_types() {
   constexpr auto kind = DatasetKind::instruction;
   std::vector<DatasetType> types = {
       {"chat_template", DatasetKind::chat},
+      {"sharegpt", DatasetKind::chat},
       {"completion", DatasetKind::completion},
       {"input_output", DatasetKind::input_output},
       {"tokenized", DatasetKind::tokenized},

@@ -26,7 +26,8 @@ std::vector<std::string> keys_of(const std::string& section_name) {
 
 TEST_CASE("every key of the contract is known, and no other", "[job]") {
   const std::string dataset =
-      "path type repeat limit shards shards_idx overlong field document field_system field_instruction field_input field_output format "
+      "path type repeat limit shards shards_idx overlong field document field_system field_instruction field_input "
+      "field_output format "
       "no_input_format system_format field_messages message_field_role message_field_content message_field_training "
       "chat_template system_prompt roles_to_train "
       "train_on_eos";

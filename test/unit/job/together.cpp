@@ -23,8 +23,9 @@ TEST_CASE("a key that the data set's type does not use is refused with the types
   CHECK(dataset_error("completion", "system_prompt = Hello") ==
         "mine.ini:8: [dataset.a] system_prompt: only applies with types that have a system text; here type is "
         "completion");
-  CHECK(dataset_error("alpaca", "train_on_eos = turn") ==
-        "mine.ini:8: [dataset.a] train_on_eos: only applies with type = chat_template; here type is alpaca");
+  CHECK(
+      dataset_error("alpaca", "train_on_eos = turn") ==
+      "mine.ini:8: [dataset.a] train_on_eos: only applies with type = chat_template or sharegpt; here type is alpaca");
 }
 
 TEST_CASE("a shard's number is below the number of shards", "[job]") {

@@ -82,9 +82,11 @@ TEST_CASE("a wrong choice is refused with the choices and the nearest", "[job]")
 
 TEST_CASE("another program's name for a format is refused with the name to use", "[job]") {
   const std::string section = "[dataset.b]\npath = b.jsonl\ntype = ";
-  for (const std::string type : {"sharegpt", "sharegpt.load_role", "messages"})
+  for (const std::string type : {"share_gpt", "messages"})
     CHECK_THAT(error_of(section + type + "\n"),
                Contains("type: " + type + "; use chat_template") && Contains("ShareGPT's conversations"));
+  CHECK_THAT(error_of(section + "sharegpt.load_role\n"), Contains("sharegpt.load_role; use sharegpt"));
+  CHECK(error_of(section + "sharegpt\n") == "no error");
   CHECK_THAT(error_of(section + "pretrain\n"), Contains("pretrain; use completion"));
   CHECK_THAT(error_of(section + "alpacca\n"), Contains("did you mean alpaca?"));
 }
